@@ -1,0 +1,357 @@
+"""The hard bound: how far any correct implementation can be from the equations.
+
+Next to the float64 reference runs, for each element, a bound ``E`` on the error of
+*any* correct implementation in the working precision, whatever its order of
+summation, blocking, fused multiply-add or fused biases. ``|error| > E`` proves that
+an implementation does not compute these equations in this precision. There is no
+``rtol`` and no ``atol``.
+
+Model of arithmetic (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd
+ed., ch. 2–3): ``fl(a op b) = (a op b)(1 + d) + e``, ``|d| <= u``, ``|e| <= eta``; a sum
+of ``n`` products in any order is off by at most ``gamma_n = n u / (1 - n u)`` times the
+sum of their magnitudes. Weights and inputs are exact. Written below as ``Ex`` for the
+bound on the error of ``x``; products are elementwise in magnitudes.
+
+What is exempt: where the bound is ``inf`` nothing is claimed. That is the padding of a
+packed sequence, and what lies downstream of a sum whose finite terms reach the dtype's
+largest number, since the order of summation then decides whether it overflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.oracle import Answer, Oracle, Trace
+from rnn_conformance.spec import Config, Dtype, Kind
+
+
+@dataclass(frozen=True)
+class Format:
+    """A dtype's arithmetic.
+
+    ``u`` unit roundoff of accumulation: the half types accumulate in float32.
+    ``u_s`` unit roundoff of storage. ``eta`` the largest error of an underflow: half the
+    smallest subnormal of float16, and the smallest normal number of the others, since
+    flushing subnormals to zero is allowed. ``largest`` the largest finite number.
+    """
+
+    u: float
+    u_s: float
+    eta: float
+    largest: float
+
+
+FORMATS = {
+    Dtype.FLOAT64: Format(2.0**-53, 2.0**-53, 2.0**-1022, float(np.finfo(np.float64).max)),
+    Dtype.FLOAT32: Format(2.0**-24, 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max)),
+    Dtype.FLOAT16: Format(2.0**-24, 2.0**-11, 2.0**-25, 65504.0),
+    Dtype.BFLOAT16: Format(2.0**-24, 2.0**-8, 2.0**-126, (2 - 2.0**-7) * 2.0**127),
+}
+
+KAPPA = 8.0
+"""Roundoffs that an activation function may be off by: four units in the last place,
+what the vector libraries in use (SLEEF's 3.5-ulp and 1-ulp versions, Intel SVML's and
+libmvec's) promise, and a little for the composition of two of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a call must give, canonical, and the bound on each element's error."""
+
+    output: Array
+    h_n: Array
+    c_n: Array | None
+    output_bound: Array
+    h_n_bound: Array
+    c_n_bound: Array | None
+
+    def __getitem__(self, name: str) -> Array:
+        array: Array | None = getattr(self, name)
+        assert array is not None, f"the call has no {name}"
+        return array
+
+    def bound(self, name: str) -> Array:
+        """The bound of the result of this name."""
+        return self[name + "_bound"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Error of one side ``W x + b`` of a pre-activation, for all steps at once.
+
+    ``constant`` is the part that does not depend on the recurrent error; ``magnitude``
+    is ``|W||x| + |b|`` over the finite terms.
+    """
+
+    constant: Array
+    magnitude: Array
+
+
+def _finite(array: Array) -> Array:
+    return np.where(np.isfinite(array), array, 0.0)
+
+
+def _side(weight: Array, bias: Array, x: Array, error: Array | None, gamma: float) -> _Side:
+    """``|W| Ex + gamma (|W|(|x| + Ex) + |b|)``: the sum's inherited and own error."""
+    weight = np.abs(weight).T
+    magnitude = np.abs(x) @ weight + np.abs(bias)
+    constant = gamma * magnitude
+    if error is not None:
+        constant = constant + (1.0 + gamma) * (error @ weight)
+    return _Side(constant, magnitude)
+
+
+def _sigmoid_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
+    """Mean value theorem with sigma' taken where it is largest within ``Ez`` of ``z``.
+
+    ``sigma'(lo) = e / (1 + e)^2`` with ``e = exp(-lo)``, ``lo = max(|z| - Ez, 0)``. A
+    sigmoid lies in [0, 1], which caps the error. The floor of half a ``kappa u`` is
+    absolute because ``1/2 + tanh(z/2)/2`` is a legal way to compute it.
+    """
+    e = np.exp(-np.maximum(np.abs(z) - ez, 0.0))
+    inherited = np.minimum(ez * e / (1.0 + e) ** 2, np.maximum(a, 1.0 - a))
+    return inherited + KAPPA * fmt.u_s * np.maximum(a, 0.5) + fmt.eta
+
+
+def _tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
+    """As for the sigmoid, with ``tanh'(lo) = 4 e / (1 + e)^2``, ``e = exp(-2 lo)``.
+
+    The absolute floor makes ``2 sigma(2 z) - 1`` legal.
+    """
+    e = np.exp(-2.0 * np.maximum(np.abs(z) - ez, 0.0))
+    magnitude = np.abs(a)
+    inherited = np.minimum(4.0 * ez * e / (1.0 + e) ** 2, 1.0 + magnitude)
+    return inherited + KAPPA * fmt.u_s * np.maximum(magnitude, 0.5) + fmt.eta
+
+
+class _Scan:
+    """The bound along one layer and direction, in the trace's own order of time."""
+
+    def __init__(self, config: Config, trace: Trace, error: Array | None, fmt: Format) -> None:
+        weights = trace.weights
+        self.config, self.trace, self.fmt = config, trace, fmt
+        self.width = weights.w_ih.shape[1] + weights.w_hh.shape[1] + 2
+        self.gamma = self.width * fmt.u / (1.0 - self.width * fmt.u)
+        self.recurrent = (1.0 + self.gamma) * np.abs(weights.w_hh).T
+        h = trace.h[:-1]
+        special = not (np.isfinite(trace.x).all() and np.isfinite(trace.h).all())
+        x = _finite(trace.x) if special else trace.x
+        self.x = _side(weights.w_ih, weights.b_ih, x, error, self.gamma)
+        self.h = _side(weights.w_hh, weights.b_hh, _finite(h) if special else h, None, self.gamma)
+        magnitude = self.x.magnitude + self.h.magnitude
+        self.ambiguous = magnitude >= fmt.largest
+        self.special = special or bool(self.ambiguous.any())
+
+    def stored(self, *terms: Array) -> Array | float:
+        """Storage of intermediate results, where it is coarser than accumulation."""
+        if self.fmt.u_s == self.fmt.u:
+            return 0.0
+        return self.fmt.u_s * sum(np.abs(term) for term in terms)
+
+    def settle(self, error: Array, value: Array, exempt: Array) -> Array:
+        """No claim where exempt; where the reference is not finite its class is the claim."""
+        if not self.special:
+            return error
+        error = np.where(np.isnan(error), np.inf, error)
+        error = np.where(np.isfinite(value), error, 0.0)
+        return np.where(exempt, np.inf, error)
+
+    def run(self) -> tuple[Array, Array]:
+        """``Eh`` and ``Ec``, ``(L + 1, N, ·)``; the initial states are exact."""
+        trace = self.trace
+        eh = np.zeros_like(trace.h)
+        ec = np.zeros_like(trace.h if trace.c is None else trace.c)
+        step = {Kind.LSTM: self.lstm, Kind.GRU: self.gru, Kind.RNN: self.rnn}
+        advance = step[self.config.kind.layer]()
+        held = not trace.steps.all()
+        for t in range(trace.zx.shape[0]):
+            new_h, new_c = advance(t, eh[t], ec[t])
+            if held:
+                here = trace.steps[t][:, None]
+                new_h, new_c = np.where(here, new_h, eh[t]), np.where(here, new_c, ec[t])
+            eh[t + 1], ec[t + 1] = new_h, new_c
+        return eh, ec
+
+    def preactivation(self) -> tuple[Array, Array]:
+        """``z`` and the part of ``Ez`` that does not depend on the recurrent error.
+
+        ``Ez = |W| Ex + |U| Eh + gamma_n (|W|(|x| + Ex) + |b| + |U|(|h| + Eh) + |b'|) + n eta``
+        and, in the half types, one storage error of each of ``zx, zh, z, b, b'``.
+        """
+        trace, weights = self.trace, self.trace.weights
+        z = trace.zx + trace.zh
+        ez = self.x.constant + self.h.constant + self.width * self.fmt.eta
+        return z, ez + self.stored(trace.zx, trace.zh, z, weights.b_ih, weights.b_hh)
+
+    def rnn(self):  # type: ignore[no-untyped-def]
+        z, ez0 = self.preactivation()
+        relu = self.config.nonlinearity == "relu"
+
+        def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
+            ez = ez0[t] + eh @ self.recurrent
+            value = self.trace.gates[t]
+            # relu is 1-Lipschitz, and exact where even z + Ez stays below the kink.
+            error = (
+                np.where(z[t] + ez < 0.0, 0.0, ez)
+                if relu
+                else _tanh_error(z[t], value, ez, self.fmt)
+            )
+            return self.settle(error, value, self.ambiguous[t]), ec
+
+        return advance
+
+    def lstm(self):  # type: ignore[no-untyped-def]
+        z, ez0 = self.preactivation()
+        trace, fmt, w_hr = self.trace, self.fmt, self.trace.weights.w_hr
+        assert trace.c is not None
+        size = trace.c.shape[-1]
+        cell = slice(2 * size, 3 * size)
+        tanh_c = np.tanh(trace.c[1:])
+        gates = np.abs(trace.gates)
+        i, f, g, o = (gates[..., k * size : (k + 1) * size] for k in range(4))
+        m = o * np.abs(tanh_c)
+        forgotten, added = f * np.abs(trace.c[:-1]), i * g
+        # One storage error of each product and of the sum, and the error on the error.
+        c_rounding = (
+            fmt.u_s * (forgotten + added + np.abs(trace.c[1:])) * (1.0 + 4.0 * fmt.u_s)
+            + 3.0 * fmt.eta
+        )
+        m_rounding = fmt.u_s * m + fmt.eta
+        exempt = (
+            self.ambiguous.reshape(*self.ambiguous.shape[:2], 4, size).any(axis=2)
+            if self.special
+            else self.ambiguous
+        )
+        if w_hr is not None:
+            projection = np.abs(w_hr).T
+            gamma = size * fmt.u / (1.0 - size * fmt.u)
+            h_rounding = (
+                gamma * (m @ projection) + fmt.u_s * np.abs(trace.h[1:]) + size * fmt.eta
+            )
+
+        def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
+            ez = ez0[t] + eh @ self.recurrent
+            ea = _sigmoid_error(z[t], trace.gates[t], ez, fmt)
+            ea[:, cell] = _tanh_error(z[t][:, cell], trace.gates[t][:, cell], ez[:, cell], fmt)
+            ei, ef, eg, eo = (ea[:, k * size : (k + 1) * size] for k in range(4))
+            assert trace.c is not None
+            # Ec' = (f + Ef) Ec + |c| Ef + (i + Ei) Eg + |g| Ei + rounding
+            new_c = (
+                (f[t] + ef) * ec
+                + np.abs(trace.c[t]) * ef
+                + (i[t] + ei) * eg
+                + g[t] * ei
+                + c_rounding[t]
+            )
+            new_c = self.settle(new_c, trace.c[t + 1], exempt[t])
+            # Em = (o + Eo) Et + |tanh c'| Eo + rounding, Et the error of tanh c'
+            et = _tanh_error(trace.c[t + 1], tanh_c[t], new_c, fmt)
+            em = (o[t] + eo) * et + np.abs(tanh_c[t]) * eo + m_rounding[t]
+            if w_hr is not None:
+                em = self.settle(em, m[t], exempt[t])
+                em = (1.0 + gamma) * (em @ projection) + h_rounding[t]
+                return self.settle(em, trace.h[t + 1], np.zeros_like(em, dtype=bool)), new_c
+            return self.settle(em, trace.h[t + 1], exempt[t]), new_c
+
+        return advance
+
+    def gru(self):  # type: ignore[no-untyped-def]
+        trace, fmt, weights = self.trace, self.fmt, self.trace.weights
+        size = trace.h.shape[-1]
+        new = slice(2 * size, 3 * size)
+        z, ez0 = self.preactivation()
+        r, update, n = (trace.gates[..., k * size : (k + 1) * size] for k in range(3))
+        q, zn_x = trace.zh[..., new], trace.zx[..., new]
+        zn = zn_x + r * q
+        # The new gate's two sides meet only after the product with r, so they are apart.
+        ex_n = (
+            self.x.constant[..., new]
+            + self.width * fmt.eta
+            + self.stored(zn_x, weights.b_ih[new])
+        )
+        eq0 = (
+            self.h.constant[..., new] + self.width * fmt.eta + self.stored(q, weights.b_hh[new])
+        )
+        abs_q, abs_n, abs_h = np.abs(q), np.abs(n), np.abs(trace.h[:-1])
+        rq_rounding = fmt.u_s * np.abs(r * q)
+        zn_rounding = fmt.u_s * np.abs(zn)
+        # (1 - z) n + z h and n + z (h - n) are both legal: four roundings of their terms.
+        h_rounding = 4.0 * fmt.u_s * ((1.0 + update) * abs_n + update * abs_h) + 4.0 * fmt.eta
+        cap = np.abs(trace.h[1:]) + np.maximum(1.0, np.abs(trace.h[0]))
+        exempt = (
+            self.ambiguous.reshape(*self.ambiguous.shape[:2], 3, size).any(axis=2)
+            if self.special
+            else self.ambiguous
+        )
+
+        def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
+            recurrent = eh @ self.recurrent
+            ez = (ez0[t] + recurrent)[:, : 2 * size]
+            ea = _sigmoid_error(z[t][:, : 2 * size], trace.gates[t][:, : 2 * size], ez, fmt)
+            er, eu = ea[:, :size], ea[:, size:]
+            eq = eq0[t] + recurrent[:, new]
+            e_rq = r[t] * eq + abs_q[t] * er + er * eq + rq_rounding[t]
+            en = _tanh_error(zn[t], n[t], ex_n[t] + e_rq + zn_rounding[t], fmt)
+            error = (
+                (1.0 - update[t]) * en
+                + update[t] * eh
+                + np.abs(trace.h[t] - n[t]) * eu
+                + eu * (eh + en)
+            )
+            # A convex combination of n and h never leaves their range.
+            error = np.minimum(error, cap[t]) + h_rounding[t]
+            return self.settle(error, trace.h[t + 1], exempt[t]), ec
+
+        return advance
+
+
+def _assemble(call: Call, answer: Answer, fmt: Format) -> tuple[Array, Array, Array | None]:
+    """The bounds of ``output``, ``h_n`` and ``c_n``: joined and stacked like the values."""
+    oracle = Oracle()
+    below: Array | None = None
+    finals_h, finals_c = [], []
+    for row in answer.traces:
+        halves: list[Array] = []
+        for direction, trace in enumerate(row):
+            order = slice(None, None, -1) if direction else slice(None)
+            error = None if below is None else below[order]
+            eh, ec = _Scan(call.config, trace, error, fmt).run()
+            finals_h.append(eh[-1])
+            finals_c.append(ec[-1])
+            halves.append(eh[1:][order])
+        below = oracle.join(halves)
+    assert below is not None
+    has_c = call.config.kind.has_cell_state
+    return below, np.stack(finals_h), np.stack(finals_c) if has_c else None
+
+
+def _inflate(bounds: Sequence[Array | None], fmt: Format) -> list[Array | None]:
+    """Add the reference's own error, the same bound at ``u = 2^-53``.
+
+    The bound is convex in the roundoff and what is left at zero roundoff is part of it,
+    so at ``2^-53`` it is at most ``2^-53 / u`` of its value at ``u``.
+    """
+    factor = 1.0 + 2.0**-53 / fmt.u
+    return [None if bound is None else bound * factor for bound in bounds]
+
+
+@lru_cache(maxsize=1024)
+def reference(call: Call) -> Reference:
+    """The right answer to a call and its bounds; kept, since many checks ask for it.
+
+    The padding of a packed sequence is exempt: it belongs to no sequence.
+    """
+    # Overflow and NaN are part of what is computed here, not accidents.
+    with np.errstate(all="ignore"):
+        answer = Oracle().answer(call)
+        fmt = FORMATS[call.dtype]
+        output, h_n, c_n = _inflate(_assemble(call, answer, fmt), fmt)
+    assert output is not None and h_n is not None
+    if call.lengths is not None:
+        output = np.where(call.steps[:, :, None], output, np.inf)
+    return Reference(answer.output, answer.h_n, answer.c_n, output, h_n, c_n)

@@ -1,0 +1,219 @@
+"""Form 2: a function over NumPy arrays, which is how any framework registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from rnn_conformance.calls import Call, Result
+from rnn_conformance.errors import AdapterError, NonConforming, UsageError
+from rnn_conformance.interface import Declaration, Implementation, Layer
+from rnn_conformance.spec import Config, Dtype, Level
+
+Build: TypeAlias = Callable[[Config, Mapping[str, Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionImplementation(Implementation):
+    """``build(config, parameters)`` returns ``layer(input, state=None, lengths=None)``.
+
+    Parameters have ``torch.nn``'s names, shapes and gate order. ``input`` and ``state``
+    are laid out as ``torch.nn`` has them, for the configuration's ``batch_first`` and for
+    unbatched input too; ``state`` is ``h_0``, or ``(h_0, c_0)`` for LSTM; ``lengths`` is
+    an int64 array in the caller's order, ``input`` then being padded. The layer returns
+    ``(output, state)`` of the same layouts; what it returns in the padding is ignored.
+    A cell takes ``(input, state=None)`` and returns ``h`` or ``(h, c)``.
+    """
+
+    build_layer: Build = field(kw_only=True)
+
+    def build(self, call: Call) -> Layer:
+        """Hand over fresh copies, so that nothing an implementation does to them spreads."""
+        dtype = numpy_dtype(call.dtype)
+        config = call.config
+        parameters = {name: array.astype(dtype) for name, array in call.parameters.items()}
+        layer = self.build_layer(config, parameters)
+        if not callable(layer):
+            raise AdapterError(
+                f"build(config, parameters) of {self.name} must return a callable "
+                f"layer(input, state=None, lengths=None), not {type(layer).__name__}"
+            )
+
+        def answer(call: Call) -> Result:
+            return _result(call, layer(*arguments(call)))
+
+        return answer
+
+    def __call__(self, config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
+        """The function itself, as if it had not been registered."""
+        return self.build_layer(config, parameters)
+
+    def script(self, call: Call) -> str:
+        """See :meth:`Implementation.script`."""
+        path, _, name = self.target.rpartition(":")
+        config = ", ".join(f"{k}={v!r}" for k, v in call.config.arguments().items())
+        return "\n".join(
+            [
+                "from rnn_conformance.registry import load",
+                "from rnn_conformance.spec import Config, Kind",
+                "",
+                f"(implementation,) = load({(path + ':' + name) if path else name!r})",
+                f"config = Config(Kind({call.config.kind.value!r}), {config})",
+                "layer = implementation.build_layer(config, "
+                "{name: tensor.numpy() for name, tensor in parameters.items()})",
+                "as_numpy = lambda x: None if x is None else "
+                "tuple(map(as_numpy, x)) if isinstance(x, tuple) else x.numpy()",
+                "got = layer(as_numpy(input), as_numpy(state)"
+                + (", as_numpy(lengths))" if call.lengths is not None else ")"),
+            ]
+        )
+
+
+def implementation(
+    *,
+    kinds: Iterable[str],
+    features: Iterable[str] = (),
+    dtypes: Iterable[str] = (Dtype.FLOAT32, Dtype.FLOAT64),
+    level: str = Level.INFERENCE,
+    name: str = "",
+    compiles_per_shape: bool = False,
+    fails_on_purpose: str = "",
+) -> Callable[[Build], FunctionImplementation]:
+    """Register ``build(config, parameters)``; what is not declared is not claimed.
+
+    Raises ``UsageError`` for a kind, feature, dtype or level that does not exist.
+    """
+    declaration = Declaration.of(
+        kinds,
+        features,
+        dtypes,
+        level,
+        compiles_per_shape=compiles_per_shape,
+        fails_on_purpose=fails_on_purpose,
+    )
+    if Dtype.BFLOAT16 in declaration.dtypes:
+        raise UsageError("NumPy has no bfloat16: a function over NumPy arrays cannot declare it")
+
+    def register(build: Build) -> FunctionImplementation:
+        return FunctionImplementation(
+            name or build.__module__.rpartition(".")[2], declaration, build_layer=build
+        )
+
+    return register
+
+
+def numpy_dtype(dtype: Dtype) -> np.dtype[Any]:
+    """NumPy's dtype of this name; bfloat16 has none and raises ``TypeError``."""
+    return np.dtype(dtype.value)
+
+
+def arguments(call: Call) -> tuple[Any, ...]:
+    """``(input[, state[, lengths]])``; omitted at the end where the caller passes none."""
+    dtype = numpy_dtype(call.dtype)
+
+    def given(name: str) -> Any:
+        return np.ascontiguousarray(call.give(name, getattr(call, name)), dtype=dtype)
+
+    state = None
+    if call.h_0 is not None:
+        state = given("h_0") if call.c_0 is None else (given("h_0"), given("c_0"))
+    if call.lengths is not None:
+        return given("input"), state, np.array(call.lengths, dtype=np.int64)
+    return (given("input"),) if state is None else (given("input"), state)
+
+
+def _result(call: Call, returned: Any) -> Result:
+    structure = "(h, c)" if call.config.kind.is_cell else "(output, (h_n, c_n))"
+    if not call.config.kind.has_cell_state:
+        structure = "h" if call.config.kind.is_cell else "(output, h_n)"
+    parts: dict[str, Any]
+    match returned, call.config.kind.is_cell, call.config.kind.has_cell_state:
+        case (h, c), True, True:
+            parts = {"h_n": h, "c_n": c}
+        case h, True, False:
+            parts = {"h_n": h}
+        case (output, (h, c)), False, True:
+            parts = {"output": output, "h_n": h, "c_n": c}
+        case (output, h), False, False if not isinstance(h, (tuple, list)):
+            parts = {"output": output, "h_n": h}
+        case _:
+            raise NonConforming(
+                f"returned {describe(returned)}; {call.config.kind} returns {structure}",
+                calls=(call,),
+            )
+    arrays = {name: np.asarray(part) for name, part in parts.items()}
+    return canonical_result(
+        call,
+        {name: array.astype(np.float64) for name, array in arrays.items()},
+        dtypes={name: str(array.dtype) for name, array in arrays.items()},
+        devices={name: "cpu" for name in arrays},
+    )
+
+
+def describe(returned: Any) -> str:
+    """The structure of what came back, in words: ``(8x5, (3x8, 3x8))``."""
+    if isinstance(returned, (tuple, list)):
+        inside = ", ".join(map(describe, returned))
+        return f"({inside})" if isinstance(returned, tuple) else f"[{inside}]"
+    shape = getattr(returned, "shape", None)
+    if shape is None:
+        return type(returned).__name__
+    return "x".join(map(str, shape)) or "a scalar"
+
+
+def canonical_result(
+    call: Call,
+    arrays: dict[str, Any],
+    *,
+    dtypes: dict[str, str],
+    devices: dict[str, str],
+    packed: dict[str, tuple[int, ...] | None] | None = None,
+) -> Result:
+    """Check each array's shape and bring it to the canonical layout.
+
+    Raises ``NonConforming`` with both shapes where one is wrong (SHP-1 to SHP-3).
+    """
+    canonical = {}
+    for name, array in arrays.items():
+        due = call.given_shape(name)
+        if array.shape != due:
+            raise NonConforming(
+                f"{name} has the shape {tuple(array.shape)} instead of {due}"
+                + shape_hint(call, name, array.shape),
+                calls=(call,),
+                array=name,
+                expected=due,
+                got=tuple(array.shape),
+            )
+        canonical[name] = call.take(name, array)
+    return Result(
+        output=canonical.get("output", canonical["h_n"]),
+        h_n=canonical["h_n"],
+        c_n=canonical.get("c_n"),
+        dtypes=dtypes,
+        devices=devices,
+        packed=packed,
+    )
+
+
+def shape_hint(call: Call, name: str, shape: tuple[int, ...]) -> str:
+    """What a wrong shape looks like, where it looks like a known mistake."""
+    due = call.given_shape(name)
+    if name == "output" and len(due) == 3:
+        if len(shape) == 2 and shape[0] == due[0] * due[1]:
+            return ": steps and samples are concatenated into one axis, (L*N, H)"
+        if len(shape) == 2:
+            return ": an axis is missing"
+        if shape == (due[1], due[0], due[2]):
+            return ": steps and samples are swapped (batch_first the other way round)"
+        if shape[:2] == due[:2]:
+            return ": right steps and samples, but not D * H_out features"
+    if name in ("h_n", "c_n"):
+        if shape == due[1:] and len(due) == 3:
+            return ": the axis of layers and directions is missing (it is there for one layer too)"
+        if len(due) == 3 and shape == (due[1], due[0], due[2]):
+            return ": states are never batch-first"
+    return ""

@@ -1,0 +1,101 @@
+"""What an implementation is, whichever form it comes in.
+
+An :class:`Implementation` builds a :class:`Layer` from a configuration and parameters;
+the layer answers calls. The two forms, a drop-in class and a function over NumPy arrays,
+are adapters to this one interface (``drop_in`` and ``functions``); there is no other way
+in, for what is bundled either.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rnn_conformance.calls import Call, Result
+from rnn_conformance.errors import UsageError
+from rnn_conformance.spec import Dtype, Feature, Kind, Level
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What an implementation claims; it is held to all of it and to nothing else.
+
+    ``compiles_per_shape`` asks for cases from a small palette of shapes.
+    ``fails_on_purpose`` says, for an example of what goes wrong, what is wrong with it:
+    then failing is expected and conforming is not.
+    """
+
+    kinds: frozenset[Kind]
+    features: frozenset[Feature]
+    dtypes: frozenset[Dtype]
+    level: Level
+    compiles_per_shape: bool = False
+    fails_on_purpose: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        kinds: Iterable[str],
+        features: Iterable[str] = (),
+        dtypes: Iterable[str] = (Dtype.FLOAT32, Dtype.FLOAT64),
+        level: str = Level.INFERENCE,
+        *,
+        compiles_per_shape: bool = False,
+        fails_on_purpose: str = "",
+    ) -> Declaration:
+        """From names; raises ``UsageError`` with the known names for an unknown one."""
+
+        def known(enum: type, what: str, names: Iterable[str]) -> frozenset:  # type: ignore[type-arg]
+            try:
+                return frozenset(enum(name) for name in names)
+            except ValueError as error:
+                raise UsageError(f"{error}: a {what} is one of {', '.join(enum)}") from None  # type: ignore[arg-type]
+
+        (level_,) = known(Level, "level", [level])
+        return cls(
+            kinds=known(Kind, "kind", kinds),
+            features=known(Feature, "feature", features),
+            dtypes=known(Dtype, "dtype", dtypes),
+            level=level_,
+            compiles_per_shape=compiles_per_shape,
+            fails_on_purpose=fails_on_purpose,
+        )
+
+
+class Layer(Protocol):
+    """A layer with its parameters in place.
+
+    Raises ``NonConforming`` if what comes back is not of the structure that is due
+    (SHP-4, PCK-1) and ``AdapterError`` where the adapter breaks the interface; an
+    exception of the implementation's own passes through.
+    """
+
+    def __call__(self, call: Call) -> Result:
+        """Answer a call; only its input, state and lengths are read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Implementation(ABC):
+    """Something that can be tested.
+
+    ``target`` is what ``rnn-conformance run`` takes to load it again.
+    """
+
+    name: str
+    declaration: Declaration
+    target: str = field(default="", kw_only=True)
+
+    @abstractmethod
+    def build(self, call: Call) -> Layer:
+        """A layer of the call's configuration, dtype and parameters."""
+
+    @abstractmethod
+    def script(self, call: Call) -> str:
+        """Python source that answers ``call``, for the reader of a report.
+
+        It may use ``parameters`` (tensors by name), ``input``, ``state`` and ``lengths``
+        (tensors or ``None``), and ``forward(cls)``, which builds a ``torch.nn`` class,
+        loads the parameters and calls it; it binds ``got``.
+        """
