@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rnn_conformance.errors import NonConforming
 from rnn_conformance.spec import Config, Dtype, Feature, Shape
 
 Array: TypeAlias = NDArray[np.float64]
@@ -146,21 +147,66 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What an implementation answered, canonical, and what the canonical form loses.
+    """What an implementation answered to a call.
 
-    ``dtypes`` are the dtypes of the arrays as they came, ``devices`` their devices.
-    ``packed`` is the bookkeeping of a packed output (``batch_sizes``,
-    ``sorted_indices``, ``unsorted_indices``), where the implementation packs.
+    ``given`` are the arrays by name, in the layout in which they came; as attributes
+    they are canonical. ``dtypes`` and ``devices`` are theirs as they came. ``packed`` is
+    the bookkeeping of a packed output (``batch_sizes``, ``sorted_indices``,
+    ``unsorted_indices``), where the implementation packs.
     """
 
-    output: Array
-    h_n: Array
-    c_n: Array | None
+    call: Call
+    given: Mapping[str, Array]
     dtypes: Mapping[str, str]
     devices: Mapping[str, str]
     packed: Mapping[str, tuple[int, ...] | None] | None = None
 
     def __getitem__(self, name: str) -> Array:
-        array: Array | None = getattr(self, name)
-        assert array is not None, f"the call has no {name}"
-        return array
+        """The array of this name, canonical.
+
+        Its shape is checked when it is asked for, so that a wrong shape of one result
+        does not hide what is right with another. Raises ``NonConforming``.
+        """
+        array, due = self.given[name], self.call.given_shape(name)
+        if array.shape != due:
+            raise NonConforming(
+                f"{name} has the shape {array.shape} instead of {due}"
+                + _hint(self.call, name, array.shape),
+                calls=(self.call,),
+                array=name,
+                expected=due,
+                got=array.shape,
+            )
+        return self.call.take(name, array)
+
+    @property
+    def output(self) -> Array:
+        """``(L, N, D*H_out)``; a cell's output is its ``h``."""
+        return self["h_n" if self.call.config.kind.is_cell else "output"]
+
+    @property
+    def h_n(self) -> Array:
+        """``(D*K, N, H_out)``."""
+        return self["h_n"]
+
+    @property
+    def c_n(self) -> Array:
+        """``(D*K, N, H)``, for LSTM alone."""
+        return self["c_n"]
+
+
+def _hint(call: Call, name: str, shape: Shape) -> str:
+    """What a wrong shape looks like, where it looks like a known mistake."""
+    due = call.given_shape(name)
+    if len(due) == 3 and shape == (due[1], due[0], due[2]):
+        if name == "output":
+            return ": steps and samples are swapped, as with the other batch_first"
+        return ": states are never batch-first"
+    if name == "output" and len(due) == 3:
+        if len(shape) == 2 and shape[0] == due[0] * due[1]:
+            return ": steps and samples are concatenated into one axis"
+        if len(shape) == 3 and shape[:2] == due[:2]:
+            return ": right steps and samples, but not D * H_out features"
+    if name != "output" and len(due) == 3 and shape == due[1:]:
+        return ": the axis of layers and directions is missing; one layer has it too"
+    return ""

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from rnn_conformance.calls import Array, Call, Result
 from rnn_conformance.errors import NonConforming, UsageError
-from rnn_conformance.functions import canonical_result, describe
+from rnn_conformance.functions import describe
 from rnn_conformance.interface import Declaration, Implementation, Layer
 from rnn_conformance.spec import Dtype, Feature, Kind, Level
 
@@ -132,7 +132,7 @@ def torch_dtype(dtype: Dtype) -> torch.dtype:
 
 def tensor(array: Array, dtype: torch.dtype) -> torch.Tensor:
     """A fresh contiguous tensor of these values."""
-    return torch.from_numpy(np.array(array, order="C")).to(dtype)
+    return torch.tensor(np.ascontiguousarray(array), dtype=dtype)
 
 
 def arguments(call: Call) -> tuple[Any, ...]:
@@ -180,7 +180,7 @@ def _result(call: Call, returned: Any) -> Result:
             raise NonConforming(
                 f"{name} must be a tensor, not {type(part).__name__}", calls=(call,), array=name
             )
-    return canonical_result(
+    return Result(
         call,
         {name: part.detach().to("cpu", torch.float64).numpy() for name, part in parts.items()},
         dtypes={name: str(part.dtype).removeprefix("torch.") for name, part in parts.items()},

@@ -10,7 +10,9 @@ class NonConforming(AssertionError):
 
     ``calls`` are the calls that show it, in the order made; ``array`` names the
     result that differs (``output``, ``h_n``, ``c_n``) and ``index`` the element,
-    in the layout of steps by samples by units, where one element can be named.
+    in the layout of steps by samples by units, where one element can be named;
+    ``excerpt`` are rows of (place, expected, got, error, bound), worst first; ``case`` is
+    what was drawn, as far as it was drawn.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class NonConforming(AssertionError):
         got: Any = None,
         error: float | None = None,
         bound: float | None = None,
+        excerpt: tuple[tuple[Any, ...], ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -34,6 +37,8 @@ class NonConforming(AssertionError):
         self.got = got
         self.error = error
         self.bound = bound
+        self.excerpt = excerpt
+        self.case: Any = None
 
 
 class Unsupported(Exception):

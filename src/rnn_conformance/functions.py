@@ -145,7 +145,7 @@ def _result(call: Call, returned: Any) -> Result:
                 calls=(call,),
             )
     arrays = {name: np.asarray(part) for name, part in parts.items()}
-    return canonical_result(
+    return Result(
         call,
         {name: array.astype(np.float64) for name, array in arrays.items()},
         dtypes={name: str(array.dtype) for name, array in arrays.items()},
@@ -162,58 +162,3 @@ def describe(returned: Any) -> str:
     if shape is None:
         return type(returned).__name__
     return "x".join(map(str, shape)) or "a scalar"
-
-
-def canonical_result(
-    call: Call,
-    arrays: dict[str, Any],
-    *,
-    dtypes: dict[str, str],
-    devices: dict[str, str],
-    packed: dict[str, tuple[int, ...] | None] | None = None,
-) -> Result:
-    """Check each array's shape and bring it to the canonical layout.
-
-    Raises ``NonConforming`` with both shapes where one is wrong (SHP-1 to SHP-3).
-    """
-    canonical = {}
-    for name, array in arrays.items():
-        due = call.given_shape(name)
-        if array.shape != due:
-            raise NonConforming(
-                f"{name} has the shape {tuple(array.shape)} instead of {due}"
-                + shape_hint(call, name, array.shape),
-                calls=(call,),
-                array=name,
-                expected=due,
-                got=tuple(array.shape),
-            )
-        canonical[name] = call.take(name, array)
-    return Result(
-        output=canonical.get("output", canonical["h_n"]),
-        h_n=canonical["h_n"],
-        c_n=canonical.get("c_n"),
-        dtypes=dtypes,
-        devices=devices,
-        packed=packed,
-    )
-
-
-def shape_hint(call: Call, name: str, shape: tuple[int, ...]) -> str:
-    """What a wrong shape looks like, where it looks like a known mistake."""
-    due = call.given_shape(name)
-    if name == "output" and len(due) == 3:
-        if len(shape) == 2 and shape[0] == due[0] * due[1]:
-            return ": steps and samples are concatenated into one axis, (L*N, H)"
-        if len(shape) == 2:
-            return ": an axis is missing"
-        if shape == (due[1], due[0], due[2]):
-            return ": steps and samples are swapped (batch_first the other way round)"
-        if shape[:2] == due[:2]:
-            return ": right steps and samples, but not D * H_out features"
-    if name in ("h_n", "c_n"):
-        if shape == due[1:] and len(due) == 3:
-            return ": the axis of layers and directions is missing (it is there for one layer too)"
-        if len(due) == 3 and shape == (due[1], due[0], due[2]):
-            return ": states are never batch-first"
-    return ""

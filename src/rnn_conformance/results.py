@@ -9,6 +9,7 @@ of which everything that a person sees is rendered. The JSON schema of that docu
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -212,8 +213,23 @@ def document(
         "clauses": [clause.to_record() for clause in CLAUSES.values()],
         "implementations": implementations,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(whole))
+    plain: dict[str, Any] = json.loads(json.dumps(_finite(whole), allow_nan=False))
     return plain
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with each float that JSON cannot write as ``"nan"``, ``"inf"``, ``"-inf"``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def schema() -> dict[str, Any]:
@@ -226,7 +242,9 @@ def schema() -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """A ``results.json``; raises ``UsageError`` if it is not one of this version."""
     try:
-        loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        loaded: dict[str, Any] = json.loads(
+            path.read_text("utf-8"), parse_constant=_refuse
+        )
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -1,0 +1,90 @@
+"""CEL: the three cells, one step at a time."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.bounds import reference
+from rnn_conformance.calls import Call
+from rnn_conformance.cases import Case, State
+from rnn_conformance.checks import identical, matches, shaped, within
+from rnn_conformance.spec import Feature
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+
+@clause("CEL-1")
+@for_all(cases())
+def test_a_batch_gives_a_state_of_samples_by_hidden_size(subject: Subject, case: Case) -> None:
+    call = case.call()
+    result = subject(call)
+    for name in call.results:
+        shaped(result, name)
+
+
+@clause("CEL-1")
+@for_all(cases(Feature.UNBATCHED))
+def test_a_single_sample_gives_a_state_of_hidden_size(subject: Subject, case: Case) -> None:
+    call = case.call()
+    matches(subject(call))
+
+
+@clause("CEL-1")
+@for_all(cases(Feature.INITIAL_STATE, states=[State.OMITTED]))
+def test_an_omitted_state_is_zeros(subject: Subject, case: Case) -> None:
+    call = case.call()
+    zeros = np.zeros(call.shape("h_n"))
+    given = replace(call, h_0=zeros, c_0=zeros if case.config.kind.has_cell_state else None)
+    cell = subject.build(call)
+    first = cell(call)
+    identical(first, cell(given), what="an omitted state equals zeros")
+    matches(first)
+
+
+@clause("CEL-1")
+@for_all(cases(Feature.EMPTY_BATCH))
+def test_an_empty_batch_gives_an_empty_state(subject: Subject, case: Case) -> None:
+    matches(subject(case.call()))
+
+
+@clause("CEL-2")
+@for_all(cases(), examples=4)
+def test_one_step_is_what_the_equations_say(subject: Subject, case: Case) -> None:
+    matches(subject(case.call()))
+
+
+def layer_call(call: Call, length: int) -> Call:
+    """A one-layer call with the cell's parameters, over ``length`` steps of drawn input."""
+    config = replace(call.config, kind=call.config.kind.layer)
+    steps = [np.roll(call.input, t, axis=2) * (-1.0) ** t for t in range(length)]
+    return replace(
+        call,
+        config=config,
+        parameters={name + "_l0": array for name, array in call.parameters.items()},
+        input=np.concatenate(steps),
+    )
+
+
+@clause("CEL-3")
+@for_all(cases(Feature.INITIAL_STATE))
+def test_a_cell_unrolled_equals_the_layer(subject: Subject, case: Case) -> None:
+    call = case.call()
+    layer = layer_call(call, length=4)
+    cell = subject.build(call)
+    h, c = call.h_0, call.c_0
+    outputs, calls = [], []
+    for step in layer.input:
+        result = cell(replace(call, input=step[None], h_0=h, c_0=c))
+        h, c = result.h_n, result.c_n if case.config.kind.has_cell_state else None
+        outputs.append(h)
+        calls.append(result.call)
+    expected = reference(layer)
+    within(
+        "output",
+        np.concatenate(outputs),
+        expected.output,
+        expected.output_bound,
+        calls=(*calls, layer),
+        what="a cell unrolled over four steps equals the one-layer module",
+    )

@@ -1,0 +1,155 @@
+"""PCK: sequences of different lengths."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.bounds import reference
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.cases import Case, State
+from rnn_conformance.checks import matches, same, within
+from rnn_conformance.errors import NonConforming, Unsupported
+from rnn_conformance.spec import Feature
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+
+def alone(call: Call, sample: int) -> Call:
+    """One sequence of a packed call, run by itself, unpacked."""
+    assert call.lengths is not None
+    chosen = slice(sample, sample + 1)
+    return replace(
+        call,
+        input=call.input[: call.lengths[sample], chosen],
+        h_0=None if call.h_0 is None else call.h_0[:, chosen],
+        c_0=None if call.c_0 is None else call.c_0[:, chosen],
+        lengths=None,
+    )
+
+
+def with_padding(call: Call, value: float) -> Call:
+    """The same call with something else in the padding."""
+    return replace(call, input=np.where(call.steps[:, :, None], call.input, value))
+
+
+@clause("PCK-1")
+@for_all(cases(Feature.PACKED))
+def test_packed_comes_out_packed_in_the_same_order(subject: Subject, case: Case) -> None:
+    call = case.call()
+    assert call.lengths is not None
+    result = subject(call)
+    if result.packed is None:
+        raise Unsupported("takes padded input with lengths, and packs nothing")
+    sizes = tuple(int(size) for size in call.steps.sum(axis=1))
+    if result.packed["batch_sizes"] != sizes:
+        raise NonConforming(
+            f"batch_sizes of the packed output are {result.packed['batch_sizes']}, "
+            f"those of the input {sizes}",
+            calls=(call,),
+            array="output",
+            expected=list(sizes),
+            got=list(result.packed["batch_sizes"] or ()),
+        )
+    # As torch packs: None where the lengths come sorted, else a sort and its inverse.
+    order, back = result.packed["sorted_indices"], result.packed["unsorted_indices"]
+    lengths = np.array(call.lengths)
+    in_order = bool((np.diff(lengths) <= 0).all())
+    right = (
+        order is None and back is None
+        if in_order
+        else order is not None
+        and back is not None
+        and sorted(order) == list(range(call.batch))
+        and bool((np.diff(lengths[list(order)]) <= 0).all())
+        and [order[i] for i in back] == list(range(call.batch))
+    )
+    if not right:
+        raise NonConforming(
+            f"sorted_indices {order} and unsorted_indices {back} of the packed output are not "
+            f"those of the input, whose lengths are {list(lengths)}",
+            calls=(call,),
+            array="output",
+        )
+    matches(result, "output")
+
+
+@clause("PCK-2")
+@for_all(cases(Feature.PACKED))
+def test_each_sequence_gives_what_it_gives_alone(subject: Subject, case: Case) -> None:
+    call = case.call()
+    assert call.lengths is not None
+    together = subject(call)
+    layer = subject.build(call)
+    for sample, length in enumerate(call.lengths):
+        single = layer(alone(call, sample))
+        for name in call.results:
+            bound = np.full(call.shape(name), np.inf)
+            expected = together[name].copy()
+            steps = slice(length) if name == "output" else slice(None)
+            bound[steps, sample] = 2.0 * reference(call).bound(name)[steps, sample]
+            expected[steps, sample] = single[name][:, 0]
+            within(
+                name,
+                together[name],
+                expected,
+                bound,
+                calls=(single.call, call),
+                what=f"sequence {sample} of length {length} gives what it gives alone",
+            )
+
+
+@clause("PCK-3")
+@for_all(cases(Feature.PACKED))
+def test_final_states_are_at_each_sequences_own_end_in_the_callers_order(
+    subject: Subject, case: Case
+) -> None:
+    call = case.call()
+    matches(subject(call), *(name for name in call.results if name != "output"))
+
+
+@clause("PCK-3")
+@for_all(cases(Feature.PACKED, Feature.INITIAL_STATE, states=[State.GIVEN]))
+def test_initial_states_are_read_in_the_callers_order(subject: Subject, case: Case) -> None:
+    matches(subject(case.call()))
+
+
+@clause("PCK-4")
+@for_all(cases(Feature.PACKED, Feature.BIDIRECTIONAL))
+def test_the_reverse_direction_starts_at_each_sequences_own_end(
+    subject: Subject, case: Case
+) -> None:
+    matches(subject(case.call()))
+
+
+@clause("PCK-5")
+@for_all(cases(Feature.PACKED))
+def test_what_stands_in_the_padding_has_no_influence(subject: Subject, case: Case) -> None:
+    call = case.call()
+    layer = subject.build(call)
+    first = layer(call)
+    for value in (0.0, -1e4, np.nan):
+        same(
+            first,
+            layer(with_padding(call, value)),
+            what=f"padding of {value} in place of 7 has no influence",
+        )
+
+
+def equal_lengths(call: Call) -> Call:
+    """The same call with every sequence as long as the longest, so without padding."""
+    data: Array = np.where(call.steps[:, :, None], call.input, 0.5)
+    return replace(call, input=data, lengths=(call.length,) * call.batch)
+
+
+@clause("PCK-6")
+@for_all(cases(Feature.PACKED))
+def test_equal_lengths_equal_the_unpacked_call(subject: Subject, case: Case) -> None:
+    packed = equal_lengths(case.call())
+    layer = subject.build(packed)
+    same(
+        layer(replace(packed, lengths=None)),
+        layer(packed),
+        what="equal lengths equal the unpacked call",
+    )
+    matches(layer(packed))

@@ -1,0 +1,64 @@
+"""SPC: NaN, infinities, huge and subnormal numbers."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.bounds import FORMATS
+from rnn_conformance.cases import Case, State, Values, rounded
+from rnn_conformance.checks import matches
+from rnn_conformance.spec import Feature
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+
+@clause("SPC-1")
+@for_all(cases(without=[Feature.PACKED], values=[Values.PLAIN, Values.TYPICAL]))
+def test_a_nan_reaches_its_own_sample_from_its_own_step_on(subject: Subject, case: Case) -> None:
+    call = case.call()
+    data = call.input.copy()
+    data[case.seed % call.length, case.seed % call.batch, case.seed % case.config.input_size] = (
+        np.nan
+    )
+    matches(subject(replace(call, input=data)))
+
+
+@clause("SPC-2")
+@for_all(cases(without=[Feature.RELU], values=[Values.PLAIN, Values.TYPICAL]))
+def test_infinite_inputs_saturate_the_gates(subject: Subject, case: Case) -> None:
+    # In one feature of one step: two of them could cancel to NaN, as they may.
+    call = case.call()
+    data = call.input.copy()
+    place = case.seed % call.length, slice(None), case.seed % case.config.input_size
+    data[place] = np.inf * np.sign(data[place])
+    matches(subject(replace(call, input=data)))
+
+
+@clause("SPC-2")
+@for_all(cases(without=[Feature.RELU], values=[Values.PLAIN, Values.TYPICAL]))
+def test_huge_inputs_saturate_the_gates(subject: Subject, case: Case) -> None:
+    call = case.call()
+    # exp overflows from 89 (float32) and 710 (float64) on; the products must not.
+    scale = (100.0, 1e3, 1e6, 2.0**-16 * FORMATS[case.dtype].largest)[case.seed % 4]
+    matches(subject(replace(call, input=rounded(scale * call.input, case.dtype))))
+
+
+@clause("SPC-2")
+@for_all(cases(values=[Values.SATURATED], states=[State.GIVEN], without=[Feature.RELU]))
+def test_huge_biases_saturate_the_gates(subject: Subject, case: Case) -> None:
+    call = case.call()
+    parameters = {
+        name: 1e4 * array if name.startswith("bias") else array
+        for name, array in call.parameters.items()
+    }
+    parameters = {name: rounded(array, case.dtype) for name, array in parameters.items()}
+    matches(subject(replace(call, parameters=parameters)))
+
+
+@clause("SPC-3")
+@for_all(cases(values=[Values.PLAIN, Values.TYPICAL]))
+def test_subnormal_inputs_change_nothing_beyond_rounding(subject: Subject, case: Case) -> None:
+    call = case.call()
+    data = rounded(0.25 * FORMATS[case.dtype].eta * call.input, case.dtype)
+    matches(subject(replace(call, input=data)))

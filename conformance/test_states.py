@@ -1,0 +1,132 @@
+"""STA: initial and final states, and what calls leave behind."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.bounds import reference
+from rnn_conformance.calls import Call
+from rnn_conformance.cases import Case, State
+from rnn_conformance.checks import identical, matches, within
+from rnn_conformance.spec import Feature
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+
+def with_zeros(call: Call) -> Call:
+    """The same call with a state of zeros."""
+    has_c = call.config.kind.has_cell_state
+    return replace(
+        call, h_0=np.zeros(call.shape("h_n")), c_0=np.zeros(call.shape("c_n")) if has_c else None
+    )
+
+
+@clause("STA-1")
+@for_all(cases(states=[State.OMITTED]))
+def test_an_omitted_state_is_the_same_each_time(subject: Subject, case: Case) -> None:
+    call = case.call()
+    layer = subject.build(call)
+    first = layer(call)
+    what = "a state that is omitted is zeros, so two calls agree (is it drawn at random?)"
+    identical(first, layer(call), what=what)
+    matches(first)
+
+
+@clause("STA-1")
+@for_all(cases(Feature.INITIAL_STATE, states=[State.OMITTED]))
+def test_an_omitted_state_equals_zeros_bit_for_bit(subject: Subject, case: Case) -> None:
+    call = case.call()
+    layer = subject.build(call)
+    identical(layer(call), layer(with_zeros(call)), what="an omitted state equals zeros")
+
+
+@clause("STA-2")
+@for_all(
+    cases(
+        Feature.INITIAL_STATE,
+        without=[Feature.BIDIRECTIONAL, Feature.PACKED],
+        length=(3, 7),
+        degenerate=False,
+    )
+)
+def test_a_sequence_in_pieces_equals_the_whole(subject: Subject, case: Case) -> None:
+    call = case.call()
+    layer = subject.build(call)
+    whole = layer(call)
+    cuts = sorted({0, 1, call.length // 2, call.length})
+    outputs, calls = [], []
+    h, c = call.h_0, call.c_0
+    for start, stop in zip(cuts, cuts[1:], strict=False):
+        piece = layer(replace(call, input=call.input[start:stop], h_0=h, c_0=c))
+        h, c = piece.h_n, piece.c_n if case.config.kind.has_cell_state else None
+        outputs.append(piece.output)
+        calls.append(piece.call)
+    pieces = {"output": np.concatenate(outputs), "h_n": h, "c_n": c}
+    for name in call.results:
+        joined = pieces[name]
+        assert joined is not None
+        within(
+            name,
+            joined,
+            whole[name],
+            2.0 * reference(call).bound(name),
+            calls=(*calls, call),
+            what=f"pieces cut at {cuts} with the state carried equal the whole",
+        )
+
+
+@clause("STA-3")
+@for_all(cases())
+def test_calls_leave_nothing_behind(subject: Subject, case: Case) -> None:
+    call = case.call()
+    layer = subject.build(call)
+    first = layer(call)
+    between = [replace(call, input=-call.input[:, ::-1])]
+    if case.state is State.OMITTED and Feature.INITIAL_STATE in subject.features:
+        between.append(replace(with_zeros(call), h_0=np.ones(call.shape("h_n"))))
+    elif case.state is not State.OMITTED:
+        between.append(replace(call, h_0=None, c_0=None))
+    if call.lengths is None and not call.unbatched and call.batch > 1:
+        # Another length and another batch size, so that a buffer kept would show.
+        part = replace(call, h_0=None, c_0=None)
+        between.append(replace(part, input=call.input[:1, :1]))
+        between.append(replace(part, input=np.concatenate([call.input, call.input])))
+    for other in between:
+        matches(layer(other))
+    again = layer(call)
+    matches(again)
+    limits = reference(call)
+    for name in call.results:
+        within(
+            name,
+            again[name],
+            first[name],
+            2.0 * limits.bound(name),
+            calls=(call, *between, call),
+            what="the same call after other calls",
+        )
+
+
+@clause("STA-4")
+@for_all(cases(Feature.INITIAL_STATE, states=[State.GIVEN]))
+def test_each_initial_state_of_each_place_matters(subject: Subject, case: Case) -> None:
+    call = case.call()
+    layer = subject.build(call)
+    matches(layer(call))
+    assert call.h_0 is not None
+    for place in range(case.config.num_states):
+        alone = np.zeros_like(call.h_0)
+        alone[place] = call.h_0[place]
+        none = None if call.c_0 is None else np.zeros_like(call.c_0)
+        matches(layer(replace(call, h_0=alone, c_0=none)))
+        if call.c_0 is not None:
+            alone = np.zeros_like(call.c_0)
+            alone[place] = call.c_0[place]
+            matches(layer(replace(call, h_0=np.zeros_like(call.h_0), c_0=alone)))
+
+
+@clause("STA-4", "SHP-3")
+@for_all(cases())
+def test_c_n_is_the_cell_state(subject: Subject, case: Case) -> None:
+    matches(subject(case.call()), "c_n")

@@ -1,0 +1,1 @@
+"""A conformance suite for recurrent layers: does yours do what ``torch.nn`` does?"""

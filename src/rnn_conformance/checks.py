@@ -1,0 +1,187 @@
+"""The assertions that the tests in ``conformance/`` use.
+
+Each compares within a derived bound and, where it fails, says which element, what it
+should be, what it is, by how much it is off and how much is allowed. None has a
+tolerance of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnn_conformance.bounds import Reference, reference
+from rnn_conformance.calls import Array, Call, Result
+from rnn_conformance.errors import NonConforming
+
+
+def shaped(result: Result, name: str) -> None:
+    """The result of this name has the shape that is due, in the layout of the call."""
+    # The look-up is the check: whoever reads a result reads it in the right shape.
+    result[name]
+
+
+def matches(result: Result, *names: str, to: Reference | None = None) -> None:
+    """The results of these names (default: all) are what the equations give, within E."""
+    call = result.call
+    expected = reference(call) if to is None else to
+    for name in names or call.results:
+        within(name, result[name], expected[name], expected.bound(name), calls=(call,))
+
+
+def same(
+    first: Result, second: Result, *names: str, what: str = "", bound: Reference | None = None
+) -> None:
+    """Two calls that must give the same do, each being at most E away from the truth.
+
+    ``bound`` is the reference of the calls if it is not that of the first; ``what`` says
+    why they must agree.
+    """
+    limits = reference(first.call) if bound is None else bound
+    for name in names or first.call.results:
+        within(
+            name,
+            second[name],
+            first[name],
+            2.0 * limits.bound(name),
+            calls=(first.call, second.call),
+            what=what,
+        )
+
+
+def identical(first: Result, second: Result, *names: str, what: str) -> None:
+    """Two calls give the same, bit for bit."""
+    for name in names or first.call.results:
+        zero = np.zeros_like(first[name])
+        calls = (first.call, second.call)
+        within(name, second[name], first[name], zero, calls=calls, what=what)
+
+
+def within(
+    name: str,
+    got: Array,
+    expected: Array,
+    bound: Array,
+    *,
+    calls: tuple[Call, ...],
+    what: str = "",
+) -> None:
+    """``|got - expected| <= bound`` elementwise; raises ``NonConforming``.
+
+    NaN, +Inf and -Inf are compared by class. Where the bound is infinite nothing is
+    claimed. The element reported is the one furthest off in multiples of its bound.
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        finite = np.isfinite(expected) & np.isfinite(got)
+        error = np.where(finite, np.abs(got - expected), 0.0)
+        other_class = ~finite & ~((got == expected) | (np.isnan(got) & np.isnan(expected)))
+        excess = np.where(other_class, np.inf, np.where(error > 0.0, error / bound, 0.0))
+    off = (other_class | (error > bound)) & ~np.isposinf(bound)
+    if not off.any():
+        return
+    excess = np.where(off, excess, -1.0)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
+    # A class that differs is not off by a number.
+    distance = None if other_class[index] else float(error[index])
+    place = locate(calls[-1], name, index)
+    message = (
+        f"{what + ': ' if what else ''}{name} at {in_words(place)} is {float(got[index]):.9g}, "
+        f"not {float(expected[index]):.9g}; "
+        + (
+            f"off by {distance:.3g} where {float(bound[index]):.3g} is allowed; "
+            if distance is not None
+            else ""
+        )
+        + f"{int(off.sum())} of {off.size} elements are off{_pattern(calls[-1], name, off)}"
+    )
+    raise NonConforming(
+        message,
+        calls=calls,
+        array=name,
+        index=index,
+        expected=float(expected[index]),
+        got=float(got[index]),
+        error=distance,
+        bound=float(bound[index]),
+        excerpt=_excerpt(calls[-1], name, got, expected, error, bound, excess),
+    )
+
+
+def locate(call: Call, name: str, index: tuple[int, ...]) -> dict[str, Any]:
+    """An index in words of the field: time, sample, direction, layer and unit."""
+    config = call.config
+    if config.kind.is_cell:
+        return {"array": name, "sample": index[1], "unit": index[2]}
+    if name == "output":
+        time, sample, feature = index
+        direction, unit = divmod(feature, config.output_size)
+        place = {"array": name, "time": time, "sample": sample}
+    else:
+        state, sample, unit = index
+        layer, direction = divmod(state, config.num_directions)
+        place = {"array": name, "layer": layer, "sample": sample}
+    if config.bidirectional:
+        place["direction"] = ("forward", "reverse")[direction]
+    return {**place, "unit": unit}
+
+
+def in_words(place: dict[str, Any]) -> str:
+    """``time 1, sample 0, unit 2``."""
+    return ", ".join(f"{key} {value}" for key, value in place.items() if key != "array")
+
+
+def _excerpt(
+    call: Call,
+    name: str,
+    got: Array,
+    expected: Array,
+    error: Array,
+    bound: Array,
+    excess: Array,
+    rows: int = 8,
+) -> tuple[tuple[Any, ...], ...]:
+    """The worst elements: ``(place, expected, got, error, bound)``."""
+    worst = np.argsort(-excess, axis=None, kind="stable")[:rows]
+    indices = [tuple(int(i) for i in np.unravel_index(flat, excess.shape)) for flat in worst]
+    return tuple(
+        (
+            f"{name}: {in_words(locate(call, name, index))}",
+            float(expected[index]),
+            float(got[index]),
+            float(error[index]),
+            float(bound[index]),
+        )
+        for index in indices
+        if excess[index] >= 0.0
+    )
+
+
+def _pattern(call: Call, name: str, off: NDArray[np.bool_]) -> str:
+    """Which part of the result is off, if it is a part: a fact about this case alone."""
+    if off.all() or call.config.kind.is_cell:
+        return ""
+    parts: list[str] = []
+    size = call.config.output_size if name != "c_n" else call.config.hidden_size
+    if name == "output":
+        steps = off.any(axis=(1, 2)).nonzero()[0]
+        if len(steps) < call.length:
+            parts.append(_some("step", steps, call.length))
+        halves = off.reshape(*off.shape[:2], -1, size).any(axis=(0, 1, 3)).nonzero()[0]
+        if call.config.bidirectional and len(halves) == 1:
+            parts.append(f"only the {('forward', 'reverse')[halves[0]]} half")
+    else:
+        states = off.any(axis=(1, 2)).nonzero()[0]
+        if len(states) < call.config.num_states:
+            parts.append(_some("state", states, call.config.num_states))
+    samples = off.any(axis=(0, 2)).nonzero()[0]
+    if len(samples) < call.batch:
+        parts.append(_some("sample", samples, call.batch))
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _some(what: str, which: Sequence[int] | NDArray[Any], of: int) -> str:
+    listed = ", ".join(str(int(i)) for i in which)
+    return f"{what}{'s' if len(which) > 1 else ''} {listed} of 0 to {of - 1}"

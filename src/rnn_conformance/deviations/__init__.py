@@ -1,0 +1,46 @@
+"""The catalogue of known wrong ways, as variants of the oracle.
+
+It serves twice: a suite that lets one of them pass is blind there, and a failing result
+that equals one of them is explained by it. One module a chapter; to add a deviation,
+override the one method of the oracle that it takes the wrong way. Each is the oracle but
+for that one thing, and each is wrong on some legal call of its kinds.
+"""
+
+from __future__ import annotations
+
+from rnn_conformance.deviations.activations import ACTIVATIONS
+from rnn_conformance.deviations.biases import BIASES
+from rnn_conformance.deviations.deviation import Deviant, Deviation
+from rnn_conformance.deviations.directions import DIRECTIONS
+from rnn_conformance.deviations.gates import GATES
+from rnn_conformance.deviations.layers import LAYERS
+from rnn_conformance.deviations.layouts import LAYOUTS
+from rnn_conformance.deviations.lengths import LENGTHS
+from rnn_conformance.deviations.precisions import PRECISIONS
+from rnn_conformance.deviations.projections import PROJECTIONS
+from rnn_conformance.deviations.samples import SAMPLES
+from rnn_conformance.deviations.specials import SPECIALS
+from rnn_conformance.deviations.states import STATES
+from rnn_conformance.spec import Kind
+
+__all__ = ["CATALOGUE", "Deviant", "Deviation", "deviations_of"]
+
+CATALOGUE: tuple[Deviation, ...] = (
+    *GATES,
+    *BIASES,
+    *ACTIVATIONS,
+    *DIRECTIONS,
+    *STATES,
+    *LAYERS,
+    *LENGTHS,
+    *PROJECTIONS,
+    *LAYOUTS,
+    *SAMPLES,
+    *PRECISIONS,
+    *SPECIALS,
+)
+
+
+def deviations_of(kind: Kind) -> tuple[Deviation, ...]:
+    """The deviations that apply to a kind."""
+    return tuple(deviation for deviation in CATALOGUE if kind in deviation.kinds)

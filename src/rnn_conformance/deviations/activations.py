@@ -1,0 +1,197 @@
+"""Activation functions that are others, approximations, or fail for large arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import (
+    COMMON,
+    EQUATIONS,
+    GRUS,
+    LSTMS,
+    RNNS,
+    Chapter,
+    Deviant,
+)
+from rnn_conformance.oracle import Trace, sigmoid
+from rnn_conformance.spec import Config, Feature, Kind
+
+ACTIVATIONS = Chapter()
+
+Function = Callable[[Array], Array]
+
+
+def _tanh(z: Array) -> Array:
+    return np.tanh(z)
+
+
+def with_activations(sigmoid: Function = sigmoid, tanh: Function = _tanh) -> type[Deviant]:
+    """An oracle with other functions in place of the sigmoid and tanh."""
+
+    class WithActivations(Deviant):
+        def activation(self, config: Config, z: Array) -> Array:
+            return super().activation(config, z) if config.nonlinearity == "relu" else tanh(z)
+
+        def lstm_gates(self, zx: Array, zh: Array) -> Array:
+            size = zx.shape[-1] // 4
+            z = zx + zh
+            gates = sigmoid(z)
+            gates[:, 2 * size : 3 * size] = tanh(z[:, 2 * size : 3 * size])
+            return gates
+
+        def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
+            _, c = super().lstm_step(gates, c, w_hr)
+            h = gates[:, 3 * c.shape[-1] :] * tanh(c)
+            return (h if w_hr is None else h @ w_hr.T), c
+
+        def gru_gates(self, zx: Array, zh: Array) -> Array:
+            size = zx.shape[-1] // 3
+            gates = sigmoid(zx + zh)
+            gates[:, 2 * size :] = tanh(zx[:, 2 * size :] + gates[:, :size] * zh[:, 2 * size :])
+            return gates
+
+    return WithActivations
+
+
+def _rational_tanh(z: Array) -> Array:
+    z = np.clip(z, -3.0, 3.0)
+    return z * (27.0 + z * z) / (27.0 + 9.0 * z * z)
+
+
+def _table(function: Function, reach: float, entries: int) -> Function:
+    """The function by its value at the nearest of equally spaced points."""
+
+    def looked_up(z: Array) -> Array:
+        step = 2.0 * reach / entries
+        return function(step * np.round(np.clip(z, -reach, reach) / step))
+
+    return looked_up
+
+
+for name, source, function in (
+    (
+        "a hard sigmoid, clip(0.2 z + 0.5, 0, 1)",
+        "ONNX and Keras HardSigmoid",
+        lambda z: np.clip(0.2 * z + 0.5, 0.0, 1.0),
+    ),
+    (
+        "a hard sigmoid, clip(z / 6 + 0.5, 0, 1)",
+        "torch.nn.Hardsigmoid",
+        lambda z: np.clip(z / 6.0 + 0.5, 0.0, 1.0),
+    ),
+    (
+        "a sigmoid of softsign form, (1 + z / (1 + |z|)) / 2",
+        COMMON,
+        lambda z: 0.5 + 0.5 * z / (1.0 + np.abs(z)),
+    ),
+    ("a sigmoid clipped at ±4", COMMON, lambda z: sigmoid(np.clip(z, -4.0, 4.0))),
+    (
+        "a sigmoid from a table of 1024 entries",
+        "fastmachinelearning/hls4ml",
+        _table(sigmoid, 8.0, 1024),
+    ),
+    (
+        "a sigmoid of temperature 1.702",
+        "Hendrycks & Gimpel, arXiv:1606.08415",
+        lambda z: sigmoid(1.702 * z),
+    ),
+    ("a sigmoid off by 1e-4", COMMON, lambda z: sigmoid(z) + 1e-4),
+):
+    ACTIVATIONS.add(name, "EQ-2 EQ-3 EQ-5 CEL-2", kinds=LSTMS | GRUS, source=source)(
+        with_activations(sigmoid=function)
+    )
+
+for name, source, function in (
+    ("a rational tanh, z (27 + z²) / (27 + 9 z²), clipped at ±3", COMMON, _rational_tanh),
+    ("tanh clipped at ±3", COMMON, lambda z: np.tanh(np.clip(z, -3.0, 3.0))),
+    ("a hard tanh, clip(z, -1, 1)", "torch.nn.Hardtanh", lambda z: np.clip(z, -1.0, 1.0)),
+    ("softsign in place of tanh", "torch.nn.Softsign", lambda z: z / (1.0 + np.abs(z))),
+    (
+        "a scaled tanh, 1.7159 tanh(2 z / 3)",
+        "ONNX ScaledTanh",
+        lambda z: 1.7159 * np.tanh(2.0 / 3.0 * z),
+    ),
+    ("tanh from a table of 1024 entries", "fastmachinelearning/hls4ml", _table(np.tanh, 4.0, 1024)),
+    ("tanh off by a ten-thousandth of itself", COMMON, lambda z: np.tanh(z) * (1.0 + 1e-4)),
+):
+    ACTIVATIONS.add(name, EQUATIONS + " EQ-5", source=source)(with_activations(tanh=function))
+
+ACTIVATIONS.add(
+    "a sigmoid that overflows, exp(z) / (1 + exp(z))",
+    "SPC-2",
+    kinds=LSTMS | GRUS,
+    source="clab/dynet#1525",
+)(with_activations(sigmoid=lambda z: np.exp(z) / (1.0 + np.exp(z))))
+
+ACTIVATIONS.add(
+    "a tanh that overflows, (exp(2 z) - 1) / (exp(2 z) + 1)",
+    "SPC-2",
+    source="clab/dynet#1525",
+)(with_activations(tanh=lambda z: (np.exp(2.0 * z) - 1.0) / (np.exp(2.0 * z) + 1.0)))
+
+ACTIVATIONS.add(
+    "clamping that turns NaN into a number",
+    "SPC-1",
+    source="fmin and fmax of IEEE 754",
+)(
+    with_activations(
+        lambda z: sigmoid(np.fmin(np.fmax(z, -100.0), 100.0)),
+        lambda z: np.tanh(np.fmin(np.fmax(z, -100.0), 100.0)),
+    )
+)
+
+
+def with_relu(relu: Function) -> type[Deviant]:
+    """An oracle with another function in place of relu."""
+
+    class WithRelu(Deviant):
+        def activation(self, config: Config, z: Array) -> Array:
+            return relu(z) if config.nonlinearity == "relu" else np.tanh(z)
+
+    return WithRelu
+
+
+for name, source, function in (
+    ("tanh although nonlinearity is relu", "microsoft/onnxruntime#4034", np.tanh),
+    ("a leaky relu", "torch.nn.LeakyReLU", lambda z: np.where(z > 0.0, z, 0.01 * z)),
+    ("softplus in place of relu", "torch.nn.Softplus", lambda z: np.logaddexp(0.0, z)),
+    ("silu in place of relu", "torch.nn.SiLU", lambda z: z * sigmoid(z)),
+    ("relu clipped at 1", "ONNX RNN, clip", lambda z: np.clip(z, 0.0, 1.0)),
+    ("relu clipped at 6", "torch.nn.ReLU6", lambda z: np.clip(z, 0.0, 6.0)),
+    ("the magnitude in place of relu", COMMON, np.abs),
+):
+    ACTIVATIONS.add(name, "EQ-1 CEL-2", kinds=RNNS, needs=[Feature.RELU], source=source)(
+        with_relu(function)
+    )
+
+ACTIVATIONS.add(
+    "a relu that turns NaN into zero",
+    "SPC-1",
+    kinds=RNNS,
+    needs=[Feature.RELU],
+    source="fmax of IEEE 754",
+)(with_relu(lambda z: np.fmax(z, 0.0)))
+
+
+@ACTIVATIONS.add("relu although nonlinearity is tanh", "EQ-1 CEL-2", kinds=RNNS)
+class _AlwaysRelu(Deviant):
+    def activation(self, config: Config, z: Array) -> Array:
+        return np.maximum(z, 0.0)
+
+
+@ACTIVATIONS.add(
+    "relu in the forward direction only",
+    "EQ-1 DIR-2",
+    kinds=[Kind.RNN],
+    needs=[Feature.RELU, Feature.BIDIRECTIONAL],
+    source="onnx/tensorflow-onnx#2211",
+)
+class _ForwardRelu(Deviant):
+    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+        if direction:
+            call = replace(call, config=replace(call.config, nonlinearity="tanh"))
+        return super().scan(call, layer, direction, x, steps)

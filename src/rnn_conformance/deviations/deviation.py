@@ -1,0 +1,105 @@
+"""What a known wrong way is: a variant of the oracle, and what is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.oracle import Answer, Oracle
+from rnn_conformance.spec import Feature, Kind
+
+ALL = frozenset(Kind)
+LAYERS = frozenset(kind for kind in Kind if not kind.is_cell)
+RNNS = frozenset({Kind.RNN, Kind.RNN_CELL})
+LSTMS = frozenset({Kind.LSTM, Kind.LSTM_CELL})
+GRUS = frozenset({Kind.GRU, Kind.GRU_CELL})
+
+EQUATIONS = "EQ-1 EQ-2 EQ-3 CEL-2"
+"""What a wrong equation breaks, in the kinds to which it applies."""
+
+COMMON = "common mistake"
+
+
+class Deviant(Oracle):
+    """An oracle with one decision taken wrongly, which also hands its answer over.
+
+    The wrong layouts are a matter of handing over. An instance stands for one layer: what
+    leaks from call to call leaks through it.
+    """
+
+    def present(self, call: Call, answer: Answer) -> dict[str, Array]:
+        """Each result by name, in the layout in which the caller receives it."""
+        return {name: call.give(name, getattr(answer, name)) for name in call.results}
+
+    def dtypes(self, call: Call) -> dict[str, str]:
+        """The dtype in which each result comes back (TYP-1)."""
+        return {name: call.dtype.value for name in call.results}
+
+    def results(self, call: Call) -> dict[str, Array]:
+        """The answer to a call, handed over; overflow and NaN are nothing unusual here."""
+        with np.errstate(all="ignore"):
+            return self.present(call, self.answer(call))
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A known wrong way of computing a recurrent layer.
+
+    ``name`` completes "your results equal those of a layer with …". ``breaks`` are the ids
+    of the clauses that it breaks, ``kinds`` those that it applies to, ``needs`` the
+    features without which it cannot show. ``source`` is where it was seen: an issue
+    thread, a paper, another framework's convention, or :data:`COMMON`.
+    """
+
+    name: str
+    breaks: frozenset[str]
+    kinds: frozenset[Kind]
+    needs: frozenset[Feature]
+    source: str
+    oracle: type[Deviant]
+
+    def answer(self, call: Call) -> Answer:
+        """What a fresh layer that deviates so answers, canonical but for wrong shapes."""
+        with np.errstate(all="ignore"):
+            return self.oracle().answer(call)
+
+
+class Chapter(list[Deviation]):
+    """The deviations of one chapter, in the order in which they are added."""
+
+    def add(
+        self,
+        name: str,
+        breaks: str,
+        *,
+        kinds: Iterable[Kind] = ALL,
+        needs: Iterable[Feature] = (),
+        source: str = COMMON,
+    ) -> Callable[[type[Deviant]], type[Deviant]]:
+        """Add the decorated oracle; ``breaks`` are clause ids separated by blanks."""
+
+        def add(oracle: type[Deviant]) -> type[Deviant]:
+            self.append(
+                Deviation(
+                    name,
+                    frozenset(breaks.split()),
+                    frozenset(kinds),
+                    frozenset(needs),
+                    source,
+                    oracle,
+                )
+            )
+            return oracle
+
+        return add
+
+
+def significant(array: Array, bits: int) -> Array:
+    """Rounded to ``bits`` significant bits: 24 as in float32, 11 in float16, 8 in bfloat16."""
+    mantissa, exponent = np.frexp(array)
+    scaled: Array = np.round(np.ldexp(mantissa, bits))
+    rounded: Array = np.ldexp(scaled, exponent - bits)
+    return rounded

@@ -1,0 +1,212 @@
+"""Directions mixed up: the reverse half, its order in time, and who reads it (DIR)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import LAYERS, Chapter, Deviant
+from rnn_conformance.oracle import Answer, Trace, Weights
+from rnn_conformance.spec import Feature
+
+DIRECTIONS = Chapter()
+_BOTH = (Feature.BIDIRECTIONAL,)
+_STACKED = (Feature.BIDIRECTIONAL, Feature.MULTI_LAYER)
+
+
+@DIRECTIONS.add(
+    "the reverse direction run forward in time",
+    "DIR-2",
+    kinds=LAYERS,
+    needs=_BOTH,
+    source="onnx/onnx#7935; stanfordmlgroup/nlc#8",
+)
+class _NotFlipped(Deviant):
+    def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+        return self.scan(call, layer, direction, x, call.steps)
+
+    def aligned(self, trace: Trace, direction: int) -> Array:
+        return super().aligned(trace, 0)
+
+
+@DIRECTIONS.add(
+    "the reverse outputs not flipped back",
+    "DIR-1 DIR-2",
+    kinds=LAYERS,
+    needs=_BOTH,
+    source="keras-team/keras#1703; VeriSilicon/TIM-VX#520",
+)
+class _NotFlippedBack(Deviant):
+    def aligned(self, trace: Trace, direction: int) -> Array:
+        return super().aligned(trace, 0)
+
+
+@DIRECTIONS.add(
+    "the reverse input not flipped, its outputs flipped",
+    "DIR-1 DIR-2",
+    kinds=LAYERS,
+    needs=_BOTH,
+    source="onnx/tensorflow-onnx#213",
+)
+class _FlippedBackOnly(Deviant):
+    def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+        return self.scan(call, layer, direction, x, call.steps)
+
+
+@DIRECTIONS.add(
+    "samples flipped instead of steps in the reverse direction",
+    "DIR-2 INV-1",
+    kinds=LAYERS,
+    needs=_BOTH,
+)
+class _SamplesFlipped(Deviant):
+    def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+        order = slice(None, None, -1) if direction else slice(None)
+        return self.scan(call, layer, direction, x[:, order], call.steps[:, order])
+
+    def aligned(self, trace: Trace, direction: int) -> Array:
+        output = super().aligned(trace, 0)
+        return output[:, ::-1] if direction else output
+
+
+@DIRECTIONS.add("the reverse outputs one step early", "DIR-1 DIR-2", kinds=LAYERS, needs=_BOTH)
+class _Early(Deviant):
+    def aligned(self, trace: Trace, direction: int) -> Array:
+        output = super().aligned(trace, direction)
+        return np.roll(output, -1, axis=0) if direction else output
+
+
+@DIRECTIONS.add("the reverse half first in the output", "DIR-1", kinds=LAYERS, needs=_BOTH)
+class _Swapped(Deviant):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        size = call.config.output_size if call.config.bidirectional else 0
+        return replace(right, output=np.roll(right.output, size, axis=-1))
+
+
+@DIRECTIONS.add(
+    "the directions' features interleaved",
+    "DIR-1",
+    kinds=LAYERS,
+    needs=_BOTH,
+    source="pytorch/pytorch#10838",
+)
+class _Interleaved(Deviant):
+    def join(self, halves: Sequence[Array]) -> Array:
+        stacked = np.stack(halves, axis=-1)
+        return stacked.reshape(*stacked.shape[:-2], stacked.shape[-2] * stacked.shape[-1])
+
+
+def merged(weight: float) -> type[Deviant]:
+    """An oracle whose output is the directions' weighted sum, half as wide as due."""
+
+    class Merged(Deviant):
+        def present(self, call: Call, answer: Answer) -> dict[str, Array]:
+            given = super().present(call, answer)
+            if call.config.bidirectional:
+                forward, reverse = np.split(given["output"], 2, axis=-1)
+                given["output"] = weight * (forward + reverse)
+            return given
+
+    return Merged
+
+
+for name, weight in {"the directions added": 1.0, "the directions averaged": 0.5}.items():
+    DIRECTIONS.add(
+        f"{name} instead of concatenated",
+        "SHP-1 DIR-1",
+        kinds=LAYERS,
+        needs=_BOTH,
+        source="Keras Bidirectional, merge_mode",
+    )(merged(weight))
+
+
+def of_direction(forward: int, reverse: int) -> type[Deviant]:
+    """An oracle whose directions take the parameters of these."""
+
+    class OfDirection(Deviant):
+        def weights(self, call: Call, layer: int, direction: int) -> Weights:
+            if not call.config.bidirectional:
+                return super().weights(call, layer, direction)
+            return super().weights(call, layer, reverse if direction else forward)
+
+    return OfDirection
+
+
+DIRECTIONS.add(
+    "the forward parameters in both directions",
+    "DIR-2",
+    kinds=LAYERS,
+    needs=_BOTH,
+    source="Tencent/ncnn#2562",
+)(of_direction(0, 0))
+DIRECTIONS.add("the directions' parameters swapped", "DIR-2", kinds=LAYERS, needs=_BOTH)(
+    of_direction(1, 0)
+)
+
+
+def reading(own: bool) -> type[Deviant]:
+    """An oracle in which layers above the first read one half: their own or the forward."""
+
+    class Reading(Deviant):
+        def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+            if layer and call.config.bidirectional:
+                read = direction if own else 0
+                size = call.config.output_size
+                half = np.zeros_like(x)
+                columns = slice(read * size, (read + 1) * size)
+                half[..., columns] = x[..., columns]
+                x = half
+            return super().direction(call, layer, direction, x)
+
+    return Reading
+
+
+DIRECTIONS.add(
+    "layers that read only the forward half of the one below",
+    "DIR-4 LAY-2",
+    kinds=LAYERS,
+    needs=_STACKED,
+    source="pytorch/pytorch#89357",
+)(reading(own=False))
+DIRECTIONS.add(
+    "layers that read only their own direction's half of the one below",
+    "DIR-4 LAY-2",
+    kinds=LAYERS,
+    needs=_STACKED,
+    source="TensorFlow 1, bidirectional_dynamic_rnn of a MultiRNNCell",
+)(reading(own=True))
+
+
+@DIRECTIONS.add(
+    "the reverse h_n taken from the last step of the output", "DIR-3", kinds=LAYERS, needs=_BOTH
+)
+class _LastStep(Deviant):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        h_n = right.h_n.copy()
+        for index, (layer, direction) in enumerate(call.config.places()):
+            if direction:
+                h_n[index] = right.traces[layer][direction].h[1]
+        return replace(right, h_n=h_n)
+
+
+@DIRECTIONS.add(
+    "the forward final states in the reverse slots",
+    "DIR-3",
+    kinds=LAYERS,
+    needs=_BOTH,
+    source="tflearn/tflearn#522",
+)
+class _ForwardStates(Deviant):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        forward = [layer * call.config.num_directions for layer, _ in call.config.places()]
+        return replace(
+            right,
+            h_n=right.h_n[forward],
+            c_n=None if right.c_n is None else right.c_n[forward],
+        )

@@ -1,0 +1,115 @@
+"""Layers stacked wrongly, or the wrong ones returned (LAY)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import LAYERS as LAYER_KINDS
+from rnn_conformance.deviations.deviation import Chapter, Deviant
+from rnn_conformance.oracle import Answer, Trace, Weights
+from rnn_conformance.spec import Feature
+
+LAYERS = Chapter()
+_STACKED = (Feature.MULTI_LAYER,)
+
+
+class _Outputs(Deviant):
+    """An oracle that has every layer's output at hand."""
+
+    def outputs(self, answer: Answer) -> list[Array]:
+        """Each layer's output, first layer first."""
+        return [
+            self.join([self.aligned(trace, direction) for direction, trace in enumerate(row)])
+            for row in answer.traces
+        ]
+
+
+@LAYERS.add("the first layer's output", "LAY-3", kinds=LAYER_KINDS, needs=_STACKED)
+class _First(_Outputs):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        return replace(right, output=self.outputs(right)[0])
+
+
+@LAYERS.add("the layers' outputs added up", "LAY-3", kinds=LAYER_KINDS, needs=_STACKED)
+class _Sum(_Outputs):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        return replace(right, output=np.sum(self.outputs(right), axis=0))
+
+
+@LAYERS.add("all layers' outputs concatenated", "LAY-3 SHP-1", kinds=LAYER_KINDS, needs=_STACKED)
+class _Concatenated(_Outputs):
+    def present(self, call: Call, answer: Answer) -> dict[str, Array]:
+        wide = np.concatenate(self.outputs(answer), axis=-1)
+        return super().present(call, replace(answer, output=wide))
+
+
+@LAYERS.add(
+    "the first layer's recurrent weights in every layer", "LAY-2", kinds=LAYER_KINDS, needs=_STACKED
+)
+class _Recurrent(Deviant):
+    def weights(self, call: Call, layer: int, direction: int) -> Weights:
+        right = super().weights(call, layer, direction)
+        return replace(right, w_hh=super().weights(call, 0, direction).w_hh)
+
+
+@LAYERS.add(
+    "the second layer's parameters in all above it", "LAY-2", kinds=LAYER_KINDS, needs=_STACKED
+)
+class _Second(Deviant):
+    def weights(self, call: Call, layer: int, direction: int) -> Weights:
+        return super().weights(call, min(layer, 1), direction)
+
+
+@LAYERS.add(
+    "a residual connection around layers above the first",
+    "LAY-2",
+    kinds=LAYER_KINDS,
+    needs=_STACKED,
+    source="Wu et al., arXiv:1609.08144",
+)
+class _Residual(_Outputs):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        outputs = self.outputs(right)
+        return right if len(outputs) < 2 else replace(right, output=outputs[-1] + outputs[-2])
+
+
+@LAYERS.add("relu between the layers", "LAY-2", kinds=LAYER_KINDS, needs=_STACKED)
+class _Relu(Deviant):
+    def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+        return super().direction(call, layer, direction, np.maximum(x, 0.0) if layer else x)
+
+
+@LAYERS.add(
+    "outputs scaled by 1 - p between the layers in evaluation",
+    "DRP-1",
+    kinds=LAYER_KINDS,
+    needs=(Feature.MULTI_LAYER, Feature.DROPOUT),
+    source="Srivastava et al. (2014)",
+)
+class _ScaledDropout(Deviant):
+    def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+        return super().direction(
+            call, layer, direction, (1.0 - call.config.dropout) * x if layer else x
+        )
+
+
+@LAYERS.add(
+    "dropout in evaluation",
+    "DRP-1",
+    kinds=LAYER_KINDS,
+    needs=(Feature.MULTI_LAYER, Feature.DROPOUT),
+    source="pytorch/pytorch#180744",
+)
+class _Dropout(Deviant):
+    def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+        p = call.config.dropout
+        if layer and p:
+            rng = np.random.default_rng(layer)
+            x = x * (rng.random(x.shape) >= p) / (1.0 - p if p < 1.0 else 1.0)
+        return super().direction(call, layer, direction, x)

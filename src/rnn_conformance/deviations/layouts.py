@@ -1,0 +1,251 @@
+"""Right values in the wrong place: axes swapped, missing or too many (SHP, BF)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import ALL, COMMON, LAYERS, Chapter, Deviant
+from rnn_conformance.oracle import Answer
+from rnn_conformance.spec import Feature, Kind
+
+LAYOUTS = Chapter()
+_BATCH_FIRST = (Feature.BATCH_FIRST,)
+
+
+def batch_first(call: Call) -> bool:
+    """Whether ``batch_first`` has an effect on this call (SHP-1, BF-3)."""
+    return call.config.batch_first and not call.unbatched
+
+
+@LAYOUTS.add("batch_first ignored", "BF-1 SHP-2", kinds=LAYERS, needs=_BATCH_FIRST)
+class _Ignored(Deviant):
+    def answer(self, call: Call) -> Answer:
+        if not batch_first(call) or call.lengths is not None or not call.batch:
+            return super().answer(call)
+        turned = replace(call, input=call.input.swapaxes(0, 1), h_0=None, c_0=None)
+        wrong = super().answer(turned)
+        return replace(wrong, output=wrong.output.swapaxes(0, 1))
+
+
+def presenting(change: Callable[[Call, dict[str, Array]], dict[str, Array]]) -> type[Deviant]:
+    """An oracle that changes what it hands over; ``change`` gives the arrays that differ."""
+
+    class Presenting(Deviant):
+        def present(self, call: Call, answer: Answer) -> dict[str, Array]:
+            given = super().present(call, answer)
+            return {**given, **change(call, given)}
+
+    return Presenting
+
+
+def _states(
+    call: Call, given: dict[str, Array], change: Callable[[Array], Array]
+) -> dict[str, Array]:
+    return {name: change(given[name]) for name in call.results if name != "output"}
+
+
+def _moved_states(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    if not batch_first(call):
+        return {}
+    return _states(call, given, lambda state: state.swapaxes(0, 1))
+
+
+def _reshaped_states(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    if not batch_first(call):
+        return {}
+    # The memory is batch-first, the shape is not.
+    return _states(call, given, lambda state: state.swapaxes(0, 1).reshape(state.shape))
+
+
+def _time_major(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    return {"output": given["output"].swapaxes(0, 1)} if batch_first(call) else {}
+
+
+def _reshaped(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    output = given["output"]
+    return {"output": output.swapaxes(0, 1).reshape(output.shape)} if batch_first(call) else {}
+
+
+def _one_axis(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    return (
+        {} if call.unbatched else {"output": given["output"].reshape(-1, *call.shape("output")[2:])}
+    )
+
+
+def _flat_samples(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    if not batch_first(call):
+        return {}
+    length, batch, features = call.shape("output")
+    return {"output": given["output"].reshape(batch, length * features)}
+
+
+def _batched(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    return {"output": given["output"][:, None]} if call.unbatched else {}
+
+
+def _batched_states(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    if not call.unbatched:
+        return {}
+    return _states(call, given, lambda state: np.expand_dims(state, -2))
+
+
+def _last_step(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    return {"output": call.give("output", call.take("output", given["output"])[-1:])}
+
+
+def _last_layer(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    return _states(call, given, lambda state: state[-call.config.num_directions :])
+
+
+def _no_layer_axis(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    if call.config.num_states > 1:
+        return {}
+    return _states(call, given, lambda state: state[0])
+
+
+def _some_sample(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    if call.batch:
+        return {}
+    shapes = {name: (*call.shape(name)[:1], 1, *call.shape(name)[2:]) for name in given}
+    return {name: call.give(name, np.zeros(shape)) for name, shape in shapes.items()}
+
+
+def _transposed_cell(call: Call, given: dict[str, Array]) -> dict[str, Array]:
+    return _states(call, given, np.transpose)
+
+
+for name, breaks, kinds, needs, source, change in (
+    (
+        "output left in the order steps, samples although batch_first",
+        "BF-1 SHP-1",
+        LAYERS,
+        _BATCH_FIRST,
+        "pytorch/pytorch#80306",
+        _time_major,
+    ),
+    (
+        "output reshaped to batch_first instead of transposed",
+        "BF-1",
+        LAYERS,
+        _BATCH_FIRST,
+        COMMON,
+        _reshaped,
+    ),
+    ("states batch-first", "BF-1 SHP-2 SHP-3", LAYERS, _BATCH_FIRST, COMMON, _moved_states),
+    (
+        "states reshaped from batch-first",
+        "BF-1",
+        LAYERS,
+        _BATCH_FIRST,
+        "llvm/torch-mlir#3753",
+        _reshaped_states,
+    ),
+    ("steps and samples in one axis", "SHP-1", LAYERS, (), COMMON, _one_axis),
+    (
+        "steps and features in one axis",
+        "SHP-1",
+        LAYERS,
+        _BATCH_FIRST,
+        "huggingface/candle#2542",
+        _flat_samples,
+    ),
+    (
+        "a batch axis in the output of unbatched input",
+        "SHP-1 SHP-6",
+        LAYERS,
+        (Feature.UNBATCHED,),
+        COMMON,
+        _batched,
+    ),
+    (
+        "a batch axis in the states of unbatched input",
+        "SHP-2 SHP-3 SHP-6 CEL-1",
+        ALL,
+        (Feature.UNBATCHED,),
+        COMMON,
+        _batched_states,
+    ),
+    ("the output of the last step only", "SHP-1", LAYERS, (), "alibaba/MNN#1138", _last_step),
+    (
+        "the states of the last layer only",
+        "SHP-2 SHP-3",
+        LAYERS,
+        (Feature.MULTI_LAYER,),
+        COMMON,
+        _last_layer,
+    ),
+    (
+        "no axis for layers and directions in the states",
+        "SHP-2 SHP-3",
+        LAYERS,
+        (),
+        COMMON,
+        _no_layer_axis,
+    ),
+    (
+        "a sample of zeros for an empty batch",
+        "SHP-5 CEL-1",
+        ALL,
+        (Feature.EMPTY_BATCH,),
+        COMMON,
+        _some_sample,
+    ),
+    (
+        "units by samples instead of samples by units",
+        "CEL-1",
+        frozenset(Kind) - LAYERS,
+        (),
+        COMMON,
+        _transposed_cell,
+    ),
+):
+    LAYOUTS.add(name, breaks, kinds=kinds, needs=needs, source=source)(presenting(change))
+
+
+@LAYOUTS.add(
+    "input reshaped to steps first instead of transposed", "BF-1", kinds=LAYERS, needs=_BATCH_FIRST
+)
+class _ReshapedInput(Deviant):
+    def answer(self, call: Call) -> Answer:
+        if batch_first(call) and call.lengths is None:
+            given = call.input.swapaxes(0, 1)
+            call = replace(call, input=given.reshape(call.input.shape))
+        return super().answer(call)
+
+
+@LAYOUTS.add(
+    "initial states read batch-first",
+    "BF-2",
+    kinds=LAYERS,
+    needs=(*_BATCH_FIRST, Feature.INITIAL_STATE),
+)
+class _MovedStart(Deviant):
+    def answer(self, call: Call) -> Answer:
+        def read(state: Array | None) -> Array | None:
+            if state is None:
+                return None
+            states, batch, width = state.shape
+            return state.reshape(batch, states, width).swapaxes(0, 1)
+
+        if batch_first(call):
+            call = replace(call, h_0=read(call.h_0), c_0=read(call.c_0))
+        return super().answer(call)
+
+
+@LAYOUTS.add(
+    "unbatched input read as samples of one step where batch_first",
+    "SHP-1 SHP-6",
+    kinds=LAYERS,
+    needs=(*_BATCH_FIRST, Feature.UNBATCHED),
+)
+class _StepsAsSamples(Deviant):
+    def answer(self, call: Call) -> Answer:
+        if not (call.unbatched and call.config.batch_first):
+            return super().answer(call)
+        single = replace(call, input=call.input.swapaxes(0, 1), h_0=None, c_0=None, unbatched=False)
+        wrong = super().answer(single)
+        return replace(wrong, output=wrong.output.swapaxes(0, 1))

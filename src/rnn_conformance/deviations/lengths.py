@@ -1,0 +1,221 @@
+"""Sequences of different lengths: padding that counts, samples in the wrong order (PCK)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import LAYERS, Chapter, Deviant
+from rnn_conformance.deviations.states import changed
+from rnn_conformance.oracle import Answer, Trace
+from rnn_conformance.spec import Feature
+
+LENGTHS = Chapter()
+_PACKED = (Feature.PACKED,)
+_REVERSE = (Feature.PACKED, Feature.BIDIRECTIONAL)
+
+
+def longest_first(call: Call) -> list[int]:
+    """The samples in the order of a packed sequence: ``sorted_indices``."""
+    if call.lengths is None:
+        return list(range(call.batch))
+    return sorted(range(call.batch), key=lambda sample: -(call.lengths or ())[sample])
+
+
+def taking(change: Callable[[Sequence[int]], Sequence[int] | None]) -> type[Deviant]:
+    """An oracle that takes the lengths for others; ``None`` for no padding at all."""
+
+    class Taking(Deviant):
+        def answer(self, call: Call) -> Answer:
+            if not call.lengths:
+                return super().answer(call)
+            taken = change(call.lengths)
+            return super().answer(replace(call, lengths=None if taken is None else tuple(taken)))
+
+    return Taking
+
+
+for name, breaks, source, change in (
+    (
+        "lengths ignored",
+        "PCK-2 PCK-3",
+        "tensorflow/tensorflow#45035",
+        lambda lengths: None,
+    ),
+    (
+        "lengths taken to be sorted, longest first",
+        "PCK-2 PCK-3",
+        "microsoft/onnxruntime#1400",
+        lambda lengths: sorted(lengths, reverse=True),
+    ),
+    (
+        "every sequence cut to the shortest",
+        "PCK-2 PCK-3",
+        "common mistake",
+        lambda lengths: [min(lengths)] * len(lengths),
+    ),
+    (
+        "lengths one too short",
+        "PCK-2 PCK-3",
+        "common mistake",
+        lambda lengths: [max(1, length - 1) for length in lengths],
+    ),
+    (
+        "lengths one too long",
+        "PCK-2 PCK-3 PCK-5",
+        "common mistake",
+        lambda lengths: [min(max(lengths), length + 1) for length in lengths],
+    ),
+):
+    LENGTHS.add(name, breaks, kinds=LAYERS, needs=_PACKED, source=source)(taking(change))
+
+
+def padded(padded: Callable[[int, int], bool]) -> type[Deviant]:
+    """An oracle that runs over the padding in these layers and directions."""
+
+    class Padded(Deviant):
+        def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+            if padded(layer, direction):
+                call = replace(call, lengths=None)
+            return super().direction(call, layer, direction, x)
+
+    return Padded
+
+
+LENGTHS.add(
+    "the reverse direction started at the padded end",
+    "PCK-2 PCK-4",
+    kinds=LAYERS,
+    needs=_REVERSE,
+    source="onnx/onnx-tensorflow#342",
+)(padded(lambda layer, direction: bool(direction)))
+LENGTHS.add(
+    "the forward direction run on over the padding", "PCK-2 PCK-3", kinds=LAYERS, needs=_PACKED
+)(padded(lambda layer, direction: not direction))
+LENGTHS.add(
+    "layers above the first run over the padding",
+    "PCK-2 PCK-3",
+    kinds=LAYERS,
+    needs=(*_PACKED, Feature.MULTI_LAYER),
+)(padded(lambda layer, direction: layer > 0))
+
+
+def _zeroed(call: Call, right: Answer) -> Answer:
+    over = np.array([length < call.length for length in call.lengths or ()])
+    return changed(right, lambda state: np.where(over[:, None], 0.0, state))
+
+
+def _sorted_all(call: Call, right: Answer) -> Answer:
+    order = longest_first(call)
+    moved = changed(right, lambda state: state[:, order])
+    return replace(moved, output=right.output[:, order])
+
+
+def _sorted_states(call: Call, right: Answer) -> Answer:
+    return changed(right, lambda state: state[:, longest_first(call)])
+
+
+def _sorted_output(call: Call, right: Answer) -> Answer:
+    return replace(right, output=right.output[:, longest_first(call)])
+
+
+def _sorted_twice(call: Call, right: Answer) -> Answer:
+    order = longest_first(call)
+    return changed(right, lambda state: state[:, order][:, order])
+
+
+def _in_place(call: Call, right: Answer) -> Answer:
+    order = longest_first(call)
+
+    def unsorted(state: Array) -> Array:
+        state = state[:, order]
+        for position, sample in enumerate(order):
+            state[:, sample] = state[:, position]
+        return state
+
+    return changed(right, unsorted)
+
+
+for name, breaks, source, change_answer in (
+    (
+        "zeros for the final states of shorter sequences",
+        "PCK-2 PCK-3",
+        "keras-team/keras#17596",
+        _zeroed,
+    ),
+    ("results left in sorted order", "PCK-2 PCK-3", "pytorch/pytorch#32605", _sorted_all),
+    ("final states left in sorted order", "PCK-2 PCK-3", "common mistake", _sorted_states),
+    ("outputs left in sorted order", "PCK-2", "common mistake", _sorted_output),
+    (
+        "final states sorted once more instead of unsorted",
+        "PCK-2 PCK-3",
+        "common mistake",
+        _sorted_twice,
+    ),
+    (
+        "final states unsorted in place, overwriting one another",
+        "PCK-2 PCK-3",
+        "mead-ml/mead-baseline#677",
+        _in_place,
+    ),
+):
+
+    def _answering(change: Callable[[Call, Answer], Answer]) -> type[Deviant]:
+        class Answering(Deviant):
+            def answer(self, call: Call) -> Answer:
+                right = super().answer(call)
+                return right if call.lengths is None else change(call, right)
+
+        return Answering
+
+    LENGTHS.add(name, breaks, kinds=LAYERS, needs=_PACKED, source=source)(_answering(change_answer))
+
+
+@LENGTHS.add(
+    "initial states read in sorted order",
+    "PCK-3",
+    kinds=LAYERS,
+    needs=(*_PACKED, Feature.INITIAL_STATE),
+)
+class _SortedStart(Deviant):
+    def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
+        h, c = super().initial_state(call, layer, direction)
+        order = longest_first(call)
+        return h[order], c[order]
+
+
+@LENGTHS.add(
+    "packed data read sample by sample instead of step by step",
+    "PCK-2 PCK-6",
+    kinds=LAYERS,
+    needs=_PACKED,
+    source="pytorch/pytorch#95118",
+)
+class _SampleMajor(Deviant):
+    def answer(self, call: Call) -> Answer:
+        if call.lengths is None:
+            return super().answer(call)
+        order = longest_first(call)
+        packed = call.input[:, order][call.steps[:, order]]
+        data = call.input.copy()
+        start = 0
+        for sample in order:
+            length = call.lengths[sample]
+            data[:length, sample] = packed[start : start + length]
+            start += length
+        return super().answer(replace(call, input=data))
+
+
+@LENGTHS.add(
+    "padding masked by multiplying, which lets NaN through", "PCK-5", kinds=LAYERS, needs=_PACKED
+)
+class _Multiplied(Deviant):
+    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+        right = super().scan(call, layer, direction, x, steps)
+        masked = 0.0 * np.where(steps[:, :, None], 0.0, x).sum(axis=-1, keepdims=True)
+        h = right.h.copy()
+        h[1:] += np.cumsum(masked, axis=0)
+        return replace(right, h=h)

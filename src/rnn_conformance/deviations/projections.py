@@ -1,0 +1,121 @@
+"""LSTM projections that do not project, or project something else (EQ-2, SHP-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import Chapter, Deviant
+from rnn_conformance.oracle import Answer, Trace, Weights
+from rnn_conformance.spec import Feature, Kind
+
+PROJECTIONS = Chapter()
+_LSTM = (Kind.LSTM,)
+_NEEDS = (Feature.PROJECTION,)
+
+
+@PROJECTIONS.add("the first units in place of the projection", "EQ-2", kinds=_LSTM, needs=_NEEDS)
+class _FirstUnits(Deviant):
+    def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
+        h, c = super().lstm_step(gates, c, None)
+        return (h if w_hr is None else h[:, : len(w_hr)]), c
+
+
+@PROJECTIONS.add(
+    "the projection in the output, but the first units recurring", "EQ-2", kinds=_LSTM, needs=_NEEDS
+)
+class _NotRecurring(_FirstUnits):
+    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+        trace = super().scan(call, layer, direction, x, steps)
+        if trace.weights.w_hr is None:
+            return trace
+        h = _unprojected(trace) @ trace.weights.w_hr.T
+        return replace(trace, h=np.concatenate([trace.h[:1], h]))
+
+
+def _unprojected(trace: Trace) -> Array:
+    """``o tanh(c)`` of every step, ``(L, N, H)``."""
+    assert trace.c is not None
+    unprojected: Array = trace.gates[..., 3 * trace.c.shape[-1] :] * np.tanh(trace.c[1:])
+    return unprojected
+
+
+@PROJECTIONS.add("tanh after the projection", "EQ-2", kinds=_LSTM, needs=_NEEDS)
+class _TanhAfter(Deviant):
+    def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
+        h, c = super().lstm_step(gates, c, w_hr)
+        return (h if w_hr is None else np.tanh(h)), c
+
+
+@PROJECTIONS.add("tanh after the projection instead of before", "EQ-2", kinds=_LSTM, needs=_NEEDS)
+class _TanhInstead(Deviant):
+    def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
+        if w_hr is None:
+            return super().lstm_step(gates, c, w_hr)
+        _, c = super().lstm_step(gates, c, None)
+        return np.tanh((gates[:, 3 * c.shape[-1] :] * c) @ w_hr.T), c
+
+
+def with_projection(change: Callable[[Call, int, int], tuple[int, int]]) -> type[Deviant]:
+    """An oracle that takes the projection of another layer and direction."""
+
+    class WithProjection(Deviant):
+        def weights(self, call: Call, layer: int, direction: int) -> Weights:
+            right = super().weights(call, layer, direction)
+            other = super().weights(call, *change(call, layer, direction))
+            return replace(right, w_hr=other.w_hr)
+
+    return WithProjection
+
+
+PROJECTIONS.add(
+    "the first layer's projection in every layer",
+    "EQ-2 LAY-2",
+    kinds=_LSTM,
+    needs=(*_NEEDS, Feature.MULTI_LAYER),
+)(with_projection(lambda call, layer, direction: (0, direction)))
+PROJECTIONS.add(
+    "the forward projection in both directions",
+    "EQ-2 DIR-2",
+    kinds=_LSTM,
+    needs=(*_NEEDS, Feature.BIDIRECTIONAL),
+)(with_projection(lambda call, layer, direction: (layer, 0)))
+
+
+@PROJECTIONS.add(
+    "the projection's weights reshaped where they had to be transposed",
+    "EQ-2",
+    kinds=_LSTM,
+    needs=_NEEDS,
+)
+class _Reshaped(Deviant):
+    def weights(self, call: Call, layer: int, direction: int) -> Weights:
+        right = super().weights(call, layer, direction)
+        if right.w_hr is None:
+            return right
+        return replace(right, w_hr=right.w_hr.reshape(right.w_hr.shape[::-1]).T)
+
+
+@PROJECTIONS.add("c_n projected too", "SHP-3 EQ-2", kinds=_LSTM, needs=_NEEDS)
+class _ProjectedC(Deviant):
+    def present(self, call: Call, answer: Answer) -> dict[str, Array]:
+        if answer.c_n is None or not call.config.proj_size:
+            return super().present(call, answer)
+        places = [trace.weights.w_hr for row in answer.traces for trace in row]
+        c_n = [c @ w_hr.T for c, w_hr in zip(answer.c_n, places, strict=True) if w_hr is not None]
+        return super().present(call, replace(answer, c_n=np.stack(c_n)))
+
+
+@PROJECTIONS.add("the projection left out of the output", "SHP-1 EQ-2", kinds=_LSTM, needs=_NEEDS)
+class _OutputUnprojected(Deviant):
+    def present(self, call: Call, answer: Answer) -> dict[str, Array]:
+        if not call.config.proj_size:
+            return super().present(call, answer)
+        halves = [
+            _unprojected(trace)[::-1] if direction else _unprojected(trace)
+            for direction, trace in enumerate(answer.traces[-1])
+        ]
+        return super().present(call, replace(answer, output=self.join(halves)))

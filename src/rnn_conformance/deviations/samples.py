@@ -1,0 +1,108 @@
+"""Samples that influence one another, or are left out (INV-1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import EQUATIONS, Chapter, Deviant
+from rnn_conformance.oracle import Answer, Weights
+from rnn_conformance.spec import Config
+
+SAMPLES = Chapter()
+
+
+@SAMPLES.add(
+    "the first sample's state for all samples", "INV-1 " + EQUATIONS, source="apple/coremltools#303"
+)
+class _OneState(Deviant):
+    def step(
+        self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        first = np.zeros(len(h), dtype=int)
+        return super().step(config, weights, zx, h[first], c[first])
+
+
+@SAMPLES.add(
+    "pre-activations normalised over the batch",
+    "INV-1 " + EQUATIONS,
+    source="Laurent et al., arXiv:1510.01378",
+)
+class _Normalised(Deviant):
+    def input_side(self, weights: Weights, x: Array) -> Array:
+        zx = super().input_side(weights, x)
+        if zx.shape[1] < 2:
+            return zx
+        mean, deviation = (moment(axis=1, keepdims=True) for moment in (zx.mean, zx.std))
+        normalised: Array = (zx - mean) / (deviation + 1e-5)
+        return normalised
+
+
+@SAMPLES.add(
+    "layer normalisation of the pre-activations",
+    EQUATIONS,
+    source="Ba, Kiros & Hinton, arXiv:1607.06450",
+)
+class _LayerNormalised(Deviant):
+    def input_side(self, weights: Weights, x: Array) -> Array:
+        zx = super().input_side(weights, x)
+        mean, deviation = (moment(axis=2, keepdims=True) for moment in (zx.mean, zx.std))
+        normalised: Array = (zx - mean) / (deviation + 1e-5)
+        return normalised
+
+
+@SAMPLES.add("the samples past a multiple of two left at zero", "INV-1 " + EQUATIONS)
+class _TailOfBatch(Deviant):
+    def step(
+        self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        zh, gates, h, c = super().step(config, weights, zx, h, c)
+        done = (np.arange(len(h)) < len(h) // 2 * 2)[:, None]
+        return zh, gates, np.where(done, h, 0.0), np.where(done, c, 0.0)
+
+
+@SAMPLES.add(
+    "the second sample's state in the third and those after it",
+    "INV-1 " + EQUATIONS,
+    source="microsoft/onnxruntime#3893",
+)
+class _Scratch(Deviant):
+    def step(
+        self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        read = np.minimum(np.arange(len(h)), 1)
+        return super().step(config, weights, zx, h[read], c[read])
+
+
+@SAMPLES.add("a NaN of one sample in all of them", "SPC-1 INV-1")
+class _SpreadingNaN(Deviant):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        right.output[...] += 0.0 * right.output.sum(axis=1, keepdims=True)
+        return right
+
+
+@SAMPLES.add("the units past a multiple of four left at zero", EQUATIONS + " EQ-5")
+class _TailOfUnits(Deviant):
+    def step(
+        self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        zh, gates, h, c = super().step(config, weights, zx, h, c)
+        h = np.where(np.arange(h.shape[1]) < max(h.shape[1] // 4 * 4, 1), h, 0.0)
+        return zh, gates, h, c
+
+
+@SAMPLES.add("the input features past the sixteenth left out", "EQ-5 CEL-2")
+class _TailOfFeatures(Deviant):
+    def input_side(self, weights: Weights, x: Array) -> Array:
+        return x[..., :16] @ weights.w_ih[:, :16].T + weights.b_ih
+
+
+@SAMPLES.add("the units past the sixteenth not recurring", "EQ-5 CEL-2")
+class _TailOfProduct(Deviant):
+    def step(
+        self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        cut = np.where(np.arange(weights.w_hh.shape[1]) < 16, weights.w_hh, 0.0)
+        narrow = Weights(weights.w_ih, cut, weights.b_ih, weights.b_hh, weights.w_hr)
+        return super().step(config, narrow, zx, h, c)

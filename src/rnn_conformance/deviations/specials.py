@@ -1,0 +1,99 @@
+"""Special values repaired, clipped or flushed (SPC)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import EQUATIONS, LAYERS, Chapter, Deviant
+from rnn_conformance.oracle import Answer
+from rnn_conformance.spec import Feature, Kind
+
+SPECIALS = Chapter()
+
+
+def with_input(change: Callable[[Array], Array]) -> type[Deviant]:
+    """An oracle that changes its input first."""
+
+    class WithInput(Deviant):
+        def answer(self, call: Call) -> Answer:
+            return super().answer(replace(call, input=change(call.input)))
+
+    return WithInput
+
+
+def _finite(array: Array) -> Array:
+    """NaN and infinities replaced by zero."""
+    return np.where(np.isfinite(array), array, 0.0)
+
+
+for name, breaks, source, change in (
+    (
+        "NaN in the input replaced by zero",
+        "SPC-1",
+        "torch.nan_to_num",
+        lambda x: np.where(np.isnan(x), 0.0, x),
+    ),
+    (
+        "infinite input replaced by zero",
+        "SPC-2",
+        "common mistake",
+        lambda x: np.where(np.isinf(x), 0.0, x),
+    ),
+    (
+        "the input clipped to ±2",
+        EQUATIONS + " EQ-5",
+        "common mistake",
+        lambda x: np.clip(x, -2.0, 2.0),
+    ),
+    (
+        "the input clipped to ±10",
+        EQUATIONS + " EQ-5 SPC-2",
+        "common mistake",
+        lambda x: np.clip(x, -10.0, 10.0),
+    ),
+    ("the input's magnitude", EQUATIONS, "common mistake", np.abs),
+    (
+        "input below 1/64 taken for zero",
+        EQUATIONS + " EQ-5",
+        "common mistake",
+        lambda x: np.where(np.abs(x) < 2.0**-6, 0.0, x),
+    ),
+):
+    SPECIALS.add(name, breaks, source=source)(with_input(change))
+
+
+@SPECIALS.add("NaN in the results replaced by zero", "SPC-1", source="torch.nan_to_num")
+class _Repaired(Deviant):
+    def present(self, call: Call, answer: Answer) -> dict[str, Array]:
+        given = super().present(call, answer)
+        return {name: np.where(np.isnan(array), 0.0, array) for name, array in given.items()}
+
+
+@SPECIALS.add("NaN in the input skipping its step", "SPC-1", kinds=LAYERS)
+class _Skipped(Deviant):
+    def answer(self, call: Call) -> Answer:
+        if not np.isnan(call.input).any():
+            return super().answer(call)
+        right = super().answer(replace(call, input=_finite(call.input)))
+        missing = np.isnan(call.input).any(axis=2)[:, :, None]
+        return replace(right, output=np.where(missing, np.nan, right.output))
+
+
+@SPECIALS.add(
+    "a relu layer's output clipped to the largest float16",
+    "EQ-5 SPC-2",
+    kinds=[Kind.RNN, Kind.RNN_CELL],
+    needs=[Feature.RELU],
+)
+class _Saturated(Deviant):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        return replace(
+            right,
+            output=np.clip(right.output, -65504.0, 65504.0),
+            h_n=np.clip(right.h_n, -65504.0, 65504.0),
+        )

@@ -1,0 +1,338 @@
+"""States ignored, mixed up, in another order, lost or kept (STA, LAY-1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import (
+    ALL,
+    COMMON,
+    LAYERS,
+    LSTMS,
+    Chapter,
+    Deviant,
+)
+from rnn_conformance.oracle import Answer, Trace
+from rnn_conformance.spec import Config, Feature, Kind
+
+STATES = Chapter()
+_GIVEN = (Feature.INITIAL_STATE,)
+_STACKED = (Feature.MULTI_LAYER, Feature.BIDIRECTIONAL)
+
+
+def changed(answer: Answer, change: Callable[[Array], Array]) -> Answer:
+    """The same answer with both final states changed alike."""
+    c_n = None if answer.c_n is None else change(answer.c_n)
+    return replace(answer, h_n=change(answer.h_n), c_n=c_n)
+
+
+# The initial state.
+
+
+def starting(start: Callable[[Call, Array, Array], tuple[Array, Array]]) -> type[Deviant]:
+    """An oracle that starts from something made of the right ``h`` and ``c``."""
+
+    class Starting(Deviant):
+        def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
+            return start(call, *super().initial_state(call, layer, direction))
+
+    return Starting
+
+
+STATES.add("h_0 ignored", "STA-2 STA-4 CEL-2", needs=_GIVEN, source="tensorflow/tflite-micro#3564")(
+    starting(lambda call, h, c: (0.0 * h, c))
+)
+STATES.add(
+    "c_0 ignored",
+    "STA-2 STA-4 CEL-2",
+    kinds=LSTMS,
+    needs=_GIVEN,
+    source="tensorflow/tflite-micro#3564",
+)(starting(lambda call, h, c: (h, 0.0 * c)))
+STATES.add(
+    "both initial states ignored",
+    "STA-2 STA-4 CEL-2",
+    kinds=LSTMS,
+    needs=_GIVEN,
+    source="ARM-software/CMSIS-NN#219",
+)(starting(lambda call, h, c: (0.0 * h, 0.0 * c)))
+STATES.add(
+    "h_0 and c_0 swapped",
+    "STA-4 CEL-2",
+    kinds=LSTMS,
+    needs=_GIVEN,
+    source="TensorFlow 1, LSTMStateTuple(c, h)",
+)(starting(lambda call, h, c: (h, c) if call.config.proj_size else (c, h)))
+STATES.add("h_0 in place of c_0", "STA-4 CEL-2", kinds=LSTMS, needs=_GIVEN)(
+    starting(lambda call, h, c: (h, c) if call.config.proj_size else (h, h))
+)
+STATES.add("ones for an omitted state", "STA-1 CEL-1", source="tmbdev/clstm#67")(
+    starting(lambda call, h, c: (h + 1.0, c + 1.0) if call.h_0 is None else (h, c))
+)
+STATES.add("the first sample's initial state for all samples", "STA-4 INV-1", needs=_GIVEN)(
+    starting(
+        lambda call, h, c: (
+            (np.zeros_like(h) + h[:1], np.zeros_like(c) + c[:1]) if call.batch else (h, c)
+        )
+    )
+)
+
+
+def from_place(place: Callable[[Config, int, int], tuple[int, int] | None]) -> type[Deviant]:
+    """An oracle that reads each initial state at another place; ``None`` is zeros."""
+
+    class FromPlace(Deviant):
+        def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
+            read = place(call.config, layer, direction)
+            h, c = super().initial_state(call, *(read or (layer, direction)))
+            return (h, c) if read else (0.0 * h, 0.0 * c)
+
+    return FromPlace
+
+
+def _direction_major(config: Config, layer: int, direction: int) -> tuple[int, int]:
+    return divmod(direction * config.num_layers + layer, config.num_directions)
+
+
+STATES.add(
+    "initial states read direction-major", "LAY-1", kinds=LAYERS, needs=(*_GIVEN, *_STACKED)
+)(from_place(_direction_major))
+STATES.add(
+    "the first layer's initial state in every layer",
+    "STA-4 LAY-1",
+    kinds=LAYERS,
+    needs=(*_GIVEN, Feature.MULTI_LAYER),
+)(from_place(lambda config, layer, direction: (0, direction)))
+STATES.add(
+    "the initial state in the first layer only",
+    "STA-4 LAY-1",
+    kinds=LAYERS,
+    needs=(*_GIVEN, Feature.MULTI_LAYER),
+)(from_place(lambda config, layer, direction: None if layer else (layer, direction)))
+STATES.add(
+    "the layers' initial states in reverse order",
+    "LAY-1",
+    kinds=LAYERS,
+    needs=(*_GIVEN, Feature.MULTI_LAYER),
+)(from_place(lambda config, layer, direction: (config.num_layers - 1 - layer, direction)))
+STATES.add(
+    "the forward initial state in both directions",
+    "STA-4 LAY-1",
+    kinds=LAYERS,
+    needs=(*_GIVEN, Feature.BIDIRECTIONAL),
+)(from_place(lambda config, layer, direction: (layer, 0)))
+STATES.add(
+    "the initial state in the forward direction only",
+    "STA-4 LAY-1",
+    kinds=LAYERS,
+    needs=(*_GIVEN, Feature.BIDIRECTIONAL),
+)(from_place(lambda config, layer, direction: None if direction else (layer, direction)))
+
+
+# The final state.
+
+
+def returning(change: Callable[[Call, Answer], Answer]) -> type[Deviant]:
+    """An oracle that changes the states that it returns, and nothing else."""
+
+    class Returning(Deviant):
+        def answer(self, call: Call) -> Answer:
+            return change(call, super().answer(call))
+
+    return Returning
+
+
+def _in_direction_major(call: Call, right: Answer) -> Answer:
+    places = list(call.config.places())
+    order = sorted(range(len(places)), key=lambda index: places[index][::-1])
+    return changed(right, lambda state: state[order])
+
+
+def _swapped(call: Call, right: Answer) -> Answer:
+    if call.config.proj_size or right.c_n is None:
+        return right
+    return replace(right, h_n=right.c_n, c_n=right.h_n)
+
+
+def _h_for_c(call: Call, right: Answer) -> Answer:
+    return right if call.config.proj_size else replace(right, c_n=right.h_n)
+
+
+def _c_for_h(call: Call, right: Answer) -> Answer:
+    if call.config.proj_size or right.c_n is None:
+        return right
+    return replace(right, h_n=right.c_n)
+
+
+def _of_step(step: int) -> Callable[[Call, Answer], Answer]:
+    """The states after this step of each scan (0: before the first)."""
+
+    def change(call: Call, right: Answer) -> Answer:
+        traces = [trace for row in right.traces for trace in row]
+        h_n = np.stack([trace.h[step] for trace in traces])
+        if right.c_n is None:
+            return replace(right, h_n=h_n)
+        c_n = np.stack([trace.c[step] for trace in traces if trace.c is not None])
+        return replace(right, h_n=h_n, c_n=c_n)
+
+    return change
+
+
+for name, breaks, kinds, needs, source, change in (
+    ("final states direction-major", "LAY-1", LAYERS, _STACKED, COMMON, _in_direction_major),
+    (
+        "the layers' final states in reverse order",
+        "LAY-1",
+        LAYERS,
+        (Feature.MULTI_LAYER,),
+        COMMON,
+        lambda call, right: changed(
+            right,
+            lambda state: state.reshape(
+                call.config.num_layers, call.config.num_directions, *state.shape[1:]
+            )[::-1].reshape(state.shape),
+        ),
+    ),
+    (
+        "the last layer's final states in every layer's place",
+        "LAY-1",
+        LAYERS,
+        (Feature.MULTI_LAYER,),
+        COMMON,
+        lambda call, right: changed(
+            right,
+            lambda state: np.concatenate(
+                [state[-call.config.num_directions :]] * call.config.num_layers
+            ),
+        ),
+    ),
+    ("h_n and c_n swapped", "STA-4 CEL-1", LSTMS, (), COMMON, _swapped),
+    ("h_n in place of c_n", "STA-4 CEL-1", LSTMS, (), COMMON, _h_for_c),
+    ("c_n in place of h_n", "STA-4 CEL-1", LSTMS, (), COMMON, _c_for_h),
+    (
+        "zeros for the final states",
+        "STA-2 DIR-3",
+        LAYERS,
+        (),
+        "apple/coremltools#263",
+        lambda call, right: changed(right, np.zeros_like),
+    ),
+    ("the initial states for the final ones", "STA-2 DIR-3", LAYERS, (), COMMON, _of_step(0)),
+    ("the first step's states for the final ones", "STA-2 DIR-3", LAYERS, (), COMMON, _of_step(1)),
+    (
+        "the last step but one's states for the final ones",
+        "STA-2 DIR-3",
+        LAYERS,
+        (),
+        COMMON,
+        _of_step(-2),
+    ),
+):
+    STATES.add(name, breaks, kinds=kinds, needs=needs, source=source)(returning(change))
+
+
+# The state from step to step and from call to call.
+
+
+def restarting(every: int) -> type[Deviant]:
+    """An oracle that starts anew from the initial state after so many steps."""
+
+    class Restarting(Deviant):
+        def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+            pieces = [
+                super(Restarting, self).scan(
+                    call, layer, direction, x[start : start + every], steps[start : start + every]
+                )
+                for start in range(0, len(x), every)
+            ]
+            first = pieces[0]
+
+            def states(name: str) -> Array:
+                arrays = [getattr(piece, name) for piece in pieces]
+                return np.concatenate([arrays[0], *(array[1:] for array in arrays[1:])])
+
+            def joined(name: str) -> Array:
+                return np.concatenate([getattr(piece, name) for piece in pieces])
+
+            return Trace(
+                first.weights,
+                x,
+                joined("zx"),
+                joined("zh"),
+                joined("gates"),
+                states("h"),
+                None if first.c is None else states("c"),
+                steps,
+            )
+
+    return Restarting
+
+
+STATES.add(
+    "every step started from the initial state",
+    "STA-2 EQ-1 EQ-2 EQ-3",
+    kinds=LAYERS,
+    source="tracel-ai/burn#2701",
+)(restarting(1))
+STATES.add("the state reset every 16 steps", "EQ-5", kinds=LAYERS)(restarting(16))
+
+
+@STATES.add("c reset at every step", "STA-2 EQ-2", kinds=[Kind.LSTM])
+class _ResetC(Deviant):
+    def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
+        return super().lstm_step(gates, 0.0 * c, w_hr)
+
+
+@STATES.add("the last step left out", "STA-2 EQ-1 EQ-2 EQ-3", kinds=LAYERS)
+class _LastStepLost(Deviant):
+    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+        steps = steps.copy()
+        steps[-1] = False
+        return super().scan(call, layer, direction, x, steps)
+
+
+@STATES.add("outputs one step late", "EQ-1 EQ-2 EQ-3 DIR-3", kinds=LAYERS)
+class _Late(Deviant):
+    def aligned(self, trace: Trace, direction: int) -> Array:
+        return super().aligned(replace(trace, h=np.roll(trace.h, 1, axis=0)), direction)
+
+
+@STATES.add(
+    "the last call's final state for an omitted one",
+    "STA-1 STA-3 CEL-1",
+    kinds=ALL,
+    source="tensorflow/tensorflow#47813",
+)
+class _Stateful(Deviant):
+    def __init__(self) -> None:
+        self.left: Answer | None = None
+
+    def answer(self, call: Call) -> Answer:
+        left = self.left
+        if call.h_0 is None and left is not None and left.h_n.shape[1] == call.batch:
+            call = replace(call, h_0=left.h_n, c_0=left.c_n)
+        self.left = super().answer(call)
+        return self.left
+
+
+@STATES.add(
+    "a given state kept for the calls that omit it",
+    "STA-1 STA-3 CEL-1",
+    needs=_GIVEN,
+    source="keras-team/keras#10965",
+)
+class _Kept(Deviant):
+    def __init__(self) -> None:
+        self.kept: Call | None = None
+
+    def answer(self, call: Call) -> Answer:
+        kept = self.kept
+        if call.h_0 is not None:
+            self.kept = call
+        elif kept is not None and kept.batch == call.batch:
+            call = replace(call, h_0=kept.h_0, c_0=kept.c_0)
+        return super().answer(call)

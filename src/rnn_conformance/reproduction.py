@@ -1,0 +1,92 @@
+"""A failure as a script: torch, the implementation, the arrays, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.interface import Implementation
+
+LARGEST = 2000
+"""Numbers that a script spells out at most; a larger case is named and not written out."""
+
+_HEAD = '''\
+"""The smallest case found, with torch and the implementation alone."""
+
+import torch
+
+dtype = torch.{dtype}
+parameters = {{
+{parameters}
+}}
+input = {input}
+state = {state}
+lengths = {lengths}
+
+
+def forward(cls):
+    layer = cls({arguments}).to(dtype).eval()
+    layer.load_state_dict(parameters)
+    data = input
+    if lengths is not None:
+        data = torch.nn.utils.rnn.pack_padded_sequence(
+            data, lengths, batch_first={batch_first}, enforce_sorted=False
+        )
+    with torch.no_grad():
+        return layer(data) if state is None else layer(data, state)
+
+
+print("torch.nn:", forward(torch.nn.{kind}))
+
+'''
+
+
+def script(implementation: Implementation, call: Call) -> str | None:
+    """The script that shows what ``implementation`` answers beside ``torch.nn``.
+
+    ``None`` for a case too large to be read.
+    """
+    size = call.input.size + sum(array.size for array in call.parameters.values())
+    if size > LARGEST:
+        return None
+
+    def tensor(name: str, array: Array) -> str:
+        given = array if name == "parameter" else call.give(name, array)
+        if not given.size:
+            # An empty array has a shape that nested lists cannot spell.
+            return f"torch.zeros({given.shape}, dtype=dtype)"
+        return f"torch.tensor({_literal(given)}, dtype=dtype)"
+
+    state = "None"
+    if call.h_0 is not None:
+        state = tensor("h_0", call.h_0)
+        if call.c_0 is not None:
+            state = f"({state}, {tensor('c_0', call.c_0)})"
+    arguments = call.config.arguments()
+    head = _HEAD.format(
+        dtype=call.dtype,
+        parameters="\n".join(
+            f"    {name!r}: {tensor('parameter', array)},"
+            for name, array in call.parameters.items()
+        ),
+        input=tensor("input", call.input),
+        state=state,
+        lengths="None" if call.lengths is None else f"torch.tensor({list(call.lengths)})",
+        arguments=", ".join(f"{name}={value!r}" for name, value in arguments.items()),
+        batch_first=call.config.batch_first,
+        kind=call.config.kind,
+    )
+    return head + implementation.script(call) + f"\n\nprint({implementation.name!r}, got)\n"
+
+
+def _literal(array: Array) -> str:
+    """Nested lists of numbers, each exact; NaN and infinities as ``float('nan')``."""
+
+    def spell(value: Any) -> str:
+        if isinstance(value, list):
+            return "[" + ", ".join(map(spell, value)) + "]"
+        return repr(value) if np.isfinite(value) else f"float('{value}')"
+
+    return spell(array.tolist())

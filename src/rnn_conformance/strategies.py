@@ -1,0 +1,206 @@
+"""Which cases are drawn.
+
+Hypothesis draws the configuration; the arrays follow from a drawn seed and distribution
+(``cases``). Every choice lists its simplest value first, because that is what Hypothesis
+shrinks to: one layer, one direction, no state, sizes of one, plain values, seed 0.
+
+A case that discriminates has sizes that all differ, at least two steps and three samples,
+a state, and biases that are distinct and not zero: measured on known wrong
+implementations, each of these left out hides some of them. So four cases in five are of
+that sort. The fifth is degenerate (a single step, sample or unit; all sizes equal), since
+code has special branches there; it comes first, so that what fails there shrinks to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from rnn_conformance.cases import Case, State, Values
+from rnn_conformance.errors import Unsupported
+from rnn_conformance.interface import Declaration
+from rnn_conformance.spec import Config, Dtype, Feature, Kind
+
+T = TypeVar("T")
+
+PALETTE = ((2, 3, 4, 5), (3, 4, 2, 6), (1, 1, 3, 4), (5, 1, 4, 3))
+"""Sizes ``(L, N, H_in, H)`` for implementations that compile each new shape: two that
+discriminate, a single step of a single sample, and a single sample."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """A family of cases, narrowed to what an implementation declares when it is drawn.
+
+    ``needs`` are features that every case has, ``without`` features that none has;
+    ``layers``, ``length``, ``batch``, ``inputs`` and ``hidden`` are inclusive ranges for the
+    sizes of the discriminating cases. ``degenerate`` admits the others.
+    """
+
+    needs: frozenset[Feature] = frozenset()
+    without: frozenset[Feature] = frozenset()
+    layers: tuple[int, int] = (1, 3)
+    length: tuple[int, int] = (2, 6)
+    batch: tuple[int, int] = (3, 6)
+    inputs: tuple[int, int] = (2, 7)
+    hidden: tuple[int, int] = (2, 8)
+    states: tuple[State, ...] = (State.OMITTED, State.ZEROS, State.GIVEN)
+    values: tuple[Values, ...] = tuple(Values)
+    dtypes: tuple[Dtype, ...] = (Dtype.FLOAT32, Dtype.FLOAT64)
+    degenerate: bool = True
+
+    def strategy(self, kind: Kind, declaration: Declaration) -> st.SearchStrategy[Case]:
+        """The cases for one kind of one implementation.
+
+        Raises ``Unsupported``, naming what is missing, if it can answer none of them.
+        """
+        possible = Feature.of(kind)
+        if missing := self.needs - possible:
+            raise Unsupported(f"{kind} has no {', '.join(sorted(missing))}")
+        if missing := self.needs - declaration.features:
+            raise Unsupported(f"does not declare {', '.join(sorted(missing))}")
+        dtypes = [dtype for dtype in self.dtypes if dtype in declaration.dtypes]
+        if not dtypes:
+            raise Unsupported(f"does not declare {' or '.join(self.dtypes)}")
+        states = [
+            state
+            for state in self.states
+            if state is State.OMITTED or Feature.INITIAL_STATE in declaration.features
+        ]
+        if not states:
+            raise Unsupported("does not declare initial_state")
+        return _case(self, kind, declaration, possible - self.without, dtypes, states)
+
+
+def cases(
+    *needs: Feature,
+    without: Collection[Feature] = (),
+    layers: tuple[int, int] = (1, 3),
+    length: tuple[int, int] = (2, 6),
+    batch: tuple[int, int] = (3, 6),
+    inputs: tuple[int, int] = (2, 7),
+    hidden: tuple[int, int] = (2, 8),
+    states: Sequence[State] = tuple(State),
+    values: Sequence[Values] = tuple(Values),
+    dtypes: Sequence[Dtype] = (Dtype.FLOAT32, Dtype.FLOAT64),
+    degenerate: bool = True,
+) -> Cases:
+    """Cases that have the features ``needs`` and vary in all that is left open."""
+    return Cases(
+        frozenset(needs),
+        frozenset(without),
+        layers,
+        length,
+        batch,
+        inputs,
+        hidden,
+        tuple(states),
+        tuple(values),
+        tuple(dtypes),
+        degenerate,
+    )
+
+
+@st.composite
+def _case(
+    draw: st.DrawFn,
+    family: Cases,
+    kind: Kind,
+    declaration: Declaration,
+    possible: frozenset[Feature],
+    dtypes: Sequence[Dtype],
+    states: Sequence[State],
+) -> Case:
+    def choose(options: Sequence[T]) -> T:
+        return draw(st.sampled_from(options)) if len(options) > 1 else options[0]
+
+    def has(feature: Feature, odds: tuple[bool, ...]) -> bool:
+        if feature in family.needs:
+            return True
+        if feature not in possible & declaration.features:
+            return False
+        return choose(odds)
+
+    rare, often = (False, False, False, True), (False, True)
+    degenerate = family.degenerate and draw(st.integers(0, 4)) == 0
+    bidirectional = has(Feature.BIDIRECTIONAL, often)
+    num_layers = 1
+    if Feature.MULTI_LAYER in family.needs or (
+        Feature.MULTI_LAYER in possible & declaration.features
+    ):
+        least = 2 if Feature.MULTI_LAYER in family.needs else family.layers[0]
+        num_layers = choose(range(least, family.layers[1] + 1))
+    # With biases is the plain case, although bias=False has fewer parameters.
+    bias = not has(Feature.BIAS_FREE, rare)
+    batch_first = has(Feature.BATCH_FIRST, often)
+    projected = has(Feature.PROJECTION, rare)
+    relu = has(Feature.RELU, often)
+    empty = Feature.EMPTY_BATCH in family.needs
+    packed = not empty and has(Feature.PACKED, rare)
+    unbatched = not (packed or empty) and has(Feature.UNBATCHED, rare)
+    length, batch, inputs, hidden, proj = _sizes(
+        draw, family, degenerate, projected, declaration.compiles_per_shape
+    )
+    lengths = _lengths(draw, length, batch) if packed else None
+    # A given state four times in six: cases without one are blind to half of the defects.
+    odds = [state for state in states for _ in range(4 if state is State.GIVEN else 1)]
+    return Case(
+        Config(
+            kind,
+            inputs,
+            hidden,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            bidirectional=bidirectional,
+            proj_size=proj,
+            nonlinearity="relu" if relu else "tanh",
+        ),
+        length=1 if kind.is_cell else length,
+        batch=0 if empty else None if unbatched else batch,
+        dtype=choose(dtypes),
+        lengths=lengths,
+        state=choose(odds),
+        values=choose(family.values),
+        seed=draw(st.integers(0, 2**16 - 1)),
+    )
+
+
+def _sizes(
+    draw: st.DrawFn, family: Cases, degenerate: bool, projected: bool, palette: bool
+) -> tuple[int, int, int, int, int]:
+    """``L, N, H_in, H, P``; all different unless degenerate."""
+    if palette:
+        length, batch, inputs, hidden = draw(st.sampled_from(PALETTE))
+        return length, batch, inputs, hidden, hidden - 1 if projected else 0
+    if degenerate:
+        # All equal is a case of its own: only then can two axes be swapped unnoticed.
+        if draw(st.integers(0, 3)) == 3:
+            size = draw(st.integers(2, 4))
+            return size, size, size, size, 1 if projected else 0
+        small = st.integers(1, 3)
+        hidden = draw(st.integers(2 if projected else 1, 4))
+        proj = draw(st.integers(1, hidden - 1)) if projected else 0
+        least = min(family.length[0], 3)
+        return draw(st.integers(least, 3)), draw(small), draw(small), hidden, proj
+    taken: list[int] = []
+
+    def distinct(low: int, high: int) -> int:
+        free = [size for size in range(low, high + 1) if size not in taken] or [low]
+        taken.append(draw(st.sampled_from(free)))
+        return taken[-1]
+
+    hidden = distinct(max(family.hidden[0], 3 if projected else 2), family.hidden[1])
+    proj = distinct(1, hidden - 1) if projected else 0
+    batch = distinct(*family.batch)
+    return distinct(*family.length), batch, distinct(*family.inputs), hidden, proj
+
+
+def _lengths(draw: st.DrawFn, length: int, batch: int) -> tuple[int, ...]:
+    """One length a sample, in any order; the longest is ``length``."""
+    drawn = draw(st.lists(st.integers(1, length), min_size=batch, max_size=batch))
+    drawn[draw(st.integers(0, batch - 1))] = length
+    return tuple(drawn)

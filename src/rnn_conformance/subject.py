@@ -1,0 +1,123 @@
+"""An implementation under test: what a check calls, times and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from rnn_conformance.calls import Call, Result
+from rnn_conformance.errors import (
+    AdapterError,
+    NonConforming,
+    SuiteError,
+    Unsupported,
+)
+from rnn_conformance.interface import Implementation, Layer
+from rnn_conformance.spec import Feature, Kind
+
+FAULTS = (NameError, SystemError, MemoryError, RecursionError)
+"""Exceptions that are no refusal of an illegal call but a fault met on the way;
+``UnboundLocalError`` is a ``NameError``."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is tried: cases a check, and how many of them to shrink a failure."""
+
+    name: str
+    cases: int
+    shrinks: int
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("quick", 20, 60),
+        Profile("standard", 100, 300),
+        Profile("thorough", 1000, 1000),
+    )
+}
+
+
+@dataclass
+class Tally:
+    """What the checks have cost so far; the one mutable thing about a subject."""
+
+    cases: int = 0
+    seconds_inside: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One kind of one implementation, with the profile and the seed of the run."""
+
+    implementation: Implementation
+    kind: Kind
+    profile: Profile = PROFILES["quick"]
+    seed: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def name(self) -> str:
+        """How it is called in records: ``name[kind]``."""
+        return f"{self.implementation.name}[{self.kind}]"
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """The features that are declared and that this kind has."""
+        return self.implementation.declaration.features & Feature.of(self.kind)
+
+    def __call__(self, call: Call) -> Result:
+        """Build a layer and call it once."""
+        return self.build(call)(call)
+
+    def build(self, call: Call) -> Layer:
+        """A layer that is timed, and whose exceptions are the implementation's fault."""
+        with self._inside(call):
+            layer = self.implementation.build(call)
+
+        def timed(call: Call) -> Result:
+            with self._inside(call):
+                return layer(call)
+
+        return timed
+
+    def refuses(self, call: Call, why: str, layer: Layer | None = None) -> None:
+        """Demand an exception for an illegal call; raises ``NonConforming`` otherwise."""
+        try:
+            result = self(call) if layer is None else layer(call)
+        except NonConforming as error:
+            cause = error.__cause__
+            if cause is None:
+                raise NonConforming(
+                    f"{why} must be refused by an exception; it was answered, and {error}",
+                    calls=(call,),
+                ) from None
+            if isinstance(cause, FAULTS):
+                raise NonConforming(
+                    f"{why} must be refused; {type(cause).__name__} ({cause}) is a fault met "
+                    "on the way, not a refusal",
+                    calls=(call,),
+                ) from cause
+            return
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in result.given.items())
+        raise NonConforming(
+            f"{why} must be refused by an exception; it was answered with {shapes}",
+            calls=(call,),
+        )
+
+    @contextmanager
+    def _inside(self, call: Call) -> Iterator[None]:
+        begun = perf_counter()
+        try:
+            yield
+        except (NonConforming, AdapterError, SuiteError, Unsupported):
+            raise
+        except Exception as error:
+            raise NonConforming(
+                f"raised {type(error).__name__}: {error}", calls=(call,)
+            ) from error
+        finally:
+            self.tally.seconds_inside += perf_counter() - begun

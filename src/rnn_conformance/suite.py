@@ -1,0 +1,234 @@
+"""The checks in ``conformance/``: what marks one, what runs one, and where they are.
+
+A check is a function ``test_…(subject, case)`` marked with the clauses it tests and the
+cases it is tried on::
+
+    @clause("DIR-3")
+    @for_all(cases(Feature.BIDIRECTIONAL))
+    def test_the_final_states_are_the_ends_of_the_output(subject, case): ...
+
+pytest collects and schedules them; :func:`examine` runs one without pytest.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import hypothesis
+
+from rnn_conformance.cases import Case
+from rnn_conformance.checks import locate
+from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.errors import AdapterError, NonConforming, SuiteError, Unsupported
+from rnn_conformance.locations import bundled
+from rnn_conformance.reproduction import script
+from rnn_conformance.results import Failure, Outcome, Record
+from rnn_conformance.spec import Kind
+from rnn_conformance.strategies import Cases
+from rnn_conformance.subject import Subject
+
+Property: TypeAlias = Callable[[Subject, Case], None]
+Test: TypeAlias = Callable[[Subject], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property. ``id`` is ``conformance/test_chapter.py::test_property``."""
+
+    id: str
+    clauses: tuple[str, ...]
+    kinds: frozenset[Kind]
+    test: Test
+
+    @classmethod
+    def of(cls, test: Any) -> Check:
+        """From a marked function; raises ``SuiteError`` if it names no clause."""
+        file = test.__code__.co_filename if not hasattr(test, "origin") else test.origin
+        name = f"conformance/{file.replace(chr(92), '/').rpartition('/')[2]}::{test.__name__}"
+        clauses = getattr(test, "clauses", ())
+        if not clauses:
+            raise SuiteError(f"{name} names no clause")
+        return cls(name, clauses, test.kinds, test)
+
+
+def clause(*ids: str, kinds: frozenset[Kind] | None = None) -> Callable[[Test], Test]:
+    """Name the clauses that a check tests; it applies to the kinds that all of them do.
+
+    ``kinds`` narrows them. Raises ``SuiteError`` for a clause that does not exist.
+    """
+    if unknown := [each for each in ids if each not in CLAUSES]:
+        raise SuiteError(f"no such clause: {', '.join(unknown)}")
+    applicable = frozenset.intersection(*(CLAUSES[each].kinds for each in ids))
+
+    def mark(test: Any) -> Test:
+        test.clauses = ids
+        test.kinds = applicable if kinds is None else applicable & kinds
+        return test  # type: ignore[no-any-return]
+
+    return mark
+
+
+def for_all(family: Cases, *, examples: float = 1.0) -> Callable[[Property], Test]:
+    """Try a property on drawn cases; the first failure is shrunk, and is what is raised.
+
+    ``examples`` multiplies the profile's number of cases, for a property that needs more
+    of them or whose cases cost more than most. The draws depend on the run's seed and on
+    the property, not on the implementation, so that references are shared and two
+    implementations are shown the same cases.
+    """
+
+    def decorate(check: Property) -> Test:
+        def test(subject: Subject) -> None:
+            strategy = family.strategy(subject.kind, subject.implementation.declaration)
+            failed: dict[Case, NonConforming] = {}
+            shrinks = iter(range(subject.profile.shrinks))
+
+            def attempt(case: Case) -> None:
+                if case in failed:
+                    raise failed[case]
+                # Shrinking ends after a number of cases, not of seconds: the same seed
+                # gives the same counterexample on every machine.
+                if failed and next(shrinks, None) is None:
+                    return
+                subject.tally.cases += 1
+                try:
+                    check(subject, case)
+                except NonConforming as error:
+                    error.case = case
+                    failed[case] = error
+                    raise
+
+            digest = hashlib.sha256(f"{subject.seed} {origin} {check.__name__}".encode()).digest()
+            decide = hypothesis.given(strategy)(attempt)
+            decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
+            _settings(max(1, round(subject.profile.cases * examples)))(decide)()
+
+        origin = check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]  # type: ignore[attr-defined]
+        # Not functools.wraps: pytest would follow it and take `case` for a fixture.
+        functools.update_wrapper(test, check)
+        del test.__wrapped__  # type: ignore[attr-defined]
+        del test.__annotations__["case"]
+        test.origin = origin  # type: ignore[attr-defined]
+        return test
+
+    return decorate
+
+
+def _settings(examples: int) -> hypothesis.settings:
+    return hypothesis.settings(
+        max_examples=examples,
+        # A case's cost is the implementation's, and the run has a limit of its own.
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        # A run depends on its seed alone, not on what earlier runs left behind.
+        database=None,
+        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
+
+
+@functools.cache
+def checks() -> tuple[Check, ...]:
+    """Every check in ``conformance/``, by file and then in the order of the file."""
+    return tuple(
+        Check.of(value)
+        for path in sorted(bundled("conformance").glob("test_*.py"))
+        for name, value in vars(_module(path.stem, str(path))).items()
+        if name.startswith("test_")
+    )
+
+
+def _module(stem: str, path: str) -> ModuleType:
+    name = f"rnn_conformance_checks.{stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def examine(check: Check, subject: Subject) -> Record:
+    """Run one check on one subject."""
+    begun = perf_counter()
+    error: BaseException | None = None
+    try:
+        check.test(subject)
+    except Exception as raised:
+        error = raised
+    return record(check, subject, error, perf_counter() - begun)
+
+
+def record(
+    check: Check,
+    subject: Subject,
+    error: BaseException | None,
+    seconds: float,
+    outcome: Outcome | None = None,
+) -> Record:
+    """What a check found, from the exception that ended it; ``outcome`` overrides."""
+    reason, failure = None, None
+    match error:
+        case None:
+            found = Outcome.PASSED
+        case Unsupported():
+            found, reason = Outcome.UNSUPPORTED, str(error)
+        case NonConforming():
+            found, failure = Outcome.FAILED, _failure(subject, error)
+        case _:
+            fault = "adapter" if isinstance(error, AdapterError) else "suite"
+            found = Outcome.ERROR
+            message = f"{type(error).__name__}: {error}"
+            failure = Failure(fault, message, traceback=_traceback(error))
+    return Record(
+        implementation=subject.implementation.name,
+        kind=str(subject.kind),
+        check=check.id,
+        clauses=check.clauses,
+        outcome=found if outcome is None else outcome,
+        cases=subject.tally.cases,
+        seconds=seconds,
+        seconds_inside=subject.tally.seconds_inside,
+        reason=reason,
+        failure=failure,
+    )
+
+
+def _failure(subject: Subject, error: NonConforming) -> Failure:
+    call = error.calls[-1] if error.calls else None
+    where = None
+    if call is not None and error.array is not None:
+        where = (
+            {"array": error.array}
+            if error.index is None
+            else locate(call, error.array, error.index)
+        )
+    cause = error.__cause__
+    return Failure(
+        fault="implementation",
+        message=error.message,
+        calls=tuple(str(each) for each in error.calls),
+        case=None if error.case is None else error.case.to_record(),
+        where=where,
+        expected=error.expected,
+        got=error.got,
+        error=error.error,
+        bound=error.bound,
+        excerpt=error.excerpt,
+        script=None if call is None else script(subject.implementation, call),
+        traceback=None if cause is None else _traceback(cause),
+    )
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
