@@ -85,6 +85,12 @@ def test_both_biases_count_at_the_first_step(subject: Subject, case: Case) -> No
 
 
 @clause("EQ-5")
+@for_all(cases(), examples=3)
+def test_every_configuration(subject: Subject, case: Case) -> None:
+    matches(subject(case.call()))
+
+
+@clause("EQ-5")
 @for_all(
     cases(
         length=(40, 120),

@@ -12,24 +12,11 @@ from rnn_conformance.bounds import reference
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Case, State
 from rnn_conformance.checks import same, within
+from rnn_conformance.parts import samples
 from rnn_conformance.spec import Feature, Kind
 from rnn_conformance.strategies import cases
 from rnn_conformance.subject import Subject
 from rnn_conformance.suite import clause, for_all
-
-
-def samples(call: Call, chosen: Array | slice | list[int]) -> Call:
-    """The call with these samples of the batch, in this order."""
-    lengths = call.lengths
-    if lengths is not None:
-        lengths = tuple(int(n) for n in np.asarray(lengths)[chosen])
-    return replace(
-        call,
-        input=call.input[:, chosen],
-        h_0=None if call.h_0 is None else call.h_0[:, chosen],
-        c_0=None if call.c_0 is None else call.c_0[:, chosen],
-        lengths=lengths,
-    )
 
 
 @clause("INV-1")

@@ -13,12 +13,10 @@ from torch import Tensor
 from torch.nn.functional import dropout, linear
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from rnn_conformance import drop_in
+from rnn_conformance.drop_in import drop_in
 
 
-def run(
-    x: Tensor, h: Tensor, c: Tensor, weights: dict[str, Tensor]
-) -> tuple[Tensor, Tensor]:
+def run(x: Tensor, h: Tensor, c: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """One direction, forward: all ``h`` ``(L, N, H_out)`` and all ``c`` ``(L, N, H)``."""
     zx = linear(x, weights["weight_ih"], weights.get("bias_ih"))
     hs, cs = [], []
@@ -55,10 +53,11 @@ class LSTM(torch.nn.LSTM):
             x = swapped.unsqueeze(1) if unbatched else swapped
             lengths = torch.full(x.shape[1:2], len(x))
         self.check(x)
-        output, h_n, c_n = self.stack(x, *self.initial_states(x, hx, unbatched), lengths.to(x.device))
+        h_0, c_0 = self.initial_states(x, hx, unbatched)
+        output, h_n, c_n = self.stack(x, h_0, c_0, lengths.to(x.device))
         if packed:
-            if input.sorted_indices is not None:
-                output, lengths = output[:, input.sorted_indices], lengths[input.sorted_indices.cpu()]
+            if (order := input.sorted_indices) is not None:
+                output, lengths = output[:, order], lengths[order.cpu()]
             return input._replace(data=pack_padded_sequence(output, lengths).data), (h_n, c_n)
         if unbatched:
             return output.squeeze(1), (h_n.squeeze(1), c_n.squeeze(1))
@@ -69,7 +68,8 @@ class LSTM(torch.nn.LSTM):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """All layers and directions over ``x`` ``(L, N, H_in)``; ``lengths`` ``(N,)``."""
         samples = torch.arange(x.shape[1], device=x.device)
-        h_n, c_n = [], []
+        h_n: list[Tensor] = []
+        c_n: list[Tensor] = []
         for layer in range(self.num_layers):
             halves = []
             for direction in range(1 + self.bidirectional):

@@ -26,13 +26,13 @@ TANH, RELU, LSTM, GRU = range(4)
 FASTMATH = {"reassoc", "contract"}
 
 
-@numba.njit(inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(inline="always")
 def sigmoid(z: Any, half: Any) -> Any:
     """``half`` is 1/2 in the dtype of ``z``: a literal would make it float64."""
     return half * tanh(half * z) + half
 
 
-@numba.njit(fastmath=FASTMATH, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(fastmath=FASTMATH, nogil=True)
 def affine(weight: Any, x: Any, bias: Any, out: Any) -> None:
     """``out = weight @ x + bias``."""
     for row in range(weight.shape[0]):
@@ -42,17 +42,13 @@ def affine(weight: Any, x: Any, bias: Any, out: Any) -> None:
         out[row] = total
 
 
-@numba.njit(fastmath=FASTMATH, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(fastmath=FASTMATH, nogil=True)
 def scan(
     equations: int,
     reverse: bool,
     x: Any,
     lengths: Any,
-    w_ih: Any,
-    w_hh: Any,
-    b_ih: Any,
-    b_hh: Any,
-    w_hr: Any,
+    weights: Any,
     h: Any,
     c: Any,
     output: Any,
@@ -60,9 +56,10 @@ def scan(
     """One layer in one direction over ``x`` ``(L, N, ·)``.
 
     ``h`` and ``c`` ``(N, ·)`` hold the initial states and receive the final ones;
-    ``output`` ``(L, N, H_out)`` is written up to each sequence's own length. ``w_hr`` has
-    no rows where there is no projection.
+    ``output`` ``(L, N, H_out)`` is written up to each sequence's own length. Without a
+    projection its matrix has no rows.
     """
+    w_ih, w_hh, b_ih, b_hh, w_hr = weights
     half, one = x.dtype.type(0.5), x.dtype.type(1)
     size = c.shape[1]
     zx, zh = np.empty_like(b_ih), np.empty_like(b_hh)
@@ -103,9 +100,7 @@ def time_major(config: Config, array: Array, *, is_state: bool = False) -> Array
     return array.swapaxes(0, 1) if config.batch_first and not is_state else array
 
 
-def as_asked(
-    config: Config, array: Array, unbatched: bool, *, is_state: bool = False
-) -> Array:
+def as_asked(config: Config, array: Array, unbatched: bool, *, is_state: bool = False) -> Array:
     """The inverse of :func:`time_major`."""
     if unbatched:
         array = array[:, 0]
@@ -120,9 +115,10 @@ def initial_states(config: Config, input: Array, state: Any, batch: int) -> list
     states = [np.zeros((config.num_states, batch, width), input.dtype) for width in widths]
     if state is None:
         return states
-    if isinstance(state, tuple) != config.kind.has_cell_state:
+    pair = isinstance(state, tuple)
+    if pair != config.kind.has_cell_state or (pair and len(state) != 2):
         raise ValueError("the state is a pair (h_0, c_0) for LSTM, h_0 for the others")
-    for k, given in enumerate(state if isinstance(state, tuple) else (state,)):
+    for k, given in enumerate(state if pair else [state]):
         found = time_major(config, given, is_state=True)
         if given.ndim != input.ndim or found.shape != states[k].shape:
             raise ValueError(f"a state of shape {given.shape} does not fit {input.shape}")
@@ -170,7 +166,7 @@ def numba_loops(config: Config, parameters: Mapping[str, Array]) -> Callable[...
             parameters.get("weight_hr" + end, no_projection),
         )
         # Always contiguous and writeable: every other layout would be compiled anew.
-        weights.append([np.array(array, order="C") for array in found])
+        weights.append(tuple(np.array(array, order="C") for array in found))
 
     def layer(input: Array, state: Any = None, lengths: Any = None) -> Any:
         x = time_major(config, input)
@@ -181,14 +177,14 @@ def numba_loops(config: Config, parameters: Mapping[str, Array]) -> Callable[...
         unbatched = input.ndim == 2 - config.kind.is_cell
         if lengths is not None and (unbatched or config.kind.is_cell):
             raise ValueError("lengths are for batches of sequences")
-        steps = own_lengths(*x.shape[:2], lengths)
+        steps = own_lengths(x.shape[0], x.shape[1], lengths)
         h, c = initial_states(config, input, state, x.shape[1])
         x = np.array(x, order="C")
         for below in range(0, config.num_states, config.num_directions):
             halves = np.zeros((config.num_directions, *x.shape[:2], config.output_size), dtype)
             for direction, half in enumerate(halves):
                 k = below + direction
-                scan(equations, direction == 1, x, steps, *weights[k], h[k], c[k], half)
+                scan(equations, direction == 1, x, steps, weights[k], h[k], c[k], half)
             x = np.concatenate(halves, axis=-1)
         output = as_asked(config, x, unbatched)
         h_n, c_n = (as_asked(config, s, unbatched, is_state=True) for s in (h, c))

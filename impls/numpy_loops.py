@@ -111,9 +111,10 @@ def initial_states(config: Config, input: Array, state: Any, batch: int) -> list
     states = [np.zeros((config.num_states, batch, width), input.dtype) for width in widths]
     if state is None:
         return states
-    if isinstance(state, tuple) != config.kind.has_cell_state:
+    pair = isinstance(state, tuple)
+    if pair != config.kind.has_cell_state or (pair and len(state) != 2):
         raise ValueError("the state is a pair (h_0, c_0) for LSTM, h_0 for the others")
-    for k, given in enumerate(state if isinstance(state, tuple) else (state,)):
+    for k, given in enumerate(state if pair else [state]):
         found = time_major(config, given, is_state=True)
         if given.ndim != input.ndim or found.shape != states[k].shape:
             raise ValueError(f"a state of shape {given.shape} does not fit {input.shape}")
@@ -165,7 +166,7 @@ def numpy_loops(config: Config, parameters: Mapping[str, Array]) -> Callable[...
         unbatched = input.ndim == 2 - config.kind.is_cell
         if lengths is not None and (unbatched or config.kind.is_cell):
             raise ValueError("lengths are for batches of sequences")
-        here = own_steps(*x.shape[:2], lengths)
+        here = own_steps(x.shape[0], x.shape[1], lengths)
         h, c = (s.astype(working) for s in initial_states(config, input, state, x.shape[1]))
         x = x.astype(working)
         for below in range(0, config.num_states, config.num_directions):

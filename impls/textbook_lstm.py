@@ -1,3 +1,4 @@
+# ruff: noqa: N806 - the names are the book's
 """An LSTM as textbooks write it, and what it takes to make one conform.
 
 The book's LSTM has four input matrices, four recurrent ones and one bias a gate, all to
@@ -61,8 +62,8 @@ def textbook_lstm(config: Config, parameters: Mapping[str, Any]) -> Callable[...
         x = torch.tensor(input)
         shape = (1, x.shape[1], config.hidden_size)
         h, c = (x.new_zeros(shape),) * 2 if state is None else map(torch.tensor, state)
-        if h.shape != shape or c.shape != shape:
-            raise ValueError(f"h_0 and c_0 must have the shape {shape}")
+        if not (h.shape == c.shape == shape and h.dtype == c.dtype == x.dtype):
+            raise ValueError(f"h_0 and c_0 must have the shape {shape} and be {x.dtype}")
         outputs, (h, c) = lstm(x, (h[0], c[0]), params)
         return torch.stack(outputs).numpy(), (h[None].numpy(), c[None].numpy())
 

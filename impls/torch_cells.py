@@ -46,10 +46,7 @@ def unroll(
     for t in reversed(times) if reverse else times:
         here = lengths > t
         own = [state[here] for state in states]
-        if len(own) == 2:
-            new = cell(x[t, here], tuple(own))
-        else:
-            new = (cell(x[t, here], own[0]),)
+        new = cell(x[t, here], tuple(own)) if len(own) == 2 else [cell(x[t, here], own[0])]
         for state, value in zip(states, new, strict=True):
             state[here] = value
         output[t, here] = new[0]
@@ -61,12 +58,11 @@ def initial_states(config: Config, x: Tensor, state: Any, unbatched: bool) -> li
     shape = (config.num_states, x.shape[1], config.hidden_size)
     if state is None:
         return [x.new_zeros(shape) for _ in range(1 + config.kind.has_cell_state)]
-    if isinstance(state, tuple) != config.kind.has_cell_state:
+    pair = isinstance(state, tuple)
+    if pair != config.kind.has_cell_state or (pair and len(state) != 2):
         raise ValueError("the state is a pair (h_0, c_0) for LSTM, h_0 for the others")
-    states = [torch.tensor(given) for given in (state if isinstance(state, tuple) else (state,))]
+    states = [torch.tensor(given) for given in (state if pair else [state])]
     states = [found.unsqueeze(1) if unbatched else found for found in states]
-    if len(states) != 1 + config.kind.has_cell_state:
-        raise ValueError(f"LSTM has two states, not {len(states)}")
     if any(found.shape != shape or found.dtype != x.dtype for found in states):
         raise ValueError(f"the state must have the shape {shape} and be {x.dtype}")
     return states

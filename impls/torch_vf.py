@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, _VF
+from torch import _VF, Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_conformance import Config, implementation
@@ -17,7 +17,7 @@ FEATURES = {
     *("bidirectional", "multi_layer", "batch_first", "bias_free", "initial_state"),
     *("unbatched", "packed", "projection", "relu", "empty_batch"),
 }
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "tanh": _VF.rnn_tanh,
     "relu": _VF.rnn_relu,
     "LSTM": _VF.lstm,
@@ -31,10 +31,11 @@ def initial_states(config: Config, x: Tensor, state: Any, unbatched: bool) -> li
     shapes = [(config.num_states, x.shape[1], width) for width in widths]
     if state is None:
         return [x.new_zeros(shape) for shape in shapes]
-    if isinstance(state, tuple) != config.kind.has_cell_state:
+    pair = isinstance(state, tuple)
+    if pair != config.kind.has_cell_state:
         raise ValueError("the state is a pair (h_0, c_0) for LSTM, h_0 for the others")
     states = []
-    for given, shape in zip(state if isinstance(state, tuple) else (state,), shapes, strict=True):
+    for given, shape in zip(state if pair else [state], shapes, strict=True):
         found = torch.tensor(given)
         found = found.unsqueeze(1) if unbatched else found
         if found.shape != shape or found.dtype != x.dtype:
@@ -78,10 +79,10 @@ def torch_vf(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any
             raise ValueError("lengths are for batches of sequences")
         else:
             packed = pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
-            states = [s.index_select(1, packed.sorted_indices) for s in states]
+            states = [s[:, packed.sorted_indices] for s in states]
             hx = tuple(states) if config.kind.has_cell_state else states[0]
             data, *finals = operator(packed.data, packed.batch_sizes, hx, weights, *options)
-            finals = [s.index_select(1, packed.unsorted_indices) for s in finals]
+            finals = [s[:, packed.unsorted_indices] for s in finals]
             output, _ = pad_packed_sequence(packed._replace(data=data), total_length=len(x))
         if unbatched:
             output, *finals = (result.squeeze(1) for result in (output, *finals))

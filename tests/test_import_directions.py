@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / PACKAGE
 MODULES = {
     "spec": ("", ""),
     "errors": ("", ""),
-    "calls": ("spec", "numpy"),
+    "calls": ("spec errors", "numpy"),
     "cases": ("spec calls", "numpy"),
     "clauses": ("spec", ""),
     "oracle": ("spec calls", "numpy"),
@@ -39,11 +39,13 @@ MODULES = {
         "spec errors cases clauses checks locations reproduction results strategies subject",
         "hypothesis",
     ),
+    "selection": ("spec errors clauses registry results subject suite", ""),
     "plugin": (
-        "spec errors clauses interface locations registry results subject suite",
+        "spec errors clauses locations results selection subject suite",
         "hypothesis pytest",
     ),
-    "report": ("clauses results", "jinja2 markupsafe"),
+    "runner": ("spec errors locations plugin report results selection suite", "pytest"),
+    "report": ("spec errors clauses results", "jinja2 markupsafe"),
 }
 
 

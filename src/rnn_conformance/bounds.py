@@ -151,7 +151,7 @@ class _Scan:
         """Storage of intermediate results, where it is coarser than accumulation."""
         if self.fmt.u_s == self.fmt.u:
             return 0.0
-        return self.fmt.u_s * sum(np.abs(term) for term in terms)
+        return self.fmt.u_s * sum(np.abs(_finite(term)) for term in terms)
 
     def settle(self, error: Array, value: Array, exempt: Array) -> Array:
         """No claim where exempt; where the reference is not finite its class is the claim."""
@@ -278,8 +278,9 @@ class _Scan:
             self.h.constant[..., new] + self.width * fmt.eta + self.stored(q, weights.b_hh[new])
         )
         abs_q, abs_n, abs_h = np.abs(q), np.abs(n), np.abs(trace.h[:-1])
-        rq_rounding = fmt.u_s * np.abs(r * q)
-        zn_rounding = fmt.u_s * np.abs(zn)
+        # An infinite sum is exact: were its rounding infinite too, nothing would be claimed.
+        rq_rounding = fmt.u_s * np.abs(_finite(r * q))
+        zn_rounding = fmt.u_s * np.abs(_finite(zn))
         # (1 - z) n + z h and n + z (h - n) are both legal: four roundings of their terms.
         h_rounding = 4.0 * fmt.u_s * ((1.0 + update) * abs_n + update * abs_h) + 4.0 * fmt.eta
         cap = np.abs(trace.h[1:]) + np.maximum(1.0, np.abs(trace.h[0]))

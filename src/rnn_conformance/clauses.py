@@ -194,9 +194,7 @@ _CLAUSES = (
         "K layers compute what K one-layer modules do, one reading the other's output.",
         feature=Feature.MULTI_LAYER,
     ),
-    _inference(
-        "LAY-3", "The output is the last layer's alone.", feature=Feature.MULTI_LAYER
-    ),
+    _inference("LAY-3", "The output is the last layer's alone.", feature=Feature.MULTI_LAYER),
     # State
     _inference("STA-1", "An omitted initial state equals zeros, bit for bit."),
     _inference(
@@ -211,8 +209,7 @@ _CLAUSES = (
     ),
     _inference(
         "STA-4",
-        "h_0 and c_0 each matter, for every layer and direction by itself; c_n is the cell "
-        "state.",
+        "h_0 and c_0 each matter, for every layer and direction by itself; c_n is the cell state.",
         feature=Feature.INITIAL_STATE,
     ),
     # Values
@@ -231,8 +228,7 @@ _CLAUSES = (
     ),
     _inference(
         "EQ-3",
-        "GRU: r, z = sigmoid(…), n = tanh(W_in x + b_in + r*(W_hn h + b_hn)), "
-        "h = (1-z)*n + z*h.",
+        "GRU: r, z = sigmoid(…), n = tanh(W_in x + b_in + r*(W_hn h + b_hn)), h = (1-z)*n + z*h.",
         _GRU,
         frozenset({Kind.GRU}),
         advice="The reset gate multiplies after the matrix product, unlike in the original paper.",
@@ -296,8 +292,7 @@ _CLAUSES = (
     # Dropout
     _training(
         "DRP-1",
-        "Dropout does nothing in evaluation mode, with p = 0, or in a single layer (which "
-        "warns).",
+        "Dropout does nothing in evaluation mode, with p = 0, or in a single layer (which warns).",
         _LSTM,
         feature=Feature.DROPOUT,
     ),
@@ -350,8 +345,7 @@ _CLAUSES = (
     ),
     _training(
         "GRD-4",
-        "Gradients accumulate over repeated backward passes; what asks for no gradient gets "
-        "none.",
+        "Gradients accumulate over repeated backward passes; what asks for no gradient gets none.",
         _AUTOGRAD,
         kinds=ALL,
     ),
@@ -521,8 +515,7 @@ _CLAUSES = (
     # Lifecycle
     _drop_in(
         "LIF-1",
-        "copy.deepcopy, pickling, and torch.save and load keep the function; copies share "
-        "nothing.",
+        "copy.deepcopy, pickling, and torch.save and load keep the function; copies share nothing.",
         _DOCS + "notes/serialization.html",
         kinds=ALL,
     ),

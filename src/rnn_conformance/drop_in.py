@@ -36,8 +36,9 @@ class DropInImplementation(Implementation):
 
     def build(self, call: Call) -> Layer:
         """Construct, cast, load the parameters by name, and put in evaluation mode."""
-        # A fixed seed: a class that draws random numbers is reproduced by its report.
-        torch.manual_seed(0)
+        # A fixed seed: a class that draws random numbers is reproduced by its report. Not
+        # torch.manual_seed, which leaves a pending call behind for each absent accelerator.
+        torch.default_generator.manual_seed(0)
         dtype = torch_dtype(call.dtype)
         module = self.cls(**call.config.arguments()).to(dtype)
         loaded = {name: tensor(array, dtype) for name, array in call.parameters.items()}
@@ -132,7 +133,7 @@ def torch_dtype(dtype: Dtype) -> torch.dtype:
 
 def tensor(array: Array, dtype: torch.dtype) -> torch.Tensor:
     """A fresh contiguous tensor of these values."""
-    return torch.tensor(np.ascontiguousarray(array), dtype=dtype)
+    return torch.tensor(np.array(array, order="C"), dtype=dtype)
 
 
 def arguments(call: Call) -> tuple[Any, ...]:

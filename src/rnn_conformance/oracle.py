@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.spec import Config, Kind
@@ -59,7 +60,7 @@ class Trace:
     gates: Array
     h: Array
     c: Array | None
-    steps: Array
+    steps: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,9 @@ class Oracle:
         """``W_ih x + b_ih`` for all steps at once."""
         return x @ weights.w_ih.T + weights.b_ih
 
-    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
         """One layer in one direction over ``x``, in the order of ``x``.
 
         Where ``steps`` is false the state stands still: so the forward state is that of

@@ -56,7 +56,7 @@ def registered() -> tuple[list[Implementation], list[Unavailable]]:
 def load(target: str, kind: str = "") -> list[Implementation]:
     """The implementations that a target names, at least one.
 
-    ``kind`` is for classes that do not tell theirs. Raises ``UsageError``, in one line
+    ``kind`` is for a single class that does not tell its own. Raises ``UsageError``, in one line
     that says what to do, if there is nothing to load.
     """
     place, separator, name = target.rpartition(":")
@@ -68,7 +68,7 @@ def load(target: str, kind: str = "") -> list[Implementation]:
         module = _module(place)
     else:
         return _by_name(target)
-    found = _named(module, place, name, kind) if name else _all(module, place, kind)
+    found = _named(module, place, name, kind) if name else _all(module, place)
     return [replace(implementation, target=target) for implementation, target in found]
 
 
@@ -168,15 +168,15 @@ def _named(
     try:
         value = getattr(module, name)
     except AttributeError:
-        near = ", ".join(i.name for i, _ in _found(module, place, kind)) or "no RNN at all"
+        near = ", ".join(i.name for i, _ in _found(module, place)) or "no RNN at all"
         raise UsageError(f"{place} has no {name!r}; it has {near}") from None
     if isinstance(value, Implementation):
         return [(value, f"{place}:{name}")]
     return [(_drop_in(value, f"{place}:{name}", kind), f"{place}:{name}")]
 
 
-def _all(module: ModuleType, place: str, kind: str) -> list[tuple[Implementation, str]]:
-    found = list(_found(module, place, kind))
+def _all(module: ModuleType, place: str) -> list[tuple[Implementation, str]]:
+    found = list(_found(module, place))
     if not found:
         classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
         raise UsageError(
@@ -188,7 +188,7 @@ def _all(module: ModuleType, place: str, kind: str) -> list[tuple[Implementation
     return found
 
 
-def _found(module: ModuleType, place: str, kind: str) -> Iterator[tuple[Implementation, str]]:
+def _found(module: ModuleType, place: str) -> Iterator[tuple[Implementation, str]]:
     seen: list[Any] = []
     for name, value in vars(module).items():
         if isinstance(value, Implementation) and value not in seen:
@@ -201,10 +201,10 @@ def _found(module: ModuleType, place: str, kind: str) -> Iterator[tuple[Implemen
         for cls in drop_in_classes(vars(module), module.__name__):
             if cls not in registered_classes:
                 target = f"{place}:{cls.__name__}"
-                yield _drop_in(cls, cls.__name__, kind), target
+                yield _drop_in(cls, cls.__name__), target
 
 
-def _drop_in(value: Any, name: str, kind: str) -> Implementation:
+def _drop_in(value: Any, name: str, kind: str = "") -> Implementation:
     from torch.nn import Module
 
     from rnn_conformance.drop_in import drop_in

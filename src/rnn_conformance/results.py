@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Subject:
+class Entry:
     """An implementation in one of its kinds, and what it claims, as plain values."""
 
     name: str
@@ -124,7 +124,7 @@ class Run:
 
 
 def clause_outcomes(
-    subject: Subject, records: Iterable[Mapping[str, Any]]
+    subject: Entry, records: Iterable[Mapping[str, Any]]
 ) -> dict[str, Outcome]:
     """Each clause that applies to the kind → the worst outcome of its checks.
 
@@ -147,7 +147,7 @@ def clause_outcomes(
     return outcomes
 
 
-def reached(subject: Subject, outcomes: Mapping[str, Outcome]) -> Level | None:
+def reached(subject: Entry, outcomes: Mapping[str, Outcome]) -> Level | None:
     """The highest level all of whose clauses, and those below, pass or are unsupported.
 
     Optional clauses do not count; an untested clause does not pass.
@@ -179,7 +179,7 @@ def verdict(outcomes: Mapping[str, Outcome]) -> Verdict:
 
 
 def document(
-    run: Run, subjects: Sequence[Subject], records: Iterable[Mapping[str, Any]]
+    run: Run, subjects: Sequence[Entry], records: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """``results.json``: the run, every clause, and each subject with its verdict."""
     by_subject: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import (
@@ -122,20 +123,20 @@ for name, source, function in (
 
 ACTIVATIONS.add(
     "a sigmoid that overflows, exp(z) / (1 + exp(z))",
-    "SPC-2",
+    "SPC-2 CEL-2",
     kinds=LSTMS | GRUS,
     source="clab/dynet#1525",
 )(with_activations(sigmoid=lambda z: np.exp(z) / (1.0 + np.exp(z))))
 
 ACTIVATIONS.add(
     "a tanh that overflows, (exp(2 z) - 1) / (exp(2 z) + 1)",
-    "SPC-2",
+    "SPC-2 CEL-2",
     source="clab/dynet#1525",
 )(with_activations(tanh=lambda z: (np.exp(2.0 * z) - 1.0) / (np.exp(2.0 * z) + 1.0)))
 
 ACTIVATIONS.add(
     "clamping that turns NaN into a number",
-    "SPC-1",
+    "SPC-1 CEL-2",
     source="fmin and fmax of IEEE 754",
 )(
     with_activations(
@@ -170,7 +171,7 @@ for name, source, function in (
 
 ACTIVATIONS.add(
     "a relu that turns NaN into zero",
-    "SPC-1",
+    "SPC-1 CEL-2",
     kinds=RNNS,
     needs=[Feature.RELU],
     source="fmax of IEEE 754",
@@ -191,7 +192,9 @@ class _AlwaysRelu(Deviant):
     source="onnx/tensorflow-onnx#2211",
 )
 class _ForwardRelu(Deviant):
-    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
         if direction:
             call = replace(call, config=replace(call.config, nonlinearity="tanh"))
         return super().scan(call, layer, direction, x, steps)

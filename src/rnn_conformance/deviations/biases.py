@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import GRUS, LAYERS, LSTMS, Chapter, Deviant
@@ -124,7 +125,9 @@ class _BiasAllTheSame(Deviant):
 
 @BIASES.add("b_hh left out at the first step where no state is given", "EQ-4 STA-1 CEL-2")
 class _FirstStep(Deviant):
-    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
         self.fresh = call.h_0 is None
         return super().scan(call, layer, direction, x, steps)
 

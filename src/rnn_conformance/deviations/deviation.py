@@ -36,7 +36,7 @@ class Deviant(Oracle):
 
     def dtypes(self, call: Call) -> dict[str, str]:
         """The dtype in which each result comes back (TYP-1)."""
-        return {name: call.dtype.value for name in call.results}
+        return dict.fromkeys(call.results, call.dtype.value)
 
     def results(self, call: Call) -> dict[str, Array]:
         """The answer to a call, handed over; overflow and NaN are nothing unusual here."""
@@ -100,6 +100,5 @@ class Chapter(list[Deviation]):
 def significant(array: Array, bits: int) -> Array:
     """Rounded to ``bits`` significant bits: 24 as in float32, 11 in float16, 8 in bfloat16."""
     mantissa, exponent = np.frexp(array)
-    scaled: Array = np.round(np.ldexp(mantissa, bits))
-    rounded: Array = np.ldexp(scaled, exponent - bits)
+    rounded: Array = np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
     return rounded

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import LAYERS, Chapter, Deviant
@@ -213,7 +214,9 @@ class _SampleMajor(Deviant):
     "padding masked by multiplying, which lets NaN through", "PCK-5", kinds=LAYERS, needs=_PACKED
 )
 class _Multiplied(Deviant):
-    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
         right = super().scan(call, layer, direction, x, steps)
         masked = 0.0 * np.where(steps[:, :, None], 0.0, x).sum(axis=-1, keepdims=True)
         h = right.h.copy()

@@ -62,7 +62,7 @@ class _RoundedInput(Deviant):
 
 @PRECISIONS.add(
     "factors of products rounded to TF32",
-    "EQ-6 EQ-5",
+    "EQ-6 EQ-5 CEL-2",
     source="torch.backends.cuda.matmul.allow_tf32",
 )
 class _TF32(Deviant):

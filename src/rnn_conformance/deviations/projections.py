@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import Chapter, Deviant
@@ -28,7 +29,9 @@ class _FirstUnits(Deviant):
     "the projection in the output, but the first units recurring", "EQ-2", kinds=_LSTM, needs=_NEEDS
 )
 class _NotRecurring(_FirstUnits):
-    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
         trace = super().scan(call, layer, direction, x, steps)
         if trace.weights.w_hr is None:
             return trace

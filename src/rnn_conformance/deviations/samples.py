@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from rnn_conformance.calls import Array, Call
@@ -74,12 +76,14 @@ class _Scratch(Deviant):
         return super().step(config, weights, zx, h[read], c[read])
 
 
-@SAMPLES.add("a NaN of one sample in all of them", "SPC-1 INV-1")
+@SAMPLES.add("a NaN of one sample in all of them", "SPC-1 INV-1 CEL-2")
 class _SpreadingNaN(Deviant):
     def answer(self, call: Call) -> Answer:
         right = super().answer(call)
-        right.output[...] += 0.0 * right.output.sum(axis=1, keepdims=True)
-        return right
+        output, h_n = (
+            array + 0.0 * array.sum(axis=1, keepdims=True) for array in (right.output, right.h_n)
+        )
+        return replace(right, output=output, h_n=h_n)
 
 
 @SAMPLES.add("the units past a multiple of four left at zero", EQUATIONS + " EQ-5")

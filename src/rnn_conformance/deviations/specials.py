@@ -33,13 +33,13 @@ def _finite(array: Array) -> Array:
 for name, breaks, source, change in (
     (
         "NaN in the input replaced by zero",
-        "SPC-1",
+        "SPC-1 CEL-2",
         "torch.nan_to_num",
         lambda x: np.where(np.isnan(x), 0.0, x),
     ),
     (
         "infinite input replaced by zero",
-        "SPC-2",
+        "SPC-2 CEL-2",
         "common mistake",
         lambda x: np.where(np.isinf(x), 0.0, x),
     ),
@@ -66,7 +66,7 @@ for name, breaks, source, change in (
     SPECIALS.add(name, breaks, source=source)(with_input(change))
 
 
-@SPECIALS.add("NaN in the results replaced by zero", "SPC-1", source="torch.nan_to_num")
+@SPECIALS.add("NaN in the results replaced by zero", "SPC-1 CEL-2", source="torch.nan_to_num")
 class _Repaired(Deviant):
     def present(self, call: Call, answer: Answer) -> dict[str, Array]:
         given = super().present(call, answer)
@@ -79,13 +79,13 @@ class _Skipped(Deviant):
         if not np.isnan(call.input).any():
             return super().answer(call)
         right = super().answer(replace(call, input=_finite(call.input)))
-        missing = np.isnan(call.input).any(axis=2)[:, :, None]
+        missing = np.isnan(call.input).any(axis=2, keepdims=True)
         return replace(right, output=np.where(missing, np.nan, right.output))
 
 
 @SPECIALS.add(
     "a relu layer's output clipped to the largest float16",
-    "EQ-5 SPC-2",
+    "EQ-5 SPC-2 CEL-2",
     kinds=[Kind.RNN, Kind.RNN_CELL],
     needs=[Feature.RELU],
 )

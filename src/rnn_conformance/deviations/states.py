@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import (
@@ -73,7 +74,7 @@ STATES.add("h_0 in place of c_0", "STA-4 CEL-2", kinds=LSTMS, needs=_GIVEN)(
 STATES.add("ones for an omitted state", "STA-1 CEL-1", source="tmbdev/clstm#67")(
     starting(lambda call, h, c: (h + 1.0, c + 1.0) if call.h_0 is None else (h, c))
 )
-STATES.add("the first sample's initial state for all samples", "STA-4 INV-1", needs=_GIVEN)(
+STATES.add("the first sample's initial state for all samples", "STA-4 INV-1 CEL-2", needs=_GIVEN)(
     starting(
         lambda call, h, c: (
             (np.zeros_like(h) + h[:1], np.zeros_like(c) + c[:1]) if call.batch else (h, c)
@@ -242,7 +243,9 @@ def restarting(every: int) -> type[Deviant]:
     """An oracle that starts anew from the initial state after so many steps."""
 
     class Restarting(Deviant):
-        def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+        def scan(
+            self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+        ) -> Trace:
             pieces = [
                 super(Restarting, self).scan(
                     call, layer, direction, x[start : start + every], steps[start : start + every]
@@ -289,7 +292,9 @@ class _ResetC(Deviant):
 
 @STATES.add("the last step left out", "STA-2 EQ-1 EQ-2 EQ-3", kinds=LAYERS)
 class _LastStepLost(Deviant):
-    def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Array) -> Trace:
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
         steps = steps.copy()
         steps[-1] = False
         return super().scan(call, layer, direction, x, steps)

@@ -1,0 +1,6 @@
+"""What people see of a run, rendered from its ``results.json`` alone."""
+
+from rnn_conformance.report.html import render
+from rnn_conformance.report.merging import merge
+
+__all__ = ["merge", "render"]

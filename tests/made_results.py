@@ -1,0 +1,94 @@
+"""Results made up for tests: records as a run would emit them, without a run."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rnn_conformance.cases import Case
+from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.results import Entry, Failure, Outcome, Record, Run, document
+from rnn_conformance.spec import Config, Dtype, Kind
+
+COMPLETE = Run(
+    seed=0,
+    profile="quick",
+    select=(),
+    versions={"rnn-conformance": "0.1.0", "torch": "2.13.0"},
+    started="2026-03-01T12:30:00+00:00",
+    seconds=12.5,
+    complete=True,
+)
+
+NAN = float("nan")
+
+DIFFERS = Failure(
+    fault="implementation",
+    message="output at time 1, sample 0, unit 2 is nan, not 0.25",
+    calls=("lstm = LSTM(input_size=3, hidden_size=4), float32; lstm(input 2x3x3, no state)",),
+    case=Case(Config(Kind.LSTM, 3, 4, bidirectional=True), 2, 3, Dtype.FLOAT32).to_record(),
+    where={"array": "output", "time": 1, "sample": 0, "unit": 2},
+    expected=0.25,
+    got=NAN,
+    error=float("inf"),
+    bound=1.5e-7,
+    excerpt=(
+        ("output: time 1, sample 0, unit 2", 0.25, NAN, float("inf"), 1.5e-7),
+        ("output: time 1, sample 1, unit 2", 0.125, 0.5, 0.375, 1.5e-7),
+    ),
+    diagnosis="the results equal those of an LSTM with its gates in the order i, f, o, g",
+    script="import torch\n\nprint(torch.nn.LSTM(3, 4))\n",
+    traceback="Traceback (most recent call last):\n  ...\nAssertionError\n",
+)
+
+
+def entry(name: str = "loop", kind: Kind = Kind.LSTM, **claims: Any) -> Entry:
+    """An implementation that claims inference, or what ``claims`` say."""
+    plain: dict[str, Any] = {
+        "target": f"{name}.py",
+        "level": "inference",
+        "features": ("bidirectional", "packed"),
+        "dtypes": ("float32", "float64"),
+    }
+    return Entry(name=name, kind=str(kind), **{**plain, **claims})
+
+
+def record(
+    of: Entry,
+    clauses: Iterable[str],
+    outcome: Outcome = Outcome.PASSED,
+    failure: Failure | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """What one check found."""
+    ids = tuple(clauses)
+    if failure is None and outcome is Outcome.FAILED:
+        failure = DIFFERS
+    plain: dict[str, Any] = {
+        "check": f"conformance/test_clauses.py::test_{'_'.join(ids)}_holds",
+        "cases": 20,
+        "seconds": 0.5,
+        "seconds_inside": 0.25,
+    }
+    return Record(
+        of.name,
+        of.kind,
+        clauses=ids,
+        outcome=outcome,
+        failure=failure,
+        **{**plain, **fields},
+    ).to_record()
+
+
+def records(of: Entry, outcomes: Mapping[str, Outcome] | None = None) -> list[dict[str, Any]]:
+    """One record a clause that applies: as ``outcomes`` says, else passed."""
+    return [
+        record(of, [clause.id], (outcomes or {}).get(clause.id, Outcome.PASSED))
+        for clause in CLAUSES.values()
+        if Kind(of.kind) in clause.kinds
+    ]
+
+
+def results(*entries: Entry, run: Run = COMPLETE, **outcomes: Outcome) -> dict[str, Any]:
+    """A document in which each entry's clauses are as ``outcomes`` says (``EQ_2=…``)."""
+    by_clause = {clause.replace("_", "-"): outcome for clause, outcome in outcomes.items()}
+    found = [record for each in entries for record in records(each, by_clause)]
+    return document(run, entries, found)

@@ -1,0 +1,610 @@
+"""The report: what it says, that it needs nothing else, and that it works in a browser."""
+
+import dataclasses
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from made_results import COMPLETE, DIFFERS, entry, record, records, results
+
+from rnn_conformance.clauses import CHAPTERS, CLAUSES
+from rnn_conformance.report import merge, render
+from rnn_conformance.report.html import LEGEND, duration, number, sentence
+from rnn_conformance.results import Failure, Outcome, document, schema
+from rnn_conformance.spec import Kind
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CUT_SHORT = dataclasses.replace(COMPLETE, complete=False)
+LOOP = entry()
+GRU = entry("scan", Kind.GRU)
+WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
+HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
+VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "br", "img"}
+
+
+@dataclasses.dataclass
+class Element:
+    """An element of a page."""
+
+    tag: str
+    attributes: dict[str, str]
+    parent: "Element | None"
+    parts: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text inside, spaces folded."""
+        return " ".join(" ".join(self.parts).split())
+
+    @property
+    def classes(self) -> set[str]:
+        """The names in ``class``."""
+        return set(self.attributes.get("class", "").split())
+
+
+class Parsed(HTMLParser):
+    """A page's elements, in order; an element that is closed wrongly fails."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self.open: list[Element] = []
+        self.feed(html)
+        self.close()
+        assert self.open == [], f"left open: {[element.tag for element in self.open]}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        parent = self.open[-1] if self.open else None
+        element = Element(tag, attributes, parent)
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        parent = self.open[-1] if self.open else None
+        attributes = {name: value or "" for name, value in attrs}
+        self.elements.append(Element(tag, attributes, parent))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open[-1].tag == tag, f"</{tag}> closes <{self.open[-1].tag}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        for element in self.open:
+            element.parts.append(data)
+
+    def all(self, tag: str, *classes: str, **attributes: str) -> list[Element]:
+        """The elements of this tag with these classes and attributes."""
+        return [
+            element
+            for element in self.elements
+            if element.tag == tag
+            and element.classes.issuperset(classes)
+            and attributes.items() <= element.attributes.items()
+        ]
+
+    def one(self, tag: str, *classes: str, **attributes: str) -> Element:
+        """The only one of them."""
+        (element,) = self.all(tag, *classes, **attributes)
+        return element
+
+    def inside(self, outer: Element) -> list[Element]:
+        """The elements within another."""
+
+        def ancestors(element: Element) -> Iterator[Element]:
+            at = element.parent
+            while at is not None:
+                yield at
+                at = at.parent
+
+        return [each for each in self.elements if any(a is outer for a in ancestors(each))]
+
+
+def page(whole: dict[str, Any]) -> Parsed:
+    return Parsed(render(whole))
+
+
+def cells(of: Parsed, clause: str) -> list[Element]:
+    """The matrix's cells of a clause."""
+    (row,) = (
+        element
+        for element in of.all("tr")
+        if any(each.text == clause for each in of.inside(element) if "id" in each.classes)
+    )
+    return [each for each in of.inside(row) if each.tag == "td"]
+
+
+# What it says
+
+
+def test_every_clause_of_the_document_has_a_row_whether_checked_or_not() -> None:
+    found = page(document(COMPLETE, [LOOP], []))
+    assert [element.text for element in found.all("span", "id")] == list(CLAUSES)
+    headings = [element.text for element in found.all("th", scope="rowgroup")]
+    assert headings == list(CHAPTERS.values())
+    sources = {clause.source for clause in CLAUSES.values()}
+    links = {each.attributes["href"] for each in found.all("a", rel="noreferrer")}
+    assert links == sources
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_cell_shows_its_outcome_without_colour(outcome: Outcome) -> None:
+    found = page(results(LOOP, EQ_2=outcome))
+    (cell,) = cells(found, "EQ-2")
+    assert str(outcome) in cell.classes
+    assert f"EQ-2, loop (LSTM): {outcome}" in cell.attributes["title"]
+    inner = found.inside(cell)
+    assert any(each.attributes.get("href") == f"#s-{outcome}" for each in inner)
+    assert any(str(outcome) in each.attributes.get("aria-label", "") for each in inner)
+
+
+def test_a_clause_about_another_kind_is_a_dot() -> None:
+    (cell,) = cells(page(results(LOOP)), "EQ-3")
+    assert "not-applicable" in cell.classes
+
+
+def test_every_outcome_is_in_the_legend_and_has_a_symbol_of_its_own() -> None:
+    text = render(results(LOOP))
+    legend = Parsed(text).one("ul", "legend").text
+    symbols = dict(re.findall(r'<symbol id="s-([\w-]+)"[^>]*>(.*?)</symbol>', text))
+    assert set(LEGEND) >= {str(outcome) for outcome in Outcome}
+    for outcome in LEGEND:
+        assert outcome in legend
+        assert outcome.replace(" ", "-") in symbols
+    assert len(set(symbols.values())) == len(LEGEND)
+
+
+def test_a_passing_cell_tells_its_checks_and_cases_in_its_tooltip() -> None:
+    found = [record(LOOP, ["EQ-2"], check="c/test_a.py::test_the_gates_are_ordered", cases=7)]
+    (cell,) = cells(page(document(COMPLETE, [LOOP], found)), "EQ-2")
+    assert cell.attributes["title"].endswith("passed; 7 cases: The gates are ordered")
+
+
+def test_an_unsupported_cell_tells_why() -> None:
+    why = "needs packed, which is not declared"
+    found = [record(LOOP, ["PCK-1"], Outcome.UNSUPPORTED, reason=why)]
+    (cell,) = cells(page(document(COMPLETE, [LOOP], found)), "PCK-1")
+    assert cell.attributes["title"].endswith(why)
+
+
+def test_a_failing_cell_leads_to_the_counterexample() -> None:
+    found = page(results(LOOP, EQ_2=Outcome.FAILED))
+    (cell,) = cells(found, "EQ-2")
+    (link,) = (each for each in found.inside(cell) if each.tag == "a")
+    (target,) = (
+        each
+        for each in found.elements
+        if "#" + each.attributes.get("id", "") == link.attributes["href"]
+    )
+    assert target.parent is not None
+    text = target.parent.text
+    for shown in (
+        DIFFERS.message,
+        "the results equal those of an LSTM with its gates in the order i, f, o, g",
+        DIFFERS.calls[0],
+        "where output: time 1, sample 0, unit 2",
+        "expected 0.25",
+        "got nan",
+        "error inf",
+        "allowed 1.5e-07",
+        "input_size 3",
+        "bidirectional yes",
+        "output: time 1, sample 1, unit 2 0.125 0.5 0.375 1.5e-07",
+        "print(torch.nn.LSTM(3, 4))",
+        "AssertionError",
+    ):
+        assert shown in text, f"{shown!r} is missing"
+
+
+def test_every_link_within_the_page_leads_somewhere_and_no_id_is_twice() -> None:
+    found = page(results(LOOP, GRU, WRONG, EQ_2=Outcome.FAILED, STA_4=Outcome.CRASHED))
+    ids = [each.attributes["id"] for each in found.elements if "id" in each.attributes]
+    assert len(set(ids)) == len(ids)
+    for element in found.elements:
+        href = element.attributes.get("href", "")
+        if href.startswith("#"):
+            assert href[1:] in ids, f"{href} leads nowhere"
+        for reference in element.attributes.get("aria-labelledby", "").split():
+            assert reference in ids, f"aria-labelledby={reference} names nothing"
+
+
+def test_a_failure_of_several_clauses_is_shown_once_and_reached_from_each() -> None:
+    whole = document(COMPLETE, [LOOP], [record(LOOP, ["EQ-2", "STA-4"], Outcome.FAILED)])
+    text = render(whole)
+    found = Parsed(text)
+    assert len(found.all("details", "finding")) == 1
+    assert text.count("print(torch.nn.LSTM(3, 4))") == 1
+    for clause in ("EQ-2", "STA-4"):
+        (cell,) = cells(found, clause)
+        assert any(each.tag == "a" for each in found.inside(cell))
+
+
+def test_a_check_that_could_not_run_names_who_is_at_fault() -> None:
+    failure = Failure("adapter", "build returned None", traceback="Traceback: …")
+    whole = document(COMPLETE, [LOOP], [record(LOOP, ["EQ-2"], Outcome.ERROR, failure)])
+    assert "The fault lies with the adapter" in page(whole).one("details", "finding").text
+
+
+def test_a_timeout_without_a_failure_shows_its_reason() -> None:
+    late = record(LOOP, ["EQ-2"], Outcome.TIMEOUT, reason="no end within 60 s")
+    found = page(document(COMPLETE, [LOOP], [late]))
+    assert "no end within 60 s" in found.one("details", "finding").text
+
+
+# Verdicts and the whole
+
+
+@pytest.mark.parametrize(
+    ("of", "found", "run", "tone", "text", "page_tone"),
+    [
+        (LOOP, "passed", COMPLETE, "conforms", "conforms", "conforms"),
+        (LOOP, "failed", COMPLETE, "fails", "fails", "fails"),
+        (LOOP, "error", COMPLETE, "error", "error", "error"),
+        (WRONG, "failed", COMPLETE, "intended", "fails as intended", "conforms"),
+        (WRONG, "passed", COMPLETE, "fails", "conforms, should fail", "fails"),
+        (LOOP, "passed", CUT_SHORT, "open", "undecided", "open"),
+        (WRONG, "passed", CUT_SHORT, "open", "undecided", "open"),
+        (LOOP, "failed", CUT_SHORT, "fails", "fails", "fails"),
+        (WRONG, "failed", CUT_SHORT, "intended", "fails as intended", "open"),
+    ],
+)
+def test_a_verdict_is_shown_for_what_it_means(
+    of: Any, found: str, run: Any, tone: str, text: str, page_tone: str
+) -> None:
+    shown = page(results(of, run=run, EQ_2=Outcome(found)))
+    assert shown.all("span", "verdict", tone)[0].text == text
+    assert page_tone in shown.one("header").classes
+
+
+def test_a_selection_is_said_and_conforms_to_no_more() -> None:
+    run = dataclasses.replace(COMPLETE, select=("EQ", "BF-1"))
+    shown = page(document(run, [LOOP], [record(LOOP, ["EQ-2"])]))
+    assert "Only EQ, BF-1 ran" in shown.one("header").text
+    assert shown.one("span", "verdict").text == "conforms as selected"
+
+
+def test_a_run_that_was_cut_short_cannot_be_overlooked() -> None:
+    whole = results(LOOP, run=CUT_SHORT)
+    shown = page(whole)
+    assert shown.one("title").text.startswith("Incomplete")
+    assert "cut short" in shown.one("p", "alert").text
+    assert "incomplete" in shown.one("body").classes
+    assert shown.all("span", "conforms") == []
+    assert not page(results(LOOP)).all("p", "alert")
+
+
+def test_a_report_of_nothing_is_not_green() -> None:
+    shown = page(document(COMPLETE, [], []))
+    assert "open" in shown.one("header").classes
+    assert "No implementation was tested." in shown.one("header").text
+
+
+def test_the_summary_gives_level_counts_and_time() -> None:
+    found = records(LOOP, {"EQ-2": Outcome.FAILED})
+    (row,) = page(document(COMPLETE, [LOOP], found)).all("tr", "has-failures")
+    assert "none of inference" in row.text
+    assert "1 failed" in row.text
+    assert f"{len(found)} {20 * len(found):,}".replace(",", " ") in row.text
+
+
+def test_columns_are_grouped_by_kind_and_what_is_wrong_on_purpose_comes_last() -> None:
+    right = entry("zz")
+    shown = page(results(GRU, WRONG, right))
+    assert [each.text for each in shown.all("th", "kind")] == ["LSTM", "GRU"]
+    assert [each.text for each in shown.all("th", "name")] == ["zz", "wrong", "scan"]
+
+
+# That it needs nothing else, and trusts nothing
+
+
+def test_the_page_loads_nothing() -> None:
+    text = render(results(LOOP, WRONG, EQ_2=Outcome.FAILED))
+    found = Parsed(text)
+    for element in found.elements:
+        assert "src" not in element.attributes, element
+        href = element.attributes.get("href", "#")
+        assert element.tag == "a" or href.startswith(("#", "data:,")), element
+        assert not [name for name in element.attributes if name.startswith("on")], element
+    style = found.one("style").text
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = found.one("meta", **{"http-equiv": "Content-Security-Policy"})
+    assert policy.attributes["content"].startswith("default-src 'none'")
+
+
+def test_text_from_outside_stays_text() -> None:
+    hostile = entry(HOSTILE, target=HOSTILE, fails_on_purpose=HOSTILE)
+    failure = dataclasses.replace(
+        DIFFERS,
+        message=HOSTILE,
+        calls=(HOSTILE,),
+        case={HOSTILE: HOSTILE},
+        where={"array": HOSTILE, HOSTILE: HOSTILE},
+        expected=HOSTILE,
+        got=HOSTILE,
+        excerpt=((HOSTILE,) * 5,),
+        diagnosis=HOSTILE,
+        script=HOSTILE,
+        traceback=HOSTILE,
+    )
+    failing = record(hostile, ["EQ-2"], Outcome.FAILED, failure, check=HOSTILE)
+    odd = record(hostile, ["BF-1"], Outcome.UNSUPPORTED, reason=HOSTILE)
+    run = dataclasses.replace(COMPLETE, profile=HOSTILE, versions={HOSTILE: HOSTILE})
+    whole = document(run, [hostile], [failing, odd])
+    whole["clauses"][0].update(title=HOSTILE, advice=HOSTILE, source="javascript:alert(1)")
+    text = render(whole)
+    found = Parsed(text)
+    assert len(found.all("script")) == 1
+    assert found.all("img") == []
+    assert not [each for each in found.elements if "onerror" in each.attributes]
+    assert "javascript:" not in text
+    assert "{{ 7 * 7 }}" in found.one("details", "finding").text
+    assert found.one("th", "name").text == HOSTILE
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [
+        ("conformance/test_state.py::test_zeros_are_the_default", "Zeros are the default"),
+        ("test_zeros", "Zeros"),
+        ("anything", "Anything"),
+    ],
+)
+def test_a_check_is_called_by_its_sentence(check: str, expected: str) -> None:
+    assert sentence(check) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 ms"), (0.0854, "85 ms"), (2.44, "2.4 s"), (200.0, "3 min 20 s")],
+)
+def test_a_duration_is_in_the_unit_that_fits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1, "0.1"), (1 / 3, "0.333333333"), (None, "–"), ("nan", "nan"), ([1, 2.5], "(1, 2.5)")],
+)
+def test_a_number_has_the_digits_that_matter(value: Any, text: str) -> None:
+    assert number(value) == text
+
+
+# Several results as one
+
+
+def test_merging_concatenates_and_the_later_of_the_same_counts() -> None:
+    old = results(LOOP, WRONG, EQ_2=Outcome.FAILED)
+    new = results(LOOP, GRU)
+    whole = merge([old, new])
+    assert [(each["name"], each["kind"]) for each in whole["implementations"]] == [
+        ("loop", "LSTM"),
+        ("wrong", "LSTM"),
+        ("scan", "GRU"),
+    ]
+    assert [each["verdict"] for each in whole["implementations"]] == [
+        "conforms",
+        "fails",
+        "conforms",
+    ]
+    assert [each["source"] for each in whole["implementations"]] == [1, 0, 1]
+
+
+def test_merging_keeps_each_run_and_tells_what_they_share() -> None:
+    later = dataclasses.replace(
+        COMPLETE,
+        seed=7,
+        started="2026-03-02T08:00:00+00:00",
+        versions={**COMPLETE.versions, "torch": "2.12.0"},
+        complete=False,
+    )
+    whole = merge([results(LOOP), results(GRU, run=later)])
+    assert [run["seed"] for run in whole["sources"]] == [0, 7]
+    assert whole["run"] == {
+        "seed": None,
+        "profile": "quick",
+        "select": [],
+        "versions": {"rnn-conformance": "0.1.0", "torch": None},
+        "started": "2026-03-01T12:30:00+00:00",
+        "seconds": 25.0,
+        "complete": False,
+    }
+    assert list(jsonschema.Draft202012Validator(schema()).iter_errors(whole)) == []
+
+
+def test_merging_is_associative() -> None:
+    one, two, three = results(LOOP), results(GRU), results(LOOP, WRONG, EQ_2=Outcome.FAILED)
+    assert merge([merge([one, two]), three]) == merge([one, two, three])
+    assert merge([one, merge([two, three])]) == merge([one, two, three])
+
+
+def test_an_incomplete_run_leaves_only_its_own_undecided() -> None:
+    shown = page(merge([results(LOOP), results(GRU, run=CUT_SHORT)]))
+    assert [each.text for each in shown.all("span", "verdict")] == ["conforms", "undecided"]
+    assert "incomplete" in shown.one("body").classes
+    assert "At least one of these runs was cut short" in shown.one("header").text
+    (runs,) = shown.all("section", id="runs")
+    assert "scan (GRU)" in runs.text
+
+
+def test_there_is_no_merging_nothing() -> None:
+    with pytest.raises(ValueError, match="no results to merge"):
+        merge([])
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(
+            executable_path=chromium,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    both = record(LOOP, ["EQ-2", "STA-4"], Outcome.FAILED, check="c/test_c.py::test_both_at_once")
+    found = [
+        *records(LOOP, {"EQ-2": Outcome.FAILED}),
+        both,
+        *records(GRU),
+        *records(WRONG, {"BF-1": Outcome.FAILED}),
+    ]
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    path.write_text(render(document(COMPLETE, [LOOP, GRU, WRONG], found)), "utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser: "Browser", file: Path) -> "Iterator[Page]":
+    """The report in a new tab; what it asks the network for or complains of fails."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 800})
+    told: list[str] = []
+    tab.on("console", lambda message: told.append(f"console: {message.text}"))
+    tab.on("pageerror", lambda error: told.append(f"error: {error}"))
+    tab.on("request", lambda request: told.append(f"request: {request.url}"))
+    tab.goto(file.as_uri())
+    yield tab
+    tab.close()
+    assert told == [f"request: {file.as_uri()}"]
+
+
+def test_a_failing_cell_opens_its_counterexamples_beside_the_matrix(opened: "Page") -> None:
+    panel = opened.locator("dialog")
+    assert not panel.is_visible()
+    opened.locator("td.failed a[data-clause='EQ-2']").click()
+    assert panel.is_visible()
+    assert panel.locator("h2").inner_text() == "EQ-2 · loop (LSTM)"
+    findings = panel.locator(".finding")
+    assert findings.count() == 2
+    assert findings.first.locator(".message").is_visible()
+    assert "Both at once" in panel.inner_text()
+    opened.keyboard.press("Escape")
+    assert not panel.is_visible()
+    opened.locator("td.failed a[data-clause='STA-4']").click()
+    assert findings.count() == 1
+
+
+def test_the_filter_leaves_what_is_asked_for(opened: "Page") -> None:
+    rows = opened.locator("table.matrix tbody tr:not(.chapter):visible")
+    names = opened.locator("th.name:visible")
+    assert (rows.count(), names.count()) == (len(CLAUSES), 3)
+
+    opened.get_by_label("Only failures").check()
+    assert rows.locator(".id").all_inner_texts() == ["BF-1", "STA-4", "EQ-2"]
+    assert names.all_inner_texts() == ["loop", "wrong"]
+    assert opened.locator("#summary tbody tr:visible").count() == 2
+
+    opened.get_by_label("Chapter").select_option("EQ")
+    assert rows.locator(".id").all_inner_texts() == ["EQ-2"]
+    assert names.all_inner_texts() == ["loop"]
+    assert opened.locator(".filter output").inner_text() == (
+        f"1 of {len(CLAUSES)} clauses, 1 of 3 columns"
+    )
+
+    opened.get_by_label("Only failures").uncheck()
+    opened.get_by_label("Implementation").fill("SCAN")
+    assert rows.count() == 6
+    assert names.all_inner_texts() == ["scan"]
+    assert opened.locator("th.kind:visible").all_inner_texts() == ["GRU"]
+
+
+def test_the_copy_button_copies_or_selects_the_script(opened: "Page") -> None:
+    opened.locator("td.failed a[data-clause='STA-4']").click()
+    button = opened.locator("dialog .copy")
+    button.click()
+    opened.wait_for_function(
+        "document.querySelector('dialog .copy').textContent.match(/Copied|Selected/)"
+    )
+    if button.inner_text() == "Selected":
+        assert "torch.nn.LSTM(3, 4)" in opened.evaluate("String(getSelection())")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 420])
+def test_a_page_is_drawn_and_does_not_scroll_sideways(
+    browser: "Browser", opened: "Page", scheme: Any, width: int
+) -> None:
+    opened.emulate_media(color_scheme=scheme)
+    opened.set_viewport_size({"width": width, "height": 900})
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    drawn = opened.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (min(map(int, re.findall(r"\d+", drawn))) > 200) == (scheme == "light")
+    with browser.new_page(viewport={"width": width, "height": 900}) as blank:
+        # A drawn page does not compress to what an empty one does.
+        assert len(opened.screenshot()) > 4 * len(blank.screenshot())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_that_wcag_asks_for(opened: "Page", scheme: Any) -> None:
+    opened.emulate_media(color_scheme=scheme)
+    low = opened.evaluate(
+        """() => {
+          const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+          const luminance = (c) => c.slice(0, 3)
+            .map((v) => v / 255)
+            .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+          const behind = (element) => {
+            for (let at = element; at; at = at.parentElement) {
+              const colour = rgb(getComputedStyle(at).backgroundColor);
+              if (colour.length < 4 || colour[3] === 1) return colour;
+            }
+            return [255, 255, 255];
+          };
+          document.querySelectorAll("details").forEach((each) => { each.open = true; });
+          const found = new Set();
+          for (const element of document.querySelectorAll("body *")) {
+            const text = [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+            if (!text || !element.checkVisibility()) continue;
+            const [a, b] = [luminance(rgb(getComputedStyle(element).color)),
+                            luminance(behind(element))];
+            const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            if (ratio < 4.5) found.add(`${element.tagName}.${element.className}: ${ratio}`);
+          }
+          return [...found];
+        }"""
+    )
+    assert low == []
+
+
+def test_without_javascript_everything_is_there_and_links_lead_to_it(
+    browser: "Browser", file: Path
+) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
+        tab = context.new_page()
+        tab.goto(file.as_uri())
+        assert not tab.locator("form.filter").is_visible()
+        assert not tab.locator(".copy").first.is_visible()
+        tab.locator("td.failed a[data-clause='BF-1']").click()
+        finding = tab.locator(".finding[data-clauses='BF-1']")
+        assert finding.count() == 1
+        finding.locator("summary").first.scroll_into_view_if_needed()
+        assert finding.locator(".message").is_visible()
