@@ -8,7 +8,7 @@ from rnn_conformance.bounds import reference
 from rnn_conformance.calls import Call
 from rnn_conformance.cases import Case, State
 from rnn_conformance.checks import identical, matches, same, within
-from rnn_conformance.spec import Feature
+from rnn_conformance.spec import Feature, Kind
 from rnn_conformance.strategies import cases
 from rnn_conformance.subject import Subject
 from rnn_conformance.suite import clause, for_all
@@ -113,7 +113,7 @@ def test_each_initial_state_of_each_place_matters(subject: Subject, case: Case) 
             matches(layer(replace(call, h_0=np.zeros_like(call.h_0), c_0=alone)))
 
 
-@clause("STA-4")
+@clause("STA-4", kinds=frozenset({Kind.LSTM}))
 @for_all(cases())
 def test_c_n_is_the_cell_state(subject: Subject, case: Case) -> None:
     matches(subject(case.call()), "c_n")

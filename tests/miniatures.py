@@ -378,7 +378,8 @@ class ColumnMajor(Way):
     """Products of arrays that are not contiguous, which BLAS adds up in another order."""
 
     def product(self, x: Floats, w: Floats) -> Floats:
-        return (np.asfortranarray(w) @ np.asfortranarray(x.T)).T
+        transposed: Floats = np.asfortranarray(w) @ np.asfortranarray(x.T)
+        return transposed.T
 
 
 class InPieces(Way):

@@ -54,7 +54,7 @@ def random_case(
         steps,
         None if unbatched and not packed and not empty else batch,
         dtype,
-        tuple([*lengths[:-1], steps]) if packed else None,
+        (*lengths[:-1], steps) if packed else None,
         State.GIVEN if given else State.OMITTED,
         list(Values)[int(rng.integers(len(Values)))] if values is None else values,
         seed,

@@ -36,7 +36,7 @@ CORRECT = load_folder(IMPLS)
 WRONG = load_folder(IMPLS / "failing_on_purpose")
 
 
-def subjects(implementations: Sequence[Implementation]) -> Any:
+def subjects(implementations: Sequence[Implementation]) -> pytest.MarkDecorator:
     """One parameter set a kind."""
     pairs = [(each, kind) for each in implementations for kind in sorted(each.declaration.kinds)]
     ids = [f"{each.name}-{kind}" for each, kind in pairs]
@@ -423,8 +423,9 @@ def test_the_smallest_plugin_conforms(smallest: str, tmp_path: Path) -> None:
     (implementation,) = load(str(path))
     for case in drawn(Kind.GRU, implementation.declaration, 200):
         assert deviation(implementation, case) <= 1, str(case)
-    for feature in ("bidirectional", "batch_first"):
-        call = Case(Config(Kind.GRU, 3, 5, **{feature: True}), 4, 2).call()
+    bidirectional = Config(Kind.GRU, 3, 5, bidirectional=True)
+    for config in (bidirectional, Config(Kind.GRU, 3, 5, batch_first=True)):
+        call = Case(config, 4, 2).call()
         with pytest.raises(NotImplementedError):
             implementation.build(call)(call)
     for case in (

@@ -32,6 +32,7 @@ MODULES = {
     "registry": ("spec errors interface functions drop_in locations", "torch"),
     "strategies": ("spec errors cases interface", "hypothesis"),
     "checks": ("spec errors calls bounds interface", "numpy"),
+    "parts": ("spec errors calls bounds checks", "numpy"),
     "subject": ("spec errors calls interface", ""),
     "reproduction": ("spec calls interface", "numpy"),
     "results": ("spec errors clauses", "jsonschema"),

@@ -228,6 +228,15 @@ def test_a_failure_of_several_clauses_is_shown_once_and_reached_from_each() -> N
         assert any(each.tag == "a" for each in found.inside(cell))
 
 
+def test_counterexamples_are_in_the_order_of_the_clauses() -> None:
+    found = [
+        record(LOOP, [clause], Outcome.FAILED, check=f"test_{check}")
+        for check, clause in (("a", "PCK-1"), ("b", "EQ-2"), ("c", "SHP-1"))
+    ]
+    shown = page(document(COMPLETE, [LOOP], found)).all("details", "finding")
+    assert [each.attributes["data-clauses"] for each in shown] == ["SHP-1", "EQ-2", "PCK-1"]
+
+
 def test_a_check_that_could_not_run_names_who_is_at_fault() -> None:
     failure = Failure("adapter", "build returned None", traceback="Traceback: …")
     whole = document(COMPLETE, [LOOP], [record(LOOP, ["EQ-2"], Outcome.ERROR, failure)])
@@ -360,6 +369,8 @@ def test_text_from_outside_stays_text() -> None:
         ("conformance/test_state.py::test_zeros_are_the_default", "Zeros are the default"),
         ("test_zeros", "Zeros"),
         ("anything", "Anything"),
+        ("a.py::test_c_n_of_an_lstm_is_no_h_0", "c_n of an LSTM is no h_0"),
+        ("a.py::test_states_with_batch_first", "States with batch_first"),
     ],
 )
 def test_a_check_is_called_by_its_sentence(check: str, expected: str) -> None:
@@ -560,6 +571,18 @@ def test_a_page_is_drawn_and_does_not_scroll_sideways(
     with browser.new_page(viewport={"width": width, "height": 900}) as blank:
         # A drawn page does not compress to what an empty one does.
         assert len(opened.screenshot()) > 4 * len(blank.screenshot())
+
+
+@pytest.mark.parametrize("media", ["screen", "print"])
+def test_the_symbol_of_a_failing_cell_is_in_its_cell(opened: "Page", media: Any) -> None:
+    opened.emulate_media(media=media)
+    cell = opened.locator("td.failed:has(a[data-clause='EQ-2'])")
+    cell.scroll_into_view_if_needed()
+    outer, inner = cell.bounding_box(), cell.locator("svg").bounding_box()
+    assert outer is not None
+    assert inner is not None
+    assert outer["x"] <= inner["x"] <= outer["x"] + outer["width"] - inner["width"]
+    assert outer["y"] <= inner["y"] <= outer["y"] + outer["height"] - inner["height"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,1 +1,39 @@
-"""A conformance suite for recurrent layers: does yours do what ``torch.nn`` does?"""
+"""A conformance suite for recurrent layers: does yours do what ``torch.nn`` does?
+
+``drop_in`` and ``run`` are loaded when they are first used: they bring torch and pytest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rnn_conformance.functions import implementation
+from rnn_conformance.spec import Config, Dtype, Feature, Kind, Level
+
+if TYPE_CHECKING:
+    from rnn_conformance.api import Results, run
+    from rnn_conformance.drop_in import drop_in
+
+__all__ = [
+    "Config",
+    "Dtype",
+    "Feature",
+    "Kind",
+    "Level",
+    "Results",
+    "drop_in",
+    "implementation",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "drop_in":
+        from rnn_conformance.drop_in import drop_in
+
+        return drop_in
+    if name in ("Results", "run"):
+        from rnn_conformance import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -115,7 +115,7 @@ def _sigmoid_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
     """
     e = np.exp(-np.maximum(np.abs(z) - ez, 0.0))
     inherited = np.minimum(ez * e / (1.0 + e) ** 2, np.maximum(a, 1.0 - a))
-    return inherited + KAPPA * fmt.u_s * np.maximum(a, 0.5) + fmt.eta
+    return (1.0 + KAPPA * fmt.u_s) * inherited + KAPPA * fmt.u_s * np.maximum(a, 0.5) + fmt.eta
 
 
 def _tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
@@ -126,7 +126,7 @@ def _tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
     e = np.exp(-2.0 * np.maximum(np.abs(z) - ez, 0.0))
     magnitude = np.abs(a)
     inherited = np.minimum(4.0 * ez * e / (1.0 + e) ** 2, 1.0 + magnitude)
-    return inherited + KAPPA * fmt.u_s * np.maximum(magnitude, 0.5) + fmt.eta
+    return (1.0 + KAPPA * fmt.u_s) * inherited + KAPPA * fmt.u_s * np.maximum(magnitude, 0.5) + fmt.eta
 
 
 class _Scan:
@@ -137,7 +137,11 @@ class _Scan:
         self.config, self.trace, self.fmt = config, trace, fmt
         self.width = weights.w_ih.shape[1] + weights.w_hh.shape[1] + 2
         self.gamma = self.width * fmt.u / (1.0 - self.width * fmt.u)
-        self.recurrent = (1.0 + self.gamma) * np.abs(weights.w_hh).T
+        # What is rounded carries an error already, and that is rounded with it: nothing in
+        # float32, but a percentage in bfloat16. A factor for each rounding on the way.
+        self.rounded = 1.0 + fmt.u_s
+        self.sum_rounded = 1.0 if fmt.u_s == fmt.u else self.rounded**2
+        self.recurrent = self.sum_rounded * (1.0 + self.gamma) * np.abs(weights.w_hh).T
         h = trace.h[:-1]
         special = not (np.isfinite(trace.x).all() and np.isfinite(trace.h).all())
         x = _finite(trace.x) if special else trace.x
@@ -145,13 +149,23 @@ class _Scan:
         self.h = _side(weights.w_hh, weights.b_hh, _finite(h) if special else h, None, self.gamma)
         magnitude = self.x.magnitude + self.h.magnitude
         self.ambiguous = magnitude >= fmt.largest
-        self.special = special or bool(self.ambiguous.any())
+        below = error is not None and not np.isfinite(error).all()
+        self.special = special or below or bool(self.ambiguous.any())
 
     def stored(self, *terms: Array) -> Array | float:
         """Storage of intermediate results, where it is coarser than accumulation."""
         if self.fmt.u_s == self.fmt.u:
             return 0.0
         return self.fmt.u_s * sum(np.abs(_finite(term)) for term in terms)
+
+    def exempt(self, t: int, ez: Array) -> Array:
+        """Units ``(N, H)`` of which nothing is claimed: some gate's sum may have overflowed, or
+        reads what is exempt, whose error is infinite."""
+        gates = len(self.config.kind.gates)
+        if not self.special:
+            return np.zeros((len(ez), ez.shape[1] // gates), dtype=bool)
+        lost = self.ambiguous[t] | ~np.isfinite(ez)
+        return lost.reshape(len(ez), gates, -1).any(axis=1)
 
     def settle(self, error: Array, value: Array, exempt: Array) -> Array:
         """No claim where exempt; where the reference is not finite its class is the claim."""
@@ -186,7 +200,8 @@ class _Scan:
         trace, weights = self.trace, self.trace.weights
         z = trace.zx + trace.zh
         ez = self.x.constant + self.h.constant + self.width * self.fmt.eta
-        return z, ez + self.stored(trace.zx, trace.zh, z, weights.b_ih, weights.b_hh)
+        ez = ez + self.stored(trace.zx, trace.zh, z, weights.b_ih, weights.b_hh)
+        return z, self.sum_rounded * ez
 
     def rnn(self):  # type: ignore[no-untyped-def]
         z, ez0 = self.preactivation()
@@ -201,7 +216,7 @@ class _Scan:
                 if relu
                 else _tanh_error(z[t], value, ez, self.fmt)
             )
-            return self.settle(error, value, self.ambiguous[t]), ec
+            return self.settle(error, value, self.exempt(t, ez)), ec
 
         return advance
 
@@ -216,17 +231,9 @@ class _Scan:
         i, f, g, o = (gates[..., k * size : (k + 1) * size] for k in range(4))
         m = o * np.abs(tanh_c)
         forgotten, added = f * np.abs(trace.c[:-1]), i * g
-        # One storage error of each product and of the sum, and the error on the error.
-        c_rounding = (
-            fmt.u_s * (forgotten + added + np.abs(trace.c[1:])) * (1.0 + 4.0 * fmt.u_s)
-            + 3.0 * fmt.eta
-        )
+        # One storage error of each product and of the sum.
+        c_rounding = fmt.u_s * (forgotten + added + np.abs(trace.c[1:])) + 3.0 * fmt.eta
         m_rounding = fmt.u_s * m + fmt.eta
-        exempt = (
-            self.ambiguous.reshape(*self.ambiguous.shape[:2], 4, size).any(axis=2)
-            if self.special
-            else self.ambiguous
-        )
         if w_hr is not None:
             projection = np.abs(w_hr).T
             gamma = size * fmt.u / (1.0 - size * fmt.u)
@@ -238,6 +245,7 @@ class _Scan:
             ez = ez0[t] + eh @ self.recurrent
             ea = _sigmoid_error(z[t], trace.gates[t], ez, fmt)
             ea[:, cell] = _tanh_error(z[t][:, cell], trace.gates[t][:, cell], ez[:, cell], fmt)
+            exempt = self.exempt(t, ez)
             ei, ef, eg, eo = (ea[:, k * size : (k + 1) * size] for k in range(4))
             assert trace.c is not None
             # Ec' = (f + Ef) Ec + |c| Ef + (i + Ei) Eg + |g| Ei + rounding
@@ -248,15 +256,15 @@ class _Scan:
                 + g[t] * ei
                 + c_rounding[t]
             )
-            new_c = self.settle(new_c, trace.c[t + 1], exempt[t])
+            new_c = self.settle(self.rounded**2 * new_c, trace.c[t + 1], exempt)
             # Em = (o + Eo) Et + |tanh c'| Eo + rounding, Et the error of tanh c'
             et = _tanh_error(trace.c[t + 1], tanh_c[t], new_c, fmt)
-            em = (o[t] + eo) * et + np.abs(tanh_c[t]) * eo + m_rounding[t]
+            em = self.rounded * ((o[t] + eo) * et + np.abs(tanh_c[t]) * eo + m_rounding[t])
             if w_hr is not None:
-                em = self.settle(em, m[t], exempt[t])
-                em = (1.0 + gamma) * (em @ projection) + h_rounding[t]
-                return self.settle(em, trace.h[t + 1], np.zeros_like(em, dtype=bool)), new_c
-            return self.settle(em, trace.h[t + 1], exempt[t]), new_c
+                em = self.settle(em, m[t], exempt)
+                em = self.rounded * ((1.0 + gamma) * (em @ projection) + h_rounding[t])
+                return self.settle(em, trace.h[t + 1], ~np.isfinite(em)), new_c
+            return self.settle(em, trace.h[t + 1], exempt), new_c
 
         return advance
 
@@ -284,21 +292,18 @@ class _Scan:
         # (1 - z) n + z h and n + z (h - n) are both legal: four roundings of their terms.
         h_rounding = 4.0 * fmt.u_s * ((1.0 + update) * abs_n + update * abs_h) + 4.0 * fmt.eta
         cap = np.abs(trace.h[1:]) + np.maximum(1.0, np.abs(trace.h[0]))
-        exempt = (
-            self.ambiguous.reshape(*self.ambiguous.shape[:2], 3, size).any(axis=2)
-            if self.special
-            else self.ambiguous
-        )
 
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
             recurrent = eh @ self.recurrent
-            ez = (ez0[t] + recurrent)[:, : 2 * size]
+            ez = ez0[t] + recurrent
+            exempt, ez = self.exempt(t, ez), ez[:, : 2 * size]
             ea = _sigmoid_error(z[t][:, : 2 * size], trace.gates[t][:, : 2 * size], ez, fmt)
             er, eu = ea[:, :size], ea[:, size:]
-            eq = eq0[t] + recurrent[:, new]
-            e_rq = r[t] * eq + abs_q[t] * er + er * eq + rq_rounding[t]
-            en = _tanh_error(zn[t], n[t], ex_n[t] + e_rq + zn_rounding[t], fmt)
-            error = (
+            eq = self.rounded * eq0[t] + recurrent[:, new]
+            e_rq = self.rounded * (r[t] * eq + abs_q[t] * er + er * eq + rq_rounding[t])
+            ezn = self.rounded**2 * (ex_n[t] + e_rq + zn_rounding[t])
+            en = _tanh_error(zn[t], n[t], ezn, fmt)
+            error = self.rounded**4 * (
                 (1.0 - update[t]) * en
                 + update[t] * eh
                 + np.abs(trace.h[t] - n[t]) * eu
@@ -306,7 +311,7 @@ class _Scan:
             )
             # A convex combination of n and h never leaves their range.
             error = np.minimum(error, cap[t]) + h_rounding[t]
-            return self.settle(error, trace.h[t + 1], exempt[t]), ec
+            return self.settle(error, trace.h[t + 1], exempt), ec
 
         return advance
 

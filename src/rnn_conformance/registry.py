@@ -73,14 +73,14 @@ def load(target: str, kind: str = "") -> list[Implementation]:
 
 
 def _registered_targets() -> Iterator[tuple[str, str]]:
-    folders = [bundled("impls")]
-    local = Path("impls").resolve()
-    if local.is_dir() and local != folders[0].resolve():
-        folders.append(local)
-    for folder in folders:
+    files = {}
+    # A local file takes the place of a bundled one of the same name.
+    for folder in (bundled("impls"), Path("impls").resolve()):
         for path in sorted(folder.rglob("*.py")):
             if not path.name.startswith("_"):
-                yield path.stem, str(path)
+                files[path.relative_to(folder)] = path
+    for path in files.values():
+        yield path.stem, str(path)
     for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
         yield entry_point.name, entry_point.value
 

@@ -218,15 +218,10 @@ def _pytest(options: Options, recorder: Recorder) -> bool:
         # Layers this small are slower with threads, and several workers share the cores.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    try:
-        with TemporaryDirectory() as scratch:
-            code = pytest.main([*arguments, f"--basetemp={scratch}/tmp"], plugins=[recorder])
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        # Where Hypothesis keeps what it learns of the code; nothing is left in the user's folder.
+        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", f"{scratch}/hypothesis")
+        code = pytest.main([*arguments, f"--basetemp={scratch}/tmp"], plugins=[recorder])
     return code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)

@@ -83,12 +83,18 @@ def cases(
     batch: tuple[int, int] = (3, 6),
     inputs: tuple[int, int] = (2, 7),
     hidden: tuple[int, int] = (2, 8),
-    states: Sequence[State] = tuple(State),
+    states: Sequence[State] = (),
     values: Sequence[Values] = tuple(Values),
     dtypes: Sequence[Dtype] = (Dtype.FLOAT32, Dtype.FLOAT64),
     degenerate: bool = True,
 ) -> Cases:
-    """Cases that have the features ``needs`` and vary in all that is left open."""
+    """Cases that have the features ``needs`` and vary in all that is left open.
+
+    ``states`` are by default those that ``needs`` allows: with a state needed, no case
+    omits it.
+    """
+    if not states:
+        states = [s for s in State if s is not State.OMITTED or Feature.INITIAL_STATE not in needs]
     return Cases(
         frozenset(needs),
         frozenset(without),
@@ -177,15 +183,17 @@ def _sizes(
         length, batch, inputs, hidden = draw(st.sampled_from(PALETTE))
         return length, batch, inputs, hidden, hidden - 1 if projected else 0
     if degenerate:
+        # As many draws as below: Hypothesis takes the fewest draws for the simplest case.
+        drawn = [draw(st.integers(1, 3)) for _ in range(4)]
         # All equal is a case of its own: only then can two axes be swapped unnoticed.
-        if draw(st.integers(0, 3)) == 3:
-            size = draw(st.integers(2, 4))
-            return size, size, size, size, 1 if projected else 0
-        small = st.integers(1, 3)
-        hidden = draw(st.integers(2 if projected else 1, 4))
-        proj = draw(st.integers(1, hidden - 1)) if projected else 0
-        least = min(family.length[0], 3)
-        return draw(st.integers(least, 3)), draw(small), draw(small), hidden, proj
+        if max(drawn) == 3 and drawn[0] >= 2:
+            drawn = [drawn[0]] * 4
+        hidden, length, batch, inputs = drawn
+        if projected:
+            hidden = max(hidden, 2)
+        # A family that asks for three steps or more needs them here too.
+        least = 1 if family.length[0] <= 2 else 3
+        return max(length, least), batch, inputs, hidden, 1 if projected else 0
     taken: list[int] = []
 
     def distinct(low: int, high: int) -> int:

@@ -7,6 +7,7 @@ loading anything, whatever a results file contains.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,11 +85,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One implementation in one kind, and the run that it comes from."""
+    """One implementation in one kind, and the run that it comes from.
+
+    ``order`` is the position of each clause in the document.
+    """
 
     number: int
     record: Mapping[str, Any]
     run: Mapping[str, Any]
+    order: Mapping[str, int]
 
     @property
     def title(self) -> str:
@@ -124,8 +129,13 @@ class Column:
 
     @property
     def bad(self) -> list[Check]:
-        """The checks that have something to show."""
-        return [check for check in self.checks if check.bad]
+        """The checks that have something to show, in the order of the clauses."""
+        return sorted(
+            (check for check in self.checks if check.bad),
+            key=lambda check: min(
+                (self.order[clause] for clause in check.record["clauses"]), default=0
+            ),
+        )
 
     @property
     def counts(self) -> list[tuple[str, int]]:
@@ -186,8 +196,9 @@ class Matrix:
 def render(document: dict[str, Any]) -> str:
     """The report of a valid results document (see ``results.schema.json``), as HTML."""
     sources = document.get("sources", [document["run"]])
+    order = {clause["id"]: position for position, clause in enumerate(document["clauses"])}
     columns = [
-        Column(number, record, sources[record.get("source", 0)])
+        Column(number, record, sources[record.get("source", 0)], order)
         for number, record in enumerate(document["implementations"])
     ]
     kinds = list(Kind)
@@ -235,9 +246,15 @@ def render(document: dict[str, Any]) -> str:
 
 
 def sentence(check: str) -> str:
-    """``conformance/test_state.py::test_zeros_are_the_default`` → ``Zeros are the default``."""
-    name = check.rpartition("::")[2].removeprefix("test_").replace("_", " ").strip()
-    return name[:1].upper() + name[1:]
+    """``conformance/test_state.py::test_zeros_are_the_default`` → ``Zeros are the default``.
+
+    Names of results and classes keep their spelling: ``h_n``, ``batch_first``, ``LSTM``.
+    """
+    words = check.rpartition("::")[2].removeprefix("test_").replace("_", " ").strip()
+    words = re.sub(r"\b([hc]) ([n0])\b", r"\1_\2", words).replace("batch first", "batch_first")
+    words = re.sub(r"\b(rnn|lstm|gru)\b", lambda match: match[0].upper(), words)
+    # A name stays as it is at the beginning of a sentence, too.
+    return words if "_" in words.partition(" ")[0] else words[:1].upper() + words[1:]
 
 
 def number(value: Any, digits: int = 9) -> str:
