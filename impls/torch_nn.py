@@ -2,7 +2,7 @@
 
 import torch
 
-from rnn_conformance.drop_in import drop_in
+from rnn_conformance import drop_in
 
 rnn = drop_in(torch.nn.RNN, name="torch.nn.RNN")
 lstm = drop_in(torch.nn.LSTM, name="torch.nn.LSTM")

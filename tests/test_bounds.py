@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -75,7 +76,7 @@ class Adversary(Way):
 
     def err(self, array: Floats, most: Floats | float) -> Floats:
         """The array, each element off by ``most``."""
-        ways = {
+        ways: dict[str, Callable[[], Floats]] = {
             "random": lambda: self.rng.choice([-1.0, 1.0], array.shape),
             "outwards": lambda: np.where(array < 0.0, -1.0, 1.0),
             "inwards": lambda: np.where(array < 0.0, 1.0, -1.0),
@@ -162,8 +163,10 @@ def typical(kind: Kind, seed: int, dtype: Dtype = Dtype.FLOAT32) -> Call:
     return replace(call, parameters=fresh)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_it_is_less_than_a_hundred_times_what_arithmetic_really_errs(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind.is_cell])
+def test_after_one_step_it_is_less_than_a_hundred_times_what_arithmetic_really_errs(
+    kind: Kind,
+) -> None:
     ratios = []
     for seed in range(40):
         call = typical(kind, seed)

@@ -14,7 +14,7 @@ from rnn_conformance.bounds import reference
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Case, State, Values
 from rnn_conformance.checks import matches
-from rnn_conformance.drop_in import drop_in
+from rnn_conformance import drop_in
 from rnn_conformance.oracle import Oracle
 from rnn_conformance.spec import Config, Dtype, Feature, Kind
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance.drop_in import drop_in
+from rnn_conformance import drop_in
 
 
 class GRU(torch.nn.GRU):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rnn_conformance.drop_in import drop_in
+from rnn_conformance import drop_in
 
 
 class GRU(torch.nn.GRU):

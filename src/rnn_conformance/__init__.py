@@ -12,7 +12,7 @@ from rnn_conformance.spec import Config, Dtype, Feature, Kind, Level
 
 if TYPE_CHECKING:
     from rnn_conformance.api import Results, run
-    from rnn_conformance.drop_in import drop_in
+    from rnn_conformance.classes import drop_in
 
 __all__ = [
     "Config",
@@ -29,7 +29,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "drop_in":
-        from rnn_conformance.drop_in import drop_in
+        from rnn_conformance.classes import drop_in
 
         return drop_in
     if name in ("Results", "run"):

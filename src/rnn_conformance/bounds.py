@@ -96,13 +96,18 @@ def _finite(array: Array) -> Array:
     return np.where(np.isfinite(array), array, 0.0)
 
 
-def _side(weight: Array, bias: Array, x: Array, error: Array | None, gamma: float) -> _Side:
-    """``|W| Ex + gamma (|W|(|x| + Ex) + |b|)``: the sum's inherited and own error."""
+def _side(
+    weight: Array, bias: Array, x: Array, error: Array | None, gamma: float, inherited: float
+) -> _Side:
+    """``|W| Ex + gamma (|W|(|x| + Ex) + |b|)``: the sum's inherited and own error.
+
+    ``inherited`` is what multiplies ``|W| Ex``.
+    """
     weight = np.abs(weight).T
     magnitude = np.abs(x) @ weight + np.abs(bias)
     constant = gamma * magnitude
     if error is not None:
-        constant = constant + (1.0 + gamma) * (error @ weight)
+        constant = constant + inherited * (error @ weight)
     return _Side(constant, magnitude)
 
 
@@ -115,7 +120,8 @@ def _sigmoid_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
     """
     e = np.exp(-np.maximum(np.abs(z) - ez, 0.0))
     inherited = np.minimum(ez * e / (1.0 + e) ** 2, np.maximum(a, 1.0 - a))
-    return (1.0 + KAPPA * fmt.u_s) * inherited + KAPPA * fmt.u_s * np.maximum(a, 0.5) + fmt.eta
+    own = KAPPA * fmt.u_s * np.maximum(a, 0.5) + fmt.eta
+    return (1.0 + KAPPA * fmt.u_s) * inherited + own
 
 
 def _tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
@@ -126,7 +132,8 @@ def _tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
     e = np.exp(-2.0 * np.maximum(np.abs(z) - ez, 0.0))
     magnitude = np.abs(a)
     inherited = np.minimum(4.0 * ez * e / (1.0 + e) ** 2, 1.0 + magnitude)
-    return (1.0 + KAPPA * fmt.u_s) * inherited + KAPPA * fmt.u_s * np.maximum(magnitude, 0.5) + fmt.eta
+    own = KAPPA * fmt.u_s * np.maximum(magnitude, 0.5) + fmt.eta
+    return (1.0 + KAPPA * fmt.u_s) * inherited + own
 
 
 class _Scan:
@@ -145,8 +152,9 @@ class _Scan:
         h = trace.h[:-1]
         special = not (np.isfinite(trace.x).all() and np.isfinite(trace.h).all())
         x = _finite(trace.x) if special else trace.x
-        self.x = _side(weights.w_ih, weights.b_ih, x, error, self.gamma)
-        self.h = _side(weights.w_hh, weights.b_hh, _finite(h) if special else h, None, self.gamma)
+        self.x = _side(weights.w_ih, weights.b_ih, x, error, self.gamma, inherited)
+        h = _finite(h) if special else h
+        self.h = _side(weights.w_hh, weights.b_hh, h, None, self.gamma, inherited)
         magnitude = self.x.magnitude + self.h.magnitude
         self.ambiguous = magnitude >= fmt.largest
         below = error is not None and not np.isfinite(error).all()
@@ -159,8 +167,10 @@ class _Scan:
         return self.fmt.u_s * sum(np.abs(_finite(term)) for term in terms)
 
     def exempt(self, t: int, ez: Array) -> Array:
-        """Units ``(N, H)`` of which nothing is claimed: some gate's sum may have overflowed, or
-        reads what is exempt, whose error is infinite."""
+        """Units ``(N, H)`` of which nothing is claimed.
+
+        Some gate's sum may have overflowed, or reads what is exempt: its error is infinite.
+        """
         gates = len(self.config.kind.gates)
         if not self.special:
             return np.zeros((len(ez), ez.shape[1] // gates), dtype=bool)

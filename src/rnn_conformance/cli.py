@@ -293,7 +293,7 @@ def _list_implementations(console: Console) -> None:
     found, missing = registered()
     table = Table(box=None, pad_edge=False)
     for column in ("implementation", "kinds", "level", "leaves out", "dtypes"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "implementation")
     for each in found:
         declaration = each.declaration
         possible = frozenset[Feature]().union(*(Feature.of(kind) for kind in declaration.kinds))

@@ -115,7 +115,8 @@ def arguments(call: Call) -> tuple[Any, ...]:
     dtype = numpy_dtype(call.dtype)
 
     def given(name: str) -> Any:
-        return np.ascontiguousarray(call.give(name, getattr(call, name)), dtype=dtype)
+        # Copied in order: a view of one element may have any stride and count as contiguous.
+        return np.array(call.give(name, getattr(call, name)), dtype=dtype, order="C")
 
     state = None
     if call.h_0 is not None:

@@ -2,7 +2,7 @@
 
 An :class:`Implementation` builds a :class:`Layer` from a configuration and parameters;
 the layer answers calls. The two forms, a drop-in class and a function over NumPy arrays,
-are adapters to this one interface (``drop_in`` and ``functions``); there is no other way
+are adapters to this one interface (``classes`` and ``functions``); there is no other way
 in, for what is bundled either.
 """
 

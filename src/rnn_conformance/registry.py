@@ -196,7 +196,7 @@ def _found(module: ModuleType, place: str) -> Iterator[tuple[Implementation, str
             yield value, f"{place}:{name}"
     registered_classes = [getattr(value, "cls", None) for value in seen]
     if "torch" in sys.modules:
-        from rnn_conformance.drop_in import drop_in_classes
+        from rnn_conformance.classes import drop_in_classes
 
         for cls in drop_in_classes(vars(module), module.__name__):
             if cls not in registered_classes:
@@ -207,7 +207,7 @@ def _found(module: ModuleType, place: str) -> Iterator[tuple[Implementation, str
 def _drop_in(value: Any, name: str, kind: str = "") -> Implementation:
     from torch.nn import Module
 
-    from rnn_conformance.drop_in import drop_in
+    from rnn_conformance.classes import drop_in
 
     if not inspect.isclass(value):
         raise UsageError(

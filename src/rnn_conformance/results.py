@@ -140,10 +140,11 @@ def clause_outcomes(
     for clause in CLAUSES.values():
         if Kind(subject.kind) not in clause.kinds:
             continue
-        if clause.level.rank > Level(subject.level).rank:
-            outcomes[clause.id] = Outcome.UNSUPPORTED
-        else:
-            outcomes[clause.id] = min(found[clause.id], key=order.index, default=Outcome.UNTESTED)
+        claimed = clause.level.rank <= Level(subject.level).rank
+        declared = clause.feature is None or clause.feature in subject.features
+        # A check may have run all the same: what is not declared must be refused.
+        nothing = Outcome.UNTESTED if claimed and declared else Outcome.UNSUPPORTED
+        outcomes[clause.id] = min(found[clause.id], key=order.index, default=nothing)
     return outcomes
 
 

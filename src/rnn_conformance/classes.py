@@ -51,6 +51,10 @@ class DropInImplementation(Implementation):
 
         return answer
 
+    def __call__(self, *args: Any, **kwargs: Any) -> torch.nn.Module:
+        """The class itself, as if it had not been registered."""
+        return self.cls(*args, **kwargs)
+
     def script(self, call: Call) -> str:
         """See :meth:`Implementation.script`."""
         place, _, name = self.target.rpartition(":")
