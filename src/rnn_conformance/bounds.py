@@ -96,18 +96,13 @@ def _finite(array: Array) -> Array:
     return np.where(np.isfinite(array), array, 0.0)
 
 
-def _side(
-    weight: Array, bias: Array, x: Array, error: Array | None, gamma: float, inherited: float
-) -> _Side:
-    """``|W| Ex + gamma (|W|(|x| + Ex) + |b|)``: the sum's inherited and own error.
-
-    ``inherited`` is what multiplies ``|W| Ex``.
-    """
+def _side(weight: Array, bias: Array, x: Array, error: Array | None, gamma: float) -> _Side:
+    """``|W| Ex + gamma (|W|(|x| + Ex) + |b|)``: the sum's inherited and own error."""
     weight = np.abs(weight).T
     magnitude = np.abs(x) @ weight + np.abs(bias)
     constant = gamma * magnitude
     if error is not None:
-        constant = constant + inherited * (error @ weight)
+        constant = constant + (1.0 + gamma) * (error @ weight)
     return _Side(constant, magnitude)
 
 
@@ -152,9 +147,9 @@ class _Scan:
         h = trace.h[:-1]
         special = not (np.isfinite(trace.x).all() and np.isfinite(trace.h).all())
         x = _finite(trace.x) if special else trace.x
-        self.x = _side(weights.w_ih, weights.b_ih, x, error, self.gamma, inherited)
+        self.x = _side(weights.w_ih, weights.b_ih, x, error, self.gamma)
         h = _finite(h) if special else h
-        self.h = _side(weights.w_hh, weights.b_hh, h, None, self.gamma, inherited)
+        self.h = _side(weights.w_hh, weights.b_hh, h, None, self.gamma)
         magnitude = self.x.magnitude + self.h.magnitude
         self.ambiguous = magnitude >= fmt.largest
         below = error is not None and not np.isfinite(error).all()

@@ -34,20 +34,25 @@ class DropInImplementation(Implementation):
 
     cls: type[torch.nn.Module] = field(kw_only=True)
 
-    def build(self, call: Call) -> Layer:
+    def module(self, call: Call) -> torch.nn.Module:
         """Construct, cast, load the parameters by name, and put in evaluation mode."""
         # A fixed seed: a class that draws random numbers is reproduced by its report. Not
         # torch.manual_seed, which leaves a pending call behind for each absent accelerator.
         torch.default_generator.manual_seed(0)
         dtype = torch_dtype(call.dtype)
         module = self.cls(**call.config.arguments()).to(dtype)
-        loaded = {name: tensor(array, dtype) for name, array in call.parameters.items()}
-        module.load_state_dict(loaded)
-        module.eval()
+        module.load_state_dict(
+            {name: tensor(array, dtype) for name, array in call.parameters.items()}
+        )
+        return module.eval()
+
+    def build(self, call: Call) -> Layer:
+        """A module, called without gradients."""
+        module = self.module(call)
 
         def answer(call: Call) -> Result:
             with torch.no_grad():
-                return _result(call, module(*arguments(call)))
+                return result_of(call, module(*arguments(call)))
 
         return answer
 
@@ -167,7 +172,8 @@ def pack(call: Call, padded: torch.Tensor) -> PackedSequence:
     )
 
 
-def _result(call: Call, returned: Any) -> Result:
+def result_of(call: Call, returned: Any) -> Result:
+    """What a module returned, by name; raises ``NonConforming`` for another structure."""
     parts = _parts(call, returned)
     packed = None
     if call.lengths is not None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from rnn_conformance.calls import Call, Result
-from rnn_conformance.errors import UsageError
+from rnn_conformance.errors import Unsupported, UsageError
 from rnn_conformance.spec import Dtype, Feature, Kind, Level
 
 
@@ -90,6 +90,13 @@ class Implementation(ABC):
     @abstractmethod
     def build(self, call: Call) -> Layer:
         """A layer of the call's configuration, dtype and parameters."""
+
+    def module(self, call: Call) -> Any:
+        """The layer as a ``torch.nn.Module``, for clauses on what such a module can do.
+
+        In evaluation mode. Raises ``Unsupported`` for what is no such class.
+        """
+        raise Unsupported("is no torch.nn.Module class")
 
     @abstractmethod
     def script(self, call: Call) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -110,6 +111,12 @@ def cases(
     )
 
 
+@cache
+def _one_of(options: tuple[T, ...]) -> st.SearchStrategy[T]:
+    """Kept, since making a strategy costs more than drawing from it."""
+    return st.sampled_from(options)
+
+
 @st.composite
 def _case(
     draw: st.DrawFn,
@@ -121,7 +128,7 @@ def _case(
     states: Sequence[State],
 ) -> Case:
     def choose(options: Sequence[T]) -> T:
-        return draw(st.sampled_from(options)) if len(options) > 1 else options[0]
+        return draw(_one_of(tuple(options))) if len(options) > 1 else options[0]
 
     def has(feature: Feature, odds: tuple[bool, ...]) -> bool:
         if feature in family.needs:
@@ -180,7 +187,7 @@ def _sizes(
 ) -> tuple[int, int, int, int, int]:
     """``L, N, H_in, H, P``; all different unless degenerate."""
     if palette:
-        length, batch, inputs, hidden = draw(st.sampled_from(PALETTE))
+        length, batch, inputs, hidden = draw(_one_of(PALETTE))
         return length, batch, inputs, hidden, hidden - 1 if projected else 0
     if degenerate:
         # As many draws as below: Hypothesis takes the fewest draws for the simplest case.
@@ -198,7 +205,7 @@ def _sizes(
 
     def distinct(low: int, high: int) -> int:
         free = [size for size in range(low, high + 1) if size not in taken] or [low]
-        taken.append(draw(st.sampled_from(free)))
+        taken.append(draw(_one_of(tuple(free))))
         return taken[-1]
 
     hidden = distinct(max(family.hidden[0], 3 if projected else 2), family.hidden[1])

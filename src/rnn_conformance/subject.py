@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 from rnn_conformance.calls import Call, Result
 from rnn_conformance.errors import (
@@ -75,11 +76,11 @@ class Subject:
 
     def build(self, call: Call) -> Layer:
         """A layer that is timed, and whose exceptions are the implementation's fault."""
-        with self._inside(call):
+        with self.doing(call):
             layer = self.implementation.build(call)
 
         def timed(call: Call) -> Result:
-            with self._inside(call):
+            with self.doing(call):
                 return layer(call)
 
         return timed
@@ -108,8 +109,17 @@ class Subject:
             calls=(call,),
         )
 
+    def module(self, call: Call) -> Any:
+        """The layer as a ``torch.nn.Module``; raises ``Unsupported`` for what is none."""
+        with self.doing(call):
+            return self.implementation.module(call)
+
     @contextmanager
-    def _inside(self, call: Call) -> Iterator[None]:
+    def doing(self, call: Call, what: str = "") -> Iterator[None]:
+        """Time what is done with the implementation; its exceptions are its own fault.
+
+        ``what`` says what was done, in a message that begins with it.
+        """
         begun = perf_counter()
         try:
             yield
@@ -117,7 +127,8 @@ class Subject:
             raise
         except Exception as error:
             raise NonConforming(
-                f"raised {type(error).__name__}: {error}", calls=(call,)
+                f"{what + ' ' if what else ''}raised {type(error).__name__}: {error}",
+                calls=(call,),
             ) from error
         finally:
             self.tally.seconds_inside += perf_counter() - begun
