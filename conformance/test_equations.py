@@ -125,9 +125,7 @@ def test_wide_layers_and_batches(subject: Subject, case: Case) -> None:
 
 
 @clause("EQ-5")
-@for_all(
-    cases(inputs=(1, 1), hidden=(1, 2), layers=(1, 2), length=(4, 9), degenerate=False)
-)
+@for_all(cases(inputs=(1, 1), hidden=(1, 2), layers=(1, 2), length=(4, 9), degenerate=False))
 def test_narrow_layers(subject: Subject, case: Case) -> None:
     matches(subject(case.call()))
 

@@ -9,6 +9,7 @@ from rnn_conformance.strategies import cases
 from rnn_conformance.subject import Subject
 from rnn_conformance.suite import clause, for_all
 
+
 @clause("SHP-1")
 @for_all(cases(without=[Feature.EMPTY_BATCH]))
 def test_output_is_steps_by_samples_by_directions_times_features(

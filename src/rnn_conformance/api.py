@@ -66,9 +66,7 @@ def run(
     Writes into ``output`` where it is given. Raises ``UsageError`` for a call that is wrong
     or a target that cannot be loaded, ``SuiteError`` for a fault of the suite's own.
     """
-    selection = Selection(
-        targets, not targets, tuple(kinds), level, tuple(select), profile, seed
-    )
+    selection = Selection(targets, not targets, tuple(kinds), level, tuple(select), profile, seed)
     if output is not None:
         return Results(run_checks(Options(selection, Path(output), workers)))
     with TemporaryDirectory() as scratch:

@@ -242,9 +242,7 @@ class _Scan:
         if w_hr is not None:
             projection = np.abs(w_hr).T
             gamma = size * fmt.u / (1.0 - size * fmt.u)
-            h_rounding = (
-                gamma * (m @ projection) + fmt.u_s * np.abs(trace.h[1:]) + size * fmt.eta
-            )
+            h_rounding = gamma * (m @ projection) + fmt.u_s * np.abs(trace.h[1:]) + size * fmt.eta
 
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
             ez = ez0[t] + eh @ self.recurrent
@@ -283,13 +281,9 @@ class _Scan:
         zn = zn_x + r * q
         # The new gate's two sides meet only after the product with r, so they are apart.
         ex_n = (
-            self.x.constant[..., new]
-            + self.width * fmt.eta
-            + self.stored(zn_x, weights.b_ih[new])
+            self.x.constant[..., new] + self.width * fmt.eta + self.stored(zn_x, weights.b_ih[new])
         )
-        eq0 = (
-            self.h.constant[..., new] + self.width * fmt.eta + self.stored(q, weights.b_hh[new])
-        )
+        eq0 = self.h.constant[..., new] + self.width * fmt.eta + self.stored(q, weights.b_hh[new])
         abs_q, abs_n, abs_h = np.abs(q), np.abs(n), np.abs(trace.h[:-1])
         # An infinite sum is exact: were its rounding infinite too, nothing would be claimed.
         rq_rounding = fmt.u_s * np.abs(_finite(r * q))

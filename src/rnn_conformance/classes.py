@@ -106,7 +106,9 @@ def kind_of(cls: type) -> Kind | None:
             return Kind(declared)
         except ValueError:
             known = ", ".join(Kind)
-            raise UsageError(f"{cls.__name__} declares the kind {declared!r}, not one of {known}") from None
+            raise UsageError(
+                f"{cls.__name__} declares the kind {declared!r}, not one of {known}"
+            ) from None
     if not issubclass(cls, torch.nn.Module):
         return None
     for kind in Kind:
@@ -207,7 +209,11 @@ def _parts(call: Call, returned: Any) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     if not kind.is_cell:
         due = "(output, h_n)"
-        if isinstance(returned, tuple) and not isinstance(returned, PackedSequence) and len(returned) == 2:
+        if (
+            isinstance(returned, tuple)
+            and not isinstance(returned, PackedSequence)
+            and len(returned) == 2
+        ):
             parts["output"], state = returned
         else:
             state = None

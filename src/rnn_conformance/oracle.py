@@ -102,8 +102,12 @@ class Oracle:
         """``h`` ``(N, H_out)`` and ``c`` ``(N, H)`` before the first step (LAY-1, STA-1)."""
         index = layer * call.config.num_directions + direction
         return (
-            np.zeros((call.batch, call.config.output_size)) if call.h_0 is None else call.h_0[index],
-            np.zeros((call.batch, call.config.hidden_size)) if call.c_0 is None else call.c_0[index],
+            np.zeros((call.batch, call.config.output_size))
+            if call.h_0 is None
+            else call.h_0[index],
+            np.zeros((call.batch, call.config.hidden_size))
+            if call.c_0 is None
+            else call.c_0[index],
         )
 
     def activation(self, config: Config, z: Array) -> Array:

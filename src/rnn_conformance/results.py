@@ -123,9 +123,7 @@ class Run:
     complete: bool
 
 
-def clause_outcomes(
-    subject: Entry, records: Iterable[Mapping[str, Any]]
-) -> dict[str, Outcome]:
+def clause_outcomes(subject: Entry, records: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:
     """Each clause that applies to the kind → the worst outcome of its checks.
 
     A clause no check of which ran is untested; one of a level that is not claimed is
@@ -243,9 +241,7 @@ def schema() -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """A ``results.json``; raises ``UsageError`` if it is not one of this version."""
     try:
-        loaded: dict[str, Any] = json.loads(
-            path.read_text("utf-8"), parse_constant=_refuse
-        )
+        loaded: dict[str, Any] = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -264,5 +260,3 @@ def read(path: Path) -> dict[str, Any]:
     if problem is not None:
         raise UsageError(f"{path} is not a results file: at {problem.json_path}, {problem.message}")
     return loaded
-
-

@@ -132,9 +132,7 @@ class Config:
         if not 0 <= self.dropout <= 1:
             raise ValueError(f"dropout must lie in [0, 1], not {self.dropout}")
         if not 0 <= self.proj_size < self.hidden_size:
-            raise ValueError(
-                f"proj_size must lie in [0, hidden_size), not {self.proj_size}"
-            )
+            raise ValueError(f"proj_size must lie in [0, hidden_size), not {self.proj_size}")
         if self.proj_size and self.kind is not Kind.LSTM:
             raise ValueError("only LSTM has a projection")
         if self.nonlinearity not in ("tanh", "relu"):
