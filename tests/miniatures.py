@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rnn_conformance import drop_in
 from rnn_conformance.calls import Call, Result
 from rnn_conformance.cases import rounded
 from rnn_conformance.deviations import Deviant, Deviation
-from rnn_conformance import drop_in
 from rnn_conformance.interface import Declaration, Implementation, Layer
 from rnn_conformance.spec import Config, Dtype, Feature, Kind, Level
 

@@ -25,7 +25,7 @@ from rnn_conformance.suite import Check, checks, examine
 
 # As many cases as in the quick profile, and nothing shrunk: only whether, not why.
 QUICK = Profile("quick, without shrinking", 20, 0)
-FEW = Profile("few", 8, 40)
+FEW = Profile("few", 5, 40)
 SEEDS = (1, 2)
 
 EVERY = [(kind, deviation) for kind in Kind for deviation in deviations_of(kind)]

@@ -10,11 +10,11 @@ import pytest
 import torch
 from random_calls import random_call, random_case
 
+from rnn_conformance import drop_in
 from rnn_conformance.bounds import reference
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Case, State, Values
 from rnn_conformance.checks import matches
-from rnn_conformance import drop_in
 from rnn_conformance.oracle import Oracle
 from rnn_conformance.spec import Config, Dtype, Feature, Kind
 

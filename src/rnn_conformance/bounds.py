@@ -19,15 +19,20 @@ largest number, since the order of summation then decides whether it overflows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.oracle import Answer, Oracle, Trace
 from rnn_conformance.spec import Config, Dtype, Kind
+
+Advance: TypeAlias = Callable[[int, Array, Array], tuple[Array, Array]]
+"""One step of a bound: the index, ``Eh`` and ``Ec`` before it; both after it."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +164,10 @@ class _Scan:
         """Storage of intermediate results, where it is coarser than accumulation."""
         if self.fmt.u_s == self.fmt.u:
             return 0.0
-        return self.fmt.u_s * sum(np.abs(_finite(term)) for term in terms)
+        stored: Array = sum((np.abs(_finite(term)) for term in terms), np.zeros(()))
+        return self.fmt.u_s * stored
 
-    def exempt(self, t: int, ez: Array) -> Array:
+    def exempt(self, t: int, ez: Array) -> NDArray[np.bool_]:
         """Units ``(N, H)`` of which nothing is claimed.
 
         Some gate's sum may have overflowed, or reads what is exempt: its error is infinite.
@@ -170,9 +176,10 @@ class _Scan:
         if not self.special:
             return np.zeros((len(ez), ez.shape[1] // gates), dtype=bool)
         lost = self.ambiguous[t] | ~np.isfinite(ez)
-        return lost.reshape(len(ez), gates, -1).any(axis=1)
+        some: NDArray[np.bool_] = lost.reshape(len(ez), gates, -1).any(axis=1)
+        return some
 
-    def settle(self, error: Array, value: Array, exempt: Array) -> Array:
+    def settle(self, error: Array, value: Array, exempt: NDArray[np.bool_]) -> Array:
         """No claim where exempt; where the reference is not finite its class is the claim."""
         if not self.special:
             return error
@@ -208,7 +215,7 @@ class _Scan:
         ez = ez + self.stored(trace.zx, trace.zh, z, weights.b_ih, weights.b_hh)
         return z, self.sum_rounded * ez
 
-    def rnn(self):  # type: ignore[no-untyped-def]
+    def rnn(self) -> Advance:
         z, ez0 = self.preactivation()
         relu = self.config.nonlinearity == "relu"
 
@@ -225,7 +232,7 @@ class _Scan:
 
         return advance
 
-    def lstm(self):  # type: ignore[no-untyped-def]
+    def lstm(self) -> Advance:
         z, ez0 = self.preactivation()
         trace, fmt, w_hr = self.trace, self.fmt, self.trace.weights.w_hr
         assert trace.c is not None
@@ -271,7 +278,7 @@ class _Scan:
 
         return advance
 
-    def gru(self):  # type: ignore[no-untyped-def]
+    def gru(self) -> Advance:
         trace, fmt, weights = self.trace, self.fmt, self.trace.weights
         size = trace.h.shape[-1]
         new = slice(2 * size, 3 * size)

@@ -69,12 +69,12 @@ class Call:
     @property
     def length(self) -> int:
         """``L``, the number of steps."""
-        return self.input.shape[0]
+        return int(self.input.shape[0])
 
     @property
     def batch(self) -> int:
         """``N``, the number of samples (1 if unbatched)."""
-        return self.input.shape[1]
+        return int(self.input.shape[1])
 
     @property
     def features(self) -> frozenset[Feature]:

@@ -128,7 +128,8 @@ def rounded(array: Array, dtype: Dtype) -> Array:
 
 
 def _eighths(rng: np.random.Generator, size: int) -> Array:
-    return rng.integers(1, 9, size) * rng.choice([-0.125, 0.125], size)
+    eighths: Array = rng.integers(1, 9, size) * rng.choice([-0.125, 0.125], size)
+    return eighths
 
 
 def _weights(case: Case, rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:

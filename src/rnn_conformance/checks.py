@@ -166,17 +166,17 @@ def _pattern(call: Call, name: str, off: NDArray[np.bool_]) -> str:
     parts: list[str] = []
     size = call.config.output_size if name != "c_n" else call.config.hidden_size
     if name == "output":
-        steps = off.any(axis=(1, 2)).nonzero()[0]
+        steps = np.flatnonzero(off.any(axis=(1, 2)))
         if len(steps) < call.length:
             parts.append(_some("step", steps, call.length))
-        halves = off.reshape(*off.shape[:2], -1, size).any(axis=(0, 1, 3)).nonzero()[0]
+        halves = np.flatnonzero(off.reshape(*off.shape[:2], -1, size).any(axis=(0, 1, 3)))
         if call.config.bidirectional and len(halves) == 1:
             parts.append(f"only the {('forward', 'reverse')[halves[0]]} half")
     else:
-        states = off.any(axis=(1, 2)).nonzero()[0]
+        states = np.flatnonzero(off.any(axis=(1, 2)))
         if len(states) < call.config.num_states:
             parts.append(_some("state", states, call.config.num_states))
-    samples = off.any(axis=(0, 2)).nonzero()[0]
+    samples = np.flatnonzero(off.any(axis=(0, 2)))
     if len(samples) < call.batch:
         parts.append(_some("sample", samples, call.batch))
     return f" ({'; '.join(parts)})" if parts else ""

@@ -64,7 +64,8 @@ class DropInImplementation(Implementation):
         """See :meth:`Implementation.script`."""
         place, _, name = self.target.rpartition(":")
         if place.endswith(".py"):
-            return f"import runpy\n\n{name} = runpy.run_path({place!r})[{name!r}]\ngot = forward({name})"
+            load = f"import runpy\n\n{name} = runpy.run_path({place!r})[{name!r}]"
+            return f"{load}\ngot = forward({name})"
         return f"from {place} import {name}\n\ngot = forward({name})"
 
 

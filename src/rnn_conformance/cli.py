@@ -314,8 +314,8 @@ def _list_clauses(console: Console) -> None:
 
     tests: dict[str, list[str]] = defaultdict(list)
     for check in checks():
-        for clause in check.clauses:
-            tests[clause].append(check.id)
+        for each in check.clauses:
+            tests[each].append(check.id)
     for chapter, title in CHAPTERS.items():
         console.print(f"\n[bold]{chapter}[/] {title}", highlight=False)
         for clause in CLAUSES.values():

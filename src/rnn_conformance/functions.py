@@ -150,7 +150,7 @@ def _result(call: Call, returned: Any) -> Result:
         call,
         {name: array.astype(np.float64) for name, array in arrays.items()},
         dtypes={name: str(array.dtype) for name, array in arrays.items()},
-        devices={name: "cpu" for name in arrays},
+        devices=dict.fromkeys(arrays, "cpu"),
     )
 
 

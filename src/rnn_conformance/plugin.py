@@ -88,9 +88,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "subject" not in metafunc.fixturenames or not hasattr(metafunc.function, "clauses"):
         return
     check = Check.of(metafunc.function)
-    subjects = selection_of(metafunc.config).applicable(
-        check, metafunc.config.stash.get(SUBJECTS, [])
-    )
+    loaded = metafunc.config.stash.get(SUBJECTS, list[Subject]())
+    subjects = selection_of(metafunc.config).applicable(check, loaded)
     # A subject counts what one check costs, so each check has its own.
     fresh = [Subject(each.implementation, each.kind, each.profile, each.seed) for each in subjects]
     metafunc.parametrize("subject", fresh, ids=[each.name for each in fresh])

@@ -241,7 +241,7 @@ def schema() -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """A ``results.json``; raises ``UsageError`` if it is not one of this version."""
     try:
-        loaded: dict[str, Any] = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+        loaded = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -259,4 +259,5 @@ def read(path: Path) -> dict[str, Any]:
     )
     if problem is not None:
         raise UsageError(f"{path} is not a results file: at {problem.json_path}, {problem.message}")
-    return loaded
+    checked: dict[str, Any] = loaded
+    return checked

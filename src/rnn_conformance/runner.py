@@ -67,7 +67,7 @@ class Recorder:
         """A check is done, or the worker that ran it is."""
         if line := getattr(report, "rnn_record", None):
             self.write(json.loads(line))
-        elif report.when == "???":
+        elif str(report.when) == "???":  # How xdist reports a test whose worker died.
             self.write(self.crashed(report).to_record())
 
     def write(self, record: dict[str, Any]) -> None:

@@ -112,7 +112,7 @@ def for_all(family: Cases, *, examples: float = 1.0) -> Callable[[Property], Tes
             decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
             _settings(max(1, round(subject.profile.cases * examples)))(decide)()
 
-        origin = check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]  # type: ignore[attr-defined]
+        origin = check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]
         # Not functools.wraps: pytest would follow it and take `case` for a fixture.
         functools.update_wrapper(test, check)
         del test.__wrapped__  # type: ignore[attr-defined]
