@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_conformance.bounds import reference
 from rnn_conformance.calls import Call
-from rnn_conformance.cases import Case, State
+from rnn_conformance.cases import Case, State, Values
 from rnn_conformance.checks import identical, matches, shaped, within
 from rnn_conformance.spec import Feature
 from rnn_conformance.strategies import cases
@@ -88,3 +88,42 @@ def test_a_cell_unrolled_equals_the_layer(subject: Subject, case: Case) -> None:
         calls=(*calls, layer),
         what="a cell unrolled over four steps equals the one-layer module",
     )
+
+
+@clause("CEL-1")
+@for_all(cases(Feature.INITIAL_STATE))
+def test_an_omitted_state_is_zeros_after_other_calls_too(subject: Subject, case: Case) -> None:
+    call = case.call()
+    omitted = replace(call, h_0=None, c_0=None)
+    cell = subject.build(call)
+    first = cell(omitted)
+    for each in (call, omitted):
+        cell(each)
+        identical(first, cell(omitted), what="an omitted state is zeros, whatever was called")
+
+
+@clause("CEL-2")
+@for_all(
+    cases(
+        batch=(3, 40),
+        inputs=(33, 70),
+        hidden=(33, 70),
+        values=[Values.PLAIN, Values.TYPICAL, Values.SATURATED, Values.MIXED],
+        degenerate=False,
+    ),
+    examples=0.5,
+)
+def test_a_wide_cell(subject: Subject, case: Case) -> None:
+    matches(subject(case.call()))
+
+
+@clause("CEL-2")
+@for_all(cases(values=[Values.PLAIN, Values.TYPICAL]))
+def test_nan_infinite_and_huge_inputs(subject: Subject, case: Case) -> None:
+    call = case.call()
+    cell = subject.build(call)
+    place = 0, case.seed % call.batch, case.seed % case.config.input_size
+    for value in (np.nan, np.inf, -np.inf, 2.0**20):
+        data = call.input.copy()
+        data[place] = value
+        matches(cell(replace(call, input=data)))

@@ -56,6 +56,13 @@ def test_huge_biases_saturate_the_gates(subject: Subject, case: Case) -> None:
     matches(subject(replace(call, parameters=parameters)))
 
 
+@clause("SPC-2")
+@for_all(cases(Feature.RELU, values=[Values.PLAIN, Values.TYPICAL]))
+def test_huge_inputs_stay_huge_under_relu(subject: Subject, case: Case) -> None:
+    call = case.call()
+    matches(subject(replace(call, input=rounded(2.0**20 * call.input, case.dtype))))
+
+
 @clause("SPC-3")
 @for_all(cases(values=[Values.PLAIN, Values.TYPICAL]))
 def test_subnormal_inputs_change_nothing_beyond_rounding(subject: Subject, case: Case) -> None:

@@ -30,6 +30,16 @@ class MyLSTM(torch.nn.LSTM):
         return super().forward(input, hx)
 """
 
+RARELY_WRONG = """
+import torch
+
+
+class MyGRU(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        output, h_n = super().forward(input, hx)
+        return (output + 1.0, h_n) if self.num_layers == 3 and not self.bias else (output, h_n)
+"""
+
 CRASHING = """
 import os
 
@@ -147,10 +157,14 @@ def test_the_same_seed_gives_the_same_results_whatever_the_number_of_workers(
     assert documents[0] == documents[1] == documents[2]
 
 
-def test_another_seed_tries_other_cases(wrong: Path) -> None:
+def test_another_seed_tries_other_cases(tmp_path: Path) -> None:
+    # Which case is the first to show it, and so how many are tried, is the seed's doing.
+    (tmp_path / "rarely.py").write_text(RARELY_WRONG, "utf-8")
     for seed in ("1", "2"):
-        command("run", "wrong.py", "--seed", seed, "--output", seed, "--select", "EQ-5", cwd=wrong)
-    first, second = (without_times(results(wrong / seed)) for seed in ("1", "2"))
+        command(
+            "run", "rarely.py", "--seed", seed, "--output", seed, "--select", "EQ", cwd=tmp_path
+        )
+    first, second = (without_times(results(tmp_path / seed)) for seed in ("1", "2"))
     assert first["implementations"] != second["implementations"]
 
 
@@ -220,9 +234,7 @@ def test_every_clause_is_listed_with_its_checks(tmp_path: Path) -> None:
 def test_a_report_is_rendered_again_and_several_are_merged(tmp_path: Path) -> None:
     for kind in ("GRU", "RNN"):
         command("run", f"torch.nn:{kind}", "--select", "SHP-2", "--output", kind, cwd=tmp_path)
-    done = command(
-        "report", "GRU/results.json", "RNN", "--output", "both/index.html", cwd=tmp_path
-    )
+    done = command("report", "GRU/results.json", "RNN", "--output", "both/index.html", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "both/index.html").read_text("utf-8")
     assert "torch.nn:GRU" in page

@@ -86,6 +86,30 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
+class Errors:
+    """The bounds along one trace, shaped and ordered in time like what they belong to.
+
+    ``x``, ``h``, ``c`` and ``gates`` are those of the trace's arrays of that name. ``inner``
+    ``(L, N, H)`` is the bound on what is kept nowhere else: on the pre-activation of an
+    Elman network, on an LSTM's ``tanh c'``, on a GRU's ``U_n h + b'_n``.
+    """
+
+    x: Array
+    h: Array
+    c: Array
+    gates: Array
+    inner: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """The oracle's answer to a call with the bounds along its traces, in their order."""
+
+    answer: Answer
+    errors: tuple[tuple[Errors, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class _Side:
     """Error of one side ``W x + b`` of a pre-activation, for all steps at once.
 
@@ -159,6 +183,13 @@ class _Scan:
         self.ambiguous = magnitude >= fmt.largest
         below = error is not None and not np.isfinite(error).all()
         self.special = special or below or bool(self.ambiguous.any())
+        self.errors = Errors(
+            np.zeros_like(trace.x) if error is None else error,
+            np.zeros_like(trace.h),
+            np.zeros_like(trace.h if trace.c is None else trace.c),
+            np.empty_like(trace.gates),
+            np.empty((*trace.gates.shape[:2], config.hidden_size)),
+        )
 
     def stored(self, *terms: Array) -> Array | float:
         """Storage of intermediate results, where it is coarser than accumulation."""
@@ -187,11 +218,9 @@ class _Scan:
         error = np.where(np.isfinite(value), error, 0.0)
         return np.where(exempt, np.inf, error)
 
-    def run(self) -> tuple[Array, Array]:
-        """``Eh`` and ``Ec``, ``(L + 1, N, ·)``; the initial states are exact."""
-        trace = self.trace
-        eh = np.zeros_like(trace.h)
-        ec = np.zeros_like(trace.h if trace.c is None else trace.c)
+    def run(self) -> Errors:
+        """All bounds along the trace; the initial states are exact."""
+        trace, eh, ec = self.trace, self.errors.h, self.errors.c
         step = {Kind.LSTM: self.lstm, Kind.GRU: self.gru, Kind.RNN: self.rnn}
         advance = step[self.config.kind.layer]()
         held = not trace.steps.all()
@@ -201,7 +230,7 @@ class _Scan:
                 here = trace.steps[t][:, None]
                 new_h, new_c = np.where(here, new_h, eh[t]), np.where(here, new_c, ec[t])
             eh[t + 1], ec[t + 1] = new_h, new_c
-        return eh, ec
+        return self.errors
 
     def preactivation(self) -> tuple[Array, Array]:
         """``z`` and the part of ``Ez`` that does not depend on the recurrent error.
@@ -222,12 +251,14 @@ class _Scan:
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
             ez = ez0[t] + eh @ self.recurrent
             value = self.trace.gates[t]
+            self.errors.inner[t] = ez
             # relu is 1-Lipschitz, and exact where even z + Ez stays below the kink.
             error = (
                 np.where(z[t] + ez < 0.0, 0.0, ez)
                 if relu
                 else _tanh_error(z[t], value, ez, self.fmt)
             )
+            self.errors.gates[t] = error
             return self.settle(error, value, self.exempt(t, ez)), ec
 
         return advance
@@ -255,6 +286,7 @@ class _Scan:
             ez = ez0[t] + eh @ self.recurrent
             ea = _sigmoid_error(z[t], trace.gates[t], ez, fmt)
             ea[:, cell] = _tanh_error(z[t][:, cell], trace.gates[t][:, cell], ez[:, cell], fmt)
+            self.errors.gates[t] = ea
             exempt = self.exempt(t, ez)
             ei, ef, eg, eo = (ea[:, k * size : (k + 1) * size] for k in range(4))
             assert trace.c is not None
@@ -269,6 +301,7 @@ class _Scan:
             new_c = self.settle(self.rounded**2 * new_c, trace.c[t + 1], exempt)
             # Em = (o + Eo) Et + |tanh c'| Eo + rounding, Et the error of tanh c'
             et = _tanh_error(trace.c[t + 1], tanh_c[t], new_c, fmt)
+            self.errors.inner[t] = et
             em = self.rounded * ((o[t] + eo) * et + np.abs(tanh_c[t]) * eo + m_rounding[t])
             if w_hr is not None:
                 em = self.settle(em, m[t], exempt)
@@ -306,9 +339,11 @@ class _Scan:
             ea = _sigmoid_error(z[t][:, : 2 * size], trace.gates[t][:, : 2 * size], ez, fmt)
             er, eu = ea[:, :size], ea[:, size:]
             eq = self.rounded * eq0[t] + recurrent[:, new]
+            self.errors.inner[t] = eq
             e_rq = self.rounded * (r[t] * eq + abs_q[t] * er + er * eq + rq_rounding[t])
             ezn = self.rounded**2 * (ex_n[t] + e_rq + zn_rounding[t])
             en = _tanh_error(zn[t], n[t], ezn, fmt)
+            self.errors.gates[t, :, : 2 * size], self.errors.gates[t, :, new] = ea, en
             error = self.rounded**4 * (
                 (1.0 - update[t]) * en
                 + update[t] * eh
@@ -322,24 +357,33 @@ class _Scan:
         return advance
 
 
-def _assemble(call: Call, answer: Answer, fmt: Format) -> tuple[Array, Array, Array | None]:
-    """The bounds of ``output``, ``h_n`` and ``c_n``: joined and stacked like the values."""
+def scanned(call: Call, answer: Answer, fmt: Format) -> tuple[tuple[Errors, ...], ...]:
+    """The bounds along each trace: those of a layer's output are those of the next's input."""
     oracle = Oracle()
     below: Array | None = None
-    finals_h, finals_c = [], []
-    for row in answer.traces:
-        halves: list[Array] = []
-        for direction, trace in enumerate(row):
+    rows = []
+    for traces in answer.traces:
+        row, halves = [], []
+        for direction, trace in enumerate(traces):
             order = slice(None, None, -1) if direction else slice(None)
             error = None if below is None else below[order]
-            eh, ec = _Scan(call.config, trace, error, fmt).run()
-            finals_h.append(eh[-1])
-            finals_c.append(ec[-1])
-            halves.append(eh[1:][order])
+            row.append(_Scan(call.config, trace, error, fmt).run())
+            halves.append(row[-1].h[1:][order])
         below = oracle.join(halves)
-    assert below is not None
-    has_c = call.config.kind.has_cell_state
-    return below, np.stack(finals_h), np.stack(finals_c) if has_c else None
+        rows.append(tuple(row))
+    return tuple(rows)
+
+
+def _assemble(call: Call, forward: Forward) -> tuple[Array, Array, Array | None]:
+    """The bounds of ``output``, ``h_n`` and ``c_n``: joined and stacked like the values."""
+    oracle = Oracle()
+    last = forward.errors[-1]
+    output = oracle.join([e.h[:0:-1] if d else e.h[1:] for d, e in enumerate(last)])
+    places = [errors for row in forward.errors for errors in row]
+    h_n = oracle.final_states([errors.h[-1] for errors in places])
+    if not call.config.kind.has_cell_state:
+        return output, h_n, None
+    return output, h_n, oracle.final_states([errors.c[-1] for errors in places])
 
 
 def _inflate(bounds: Sequence[Array | None], fmt: Format) -> list[Array | None]:
@@ -352,17 +396,26 @@ def _inflate(bounds: Sequence[Array | None], fmt: Format) -> list[Array | None]:
     return [None if bound is None else bound * factor for bound in bounds]
 
 
+@lru_cache(maxsize=32)
+def forward(call: Call) -> Forward:
+    """The oracle's answer and all bounds on the way; few are kept, for they are large."""
+    # Overflow and NaN are part of what is computed here, not accidents.
+    with np.errstate(all="ignore"):
+        answer = Oracle().answer(call)
+        return Forward(answer, scanned(call, answer, FORMATS[call.dtype]))
+
+
 @lru_cache(maxsize=1024)
 def reference(call: Call) -> Reference:
     """The right answer to a call and its bounds; kept, since many checks ask for it.
 
     The padding of a packed sequence is exempt: it belongs to no sequence.
     """
-    # Overflow and NaN are part of what is computed here, not accidents.
+    computed = forward(call)
+    answer = computed.answer
+    # Where nothing is claimed the bound is infinite, or not a number on the way there.
     with np.errstate(all="ignore"):
-        answer = Oracle().answer(call)
-        fmt = FORMATS[call.dtype]
-        output, h_n, c_n = _inflate(_assemble(call, answer, fmt), fmt)
+        output, h_n, c_n = _inflate(_assemble(call, computed), FORMATS[call.dtype])
     assert output is not None and h_n is not None
     if call.lengths is not None:
         output = np.where(call.steps[:, :, None], output, np.inf)

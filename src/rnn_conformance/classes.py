@@ -81,7 +81,8 @@ def drop_in(cls: type[torch.nn.Module], *, name: str = "", kind: str = "") -> Dr
             f"{cls.__name__}.{DECLARATION} has unknown keys {sorted(unknown)}; "
             "known are kind, without, dtypes, level, fails_on_purpose"
         )
-    found = Kind(kind) if kind else kind_of(cls)
+    # What is passed outranks the name alone: a name may mislead.
+    found = kind_of(cls, by_name=not kind) or (Kind(kind) if kind else None)
     if found is None:
         raise UsageError(
             f"{cls.__name__} does not say whether it is an RNN, an LSTM or a GRU: "
@@ -99,7 +100,7 @@ def drop_in(cls: type[torch.nn.Module], *, name: str = "", kind: str = "") -> Dr
     return DropInImplementation(name or cls.__name__, declaration, cls=cls)
 
 
-def kind_of(cls: type) -> Kind | None:
+def kind_of(cls: type, *, by_name: bool = True) -> Kind | None:
     """The kind, from the declaration, the base class, ``mode`` or the name; else ``None``."""
     declared = getattr(cls, DECLARATION, {}).get("kind")
     if declared:
@@ -115,8 +116,8 @@ def kind_of(cls: type) -> Kind | None:
     for kind in Kind:
         if issubclass(cls, getattr(torch.nn, kind.value)):
             return kind
-    mode = getattr(cls, "mode", None)
-    for word in (mode, cls.__name__):
+    words = [getattr(cls, "mode", None), *([cls.__name__] if by_name else [])]
+    for word in words:
         if isinstance(word, str) and (layer := re.search("LSTM|GRU|RNN", word, re.IGNORECASE)):
             kind = Kind(layer.group().upper())
             return kind.cell if "cell" in cls.__name__.lower() else kind

@@ -96,19 +96,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop checks without a subject; keep a check's subjects in one worker.
-
-    They are shown the same cases, so their references are computed once.
-    """
-    kept = []
-    for item in items:
-        if not hasattr(getattr(item, "function", None), "clauses"):
-            kept.append(item)
-        elif isinstance(_subject(item), Subject):
-            item.add_marker(pytest.mark.xdist_group(item.function.__name__))  # type: ignore[attr-defined]
-            kept.append(item)
-    items[:] = kept
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Drop the checks that have no subject here."""
+    items[:] = [
+        item
+        for item in items
+        if not hasattr(getattr(item, "function", None), "clauses")
+        or isinstance(_subject(item), Subject)
+    ]
 
 
 def _subject(item: pytest.Item) -> object:

@@ -215,7 +215,10 @@ def _pytest(options: Options, recorder: Recorder) -> bool:
         *(f"--rnn-select={each}" for each in selection.clauses),
         *([f"--rnn-level={selection.level}"] if selection.level else []),
         *(["--exitfirst"] if options.fail_fast else []),
-        *([f"-n={options.workers}", "--dist=loadgroup"] if options.workers else []),
+        # "load" hands out runs of neighbours, so a check's subjects mostly meet in one worker,
+        # where their references are shared; the schedulers that keep groups together do not
+        # survive the death of a worker.
+        *([f"-n={options.workers}", "--dist=load"] if options.workers else []),
     ]
     environment = {
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
