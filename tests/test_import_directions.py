@@ -46,6 +46,7 @@ MODULES = {
         "hypothesis pytest",
     ),
     "runner": ("spec errors locations plugin report results selection suite", "pytest"),
+    "api": ("report results runner selection", ""),
     "report": ("spec errors clauses results", "jinja2 markupsafe"),
 }
 

@@ -20,7 +20,7 @@ largest number, since the order of summation then decides whether it overflows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -43,12 +43,24 @@ class Format:
     ``u_s`` unit roundoff of storage. ``eta`` the largest error of an underflow: half the
     smallest subnormal of float16, and the smallest normal number of the others, since
     flushing subnormals to zero is allowed. ``largest`` the largest finite number.
+    ``u_m`` roundoff of the factors of a product before they are multiplied.
     """
 
     u: float
     u_s: float
     eta: float
     largest: float
+    u_m: float = 0.0
+
+    @classmethod
+    def of(cls, call: Call) -> Format:
+        """The arithmetic in which a call is computed."""
+        return TF32 if call.tf32 and call.dtype is Dtype.FLOAT32 else FORMATS[call.dtype]
+
+    def gamma(self, terms: int) -> float:
+        """``(1 + u_m)^2 (1 + gamma_n) - 1``: the relative error of a sum of ``n`` products."""
+        accumulated = terms * self.u / (1.0 - terms * self.u)
+        return accumulated if not self.u_m else (1.0 + self.u_m) ** 2 * (1.0 + accumulated) - 1.0
 
 
 FORMATS = {
@@ -57,6 +69,10 @@ FORMATS = {
     Dtype.FLOAT16: Format(2.0**-24, 2.0**-11, 2.0**-25, 65504.0),
     Dtype.BFLOAT16: Format(2.0**-24, 2.0**-8, 2.0**-126, (2 - 2.0**-7) * 2.0**127),
 }
+
+TF32 = replace(FORMATS[Dtype.FLOAT32], u_m=2.0**-10)
+"""float32 whose products see 11 bits of each factor, cut off or rounded, as the matrix units
+of accelerators do (https://docs.pytorch.org/docs/stable/notes/numerical_accuracy.html)."""
 
 KAPPA = 8.0
 """Roundoffs that an activation function may be off by: four units in the last place,
@@ -167,7 +183,7 @@ class _Scan:
         weights = trace.weights
         self.config, self.trace, self.fmt = config, trace, fmt
         self.width = weights.w_ih.shape[1] + weights.w_hh.shape[1] + 2
-        self.gamma = self.width * fmt.u / (1.0 - self.width * fmt.u)
+        self.gamma = fmt.gamma(self.width)
         # What is rounded carries an error already, and that is rounded with it: nothing in
         # float32, but a percentage in bfloat16. A factor for each rounding on the way.
         self.rounded = 1.0 + fmt.u_s
@@ -279,7 +295,7 @@ class _Scan:
         m_rounding = fmt.u_s * m + fmt.eta
         if w_hr is not None:
             projection = np.abs(w_hr).T
-            gamma = size * fmt.u / (1.0 - size * fmt.u)
+            gamma = fmt.gamma(size)
             h_rounding = gamma * (m @ projection) + fmt.u_s * np.abs(trace.h[1:]) + size * fmt.eta
 
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
@@ -357,12 +373,18 @@ class _Scan:
         return advance
 
 
-def scanned(call: Call, answer: Answer, fmt: Format) -> tuple[tuple[Errors, ...], ...]:
+def _scanned(call: Call, answer: Answer, fmt: Format) -> tuple[tuple[Errors, ...], ...]:
     """The bounds along each trace: those of a layer's output are those of the next's input."""
     oracle = Oracle()
     below: Array | None = None
     rows = []
-    for traces in answer.traces:
+    for layer, traces in enumerate(answer.traces):
+        if below is not None and call.masks is not None:
+            # The mask, which is zero or 1 / (1 - p): 1 - p of a rounded p is off by u / (1 - p),
+            # and rounded are its reciprocal and the product, and what is so far off already.
+            mask = call.masks[layer - 1]
+            rounding = fmt.u * (mask.max(initial=0.0) + 3.0)
+            below = (1.0 + rounding) * mask * below + rounding * np.abs(traces[0].x)
         row, halves = [], []
         for direction, trace in enumerate(traces):
             order = slice(None, None, -1) if direction else slice(None)
@@ -374,12 +396,12 @@ def scanned(call: Call, answer: Answer, fmt: Format) -> tuple[tuple[Errors, ...]
     return tuple(rows)
 
 
-def _assemble(call: Call, forward: Forward) -> tuple[Array, Array, Array | None]:
+def _assemble(call: Call, computed: Forward) -> tuple[Array, Array, Array | None]:
     """The bounds of ``output``, ``h_n`` and ``c_n``: joined and stacked like the values."""
     oracle = Oracle()
-    last = forward.errors[-1]
+    last = computed.errors[-1]
     output = oracle.join([e.h[:0:-1] if d else e.h[1:] for d, e in enumerate(last)])
-    places = [errors for row in forward.errors for errors in row]
+    places = [errors for row in computed.errors for errors in row]
     h_n = oracle.final_states([errors.h[-1] for errors in places])
     if not call.config.kind.has_cell_state:
         return output, h_n, None
@@ -402,7 +424,7 @@ def forward(call: Call) -> Forward:
     # Overflow and NaN are part of what is computed here, not accidents.
     with np.errstate(all="ignore"):
         answer = Oracle().answer(call)
-        return Forward(answer, scanned(call, answer, FORMATS[call.dtype]))
+        return Forward(answer, _scanned(call, answer, Format.of(call)))
 
 
 @lru_cache(maxsize=1024)
@@ -415,7 +437,7 @@ def reference(call: Call) -> Reference:
     answer = computed.answer
     # Where nothing is claimed the bound is infinite, or not a number on the way there.
     with np.errstate(all="ignore"):
-        output, h_n, c_n = _inflate(_assemble(call, computed), FORMATS[call.dtype])
+        output, h_n, c_n = _inflate(_assemble(call, computed), Format.of(call))
     assert output is not None and h_n is not None
     if call.lengths is not None:
         output = np.where(call.steps[:, :, None], output, np.inf)

@@ -28,8 +28,11 @@ class Call:
     """The parameters and arguments of one forward call, canonical.
 
     ``lengths`` are the sequences' lengths for a packed call, in the caller's order;
-    ``h_0`` and ``c_0`` are ``None`` where the caller passes no state. Compared by
-    identity, so that what is derived from a call can be kept beside it.
+    ``h_0`` and ``c_0`` are ``None`` where the caller passes no state. A call in
+    ``training`` mode drops elements of each layer's output but the last's; ``masks``, if
+    they are known, are what it drew: a factor for each element, ``(L, N, D*H_out)`` for
+    each of these layers. ``tf32`` says that the implementation multiplies float32 numbers
+    in TF32. Compared by identity, so that what is derived from a call can be kept beside it.
 
     Raises ``ValueError`` where the arrays do not fit the configuration.
     """
@@ -42,6 +45,9 @@ class Call:
     c_0: Array | None = None
     lengths: tuple[int, ...] | None = None
     unbatched: bool = False
+    training: bool = False
+    masks: tuple[Array, ...] | None = None
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         shapes = {name: array.shape for name, array in self.parameters.items()}
@@ -65,6 +71,10 @@ class Call:
             raise ValueError(f"lengths {self.lengths} do not fit input {self.input.shape}")
         if self.unbatched and (self.batch != 1 or self.lengths is not None):
             raise ValueError("an unbatched call has one sample and no lengths")
+        if self.masks is not None and [mask.shape for mask in self.masks] != [
+            self.shape("output")
+        ] * (self.config.num_layers - 1):
+            raise ValueError("there must be a mask of the output's shape between any two layers")
 
     @property
     def length(self) -> int:
@@ -142,7 +152,8 @@ class Call:
             given += f" packed with lengths {list(self.lengths)}"
         state = "no state" if self.h_0 is None else "(h_0, c_0)" if self.c_0 is not None else "h_0"
         name = "cell" if cell else layer
-        return f"{name} = {self.config}, {self.dtype}; {name}({given}, {state})"
+        mode = " in training mode" if self.training else ""
+        return f"{name} = {self.config}, {self.dtype}; {name}({given}, {state}){mode}"
 
 
 @dataclass(frozen=True, eq=False)

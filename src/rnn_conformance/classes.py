@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rnn_conformance.calls import Array, Call, Result
 from rnn_conformance.errors import NonConforming, UsageError
 from rnn_conformance.functions import describe
-from rnn_conformance.interface import Declaration, Implementation, Layer
+from rnn_conformance.interface import Bare, Declaration, Implementation, Layer
 from rnn_conformance.spec import Dtype, Feature, Kind, Level
 
 DECLARATION = "rnn_conformance"
@@ -48,13 +48,22 @@ class DropInImplementation(Implementation):
 
     def build(self, call: Call) -> Layer:
         """A module, called without gradients."""
+        return self.bare(call)
+
+    def bare(self, call: Call) -> Bare:
+        """See :meth:`Implementation.bare`."""
         module = self.module(call)
 
-        def answer(call: Call) -> Result:
+        def layer(*arguments: Any) -> Any:
             with torch.no_grad():
-                return result_of(call, module(*arguments(call)))
+                return module(*arguments)
 
-        return answer
+        return Bare(lambda: dict(module.named_parameters()), arguments, layer, result_of)
+
+    @property
+    def module_class(self) -> type[torch.nn.Module]:
+        """See :meth:`Implementation.module_class`."""
+        return self.cls
 
     def __call__(self, *args: Any, **kwargs: Any) -> torch.nn.Module:
         """The class itself, as if it had not been registered."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnn_conformance.calls import Call, Result
 from rnn_conformance.errors import AdapterError, NonConforming, UsageError
-from rnn_conformance.interface import Declaration, Implementation, Layer
+from rnn_conformance.interface import Bare, Declaration, Implementation, Layer
 from rnn_conformance.spec import Config, Dtype, Level
 
 Build: TypeAlias = Callable[[Config, Mapping[str, Any]], Callable[..., Any]]
@@ -32,6 +32,10 @@ class FunctionImplementation(Implementation):
 
     def build(self, call: Call) -> Layer:
         """Hand over fresh copies, so that nothing an implementation does to them spreads."""
+        return self.bare(call)
+
+    def bare(self, call: Call) -> Bare:
+        """See :meth:`Implementation.bare`; the parameters are those handed over."""
         dtype = numpy_dtype(call.dtype)
         config = call.config
         parameters = {name: array.astype(dtype) for name, array in call.parameters.items()}
@@ -42,10 +46,7 @@ class FunctionImplementation(Implementation):
                 f"layer(input, state=None, lengths=None), not {type(layer).__name__}"
             )
 
-        def answer(call: Call) -> Result:
-            return _result(call, layer(*arguments(call)))
-
-        return answer
+        return Bare(lambda: parameters, arguments, layer, _result)
 
     def __call__(self, config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
         """The function itself, as if it had not been registered."""

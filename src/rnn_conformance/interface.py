@@ -9,7 +9,7 @@ in, for what is bundled either.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -77,6 +77,25 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Bare:
+    """A layer without its adapter, for the clauses on memory: no copies are made for it.
+
+    ``layer`` takes ``arguments(call)``, which are fresh arrays of its framework's own, and
+    ``result(call, returned)`` reads what it returned. ``parameters()`` are its parameters
+    as it holds them at that moment.
+    """
+
+    parameters: Callable[[], Mapping[str, Any]]
+    arguments: Callable[[Call], tuple[Any, ...]]
+    layer: Callable[..., Any]
+    result: Callable[[Call, Any], Result]
+
+    def __call__(self, call: Call) -> Result:
+        """Answer a call, as a :class:`Layer`."""
+        return self.result(call, self.layer(*self.arguments(call)))
+
+
+@dataclass(frozen=True, eq=False)
 class Implementation(ABC):
     """Something that can be tested.
 
@@ -90,6 +109,15 @@ class Implementation(ABC):
     @abstractmethod
     def build(self, call: Call) -> Layer:
         """A layer of the call's configuration, dtype and parameters."""
+
+    def bare(self, call: Call) -> Bare:
+        """The layer without its adapter; raises ``Unsupported`` where it cannot be had."""
+        raise Unsupported("shows nothing of its memory")
+
+    @property
+    def module_class(self) -> Any:
+        """The ``torch.nn.Module`` class; raises ``Unsupported`` for what is none."""
+        raise Unsupported("is no torch.nn.Module class")
 
     def module(self, call: Call) -> Any:
         """The layer as a ``torch.nn.Module``, for clauses on what such a module can do.

@@ -208,6 +208,10 @@ class Oracle:
         output = np.where(trace.steps[:, :, None], trace.h[1:], 0.0)
         return output[::-1] if direction else output
 
+    def dropped(self, call: Call, layer: int, below: Array) -> Array:
+        """What a layer reads of the output below it: all of it, but in training (DRP-2)."""
+        return below if call.masks is None else below * call.masks[layer - 1]
+
     def join(self, halves: Sequence[Array]) -> Array:
         """The directions' outputs side by side, forward first (DIR-1)."""
         return np.concatenate(halves, axis=-1)
@@ -222,6 +226,8 @@ class Oracle:
         below = call.input
         traces = []
         for layer in range(config.num_layers):
+            if layer:
+                below = self.dropped(call, layer, below)
             row = tuple(
                 self.direction(call, layer, direction, below)
                 for direction in range(config.num_directions)

@@ -14,7 +14,7 @@ code has special branches there; it comes first, so that what fails there shrink
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
@@ -38,7 +38,9 @@ class Cases:
 
     ``needs`` are features that every case has, ``without`` features that none has;
     ``layers``, ``length``, ``batch``, ``inputs`` and ``hidden`` are inclusive ranges for the
-    sizes of the discriminating cases. ``degenerate`` admits the others.
+    sizes of the discriminating cases. ``degenerate`` admits the others. With ``undeclared``
+    the cases are instead those that an implementation does not declare: they have all of
+    ``needs`` (at least one of them undeclared), or else an undeclared dtype.
     """
 
     needs: frozenset[Feature] = frozenset()
@@ -52,6 +54,7 @@ class Cases:
     values: tuple[Values, ...] = tuple(Values)
     dtypes: tuple[Dtype, ...] = (Dtype.FLOAT32, Dtype.FLOAT64)
     degenerate: bool = True
+    undeclared: bool = False
 
     def strategy(self, kind: Kind, declaration: Declaration) -> st.SearchStrategy[Case]:
         """The cases for one kind of one implementation.
@@ -61,6 +64,8 @@ class Cases:
         possible = Feature.of(kind)
         if missing := self.needs - possible:
             raise Unsupported(f"{kind} has no {', '.join(sorted(missing))}")
+        if self.undeclared:
+            declaration = self._beyond(declaration)
         if missing := self.needs - declaration.features:
             raise Unsupported(f"does not declare {', '.join(sorted(missing))}")
         dtypes = [dtype for dtype in self.dtypes if dtype in declaration.dtypes]
@@ -75,6 +80,17 @@ class Cases:
             raise Unsupported("does not declare initial_state")
         return _case(self, kind, declaration, possible - self.without, dtypes, states)
 
+    def _beyond(self, declaration: Declaration) -> Declaration:
+        """The declaration with what is needed in it; raises ``Unsupported`` if it was there."""
+        if self.needs:
+            beyond = replace(declaration, features=declaration.features | self.needs)
+        else:
+            beyond = replace(declaration, dtypes=frozenset(self.dtypes) - declaration.dtypes)
+        if beyond.features == declaration.features and self.needs or not beyond.dtypes:
+            what = ", ".join(sorted(self.needs)) or "every dtype"
+            raise Unsupported(f"declares {what}, and is held to it by other checks")
+        return beyond
+
 
 def cases(
     *needs: Feature,
@@ -88,6 +104,7 @@ def cases(
     values: Sequence[Values] = tuple(Values),
     dtypes: Sequence[Dtype] = (Dtype.FLOAT32, Dtype.FLOAT64),
     degenerate: bool = True,
+    undeclared: bool = False,
 ) -> Cases:
     """Cases that have the features ``needs`` and vary in all that is left open.
 
@@ -108,6 +125,7 @@ def cases(
         tuple(values),
         tuple(dtypes),
         degenerate,
+        undeclared,
     )
 
 

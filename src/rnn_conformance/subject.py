@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -15,7 +15,8 @@ from rnn_conformance.errors import (
     SuiteError,
     Unsupported,
 )
-from rnn_conformance.interface import Implementation, Layer
+from rnn_conformance.functions import describe
+from rnn_conformance.interface import Bare, Implementation, Layer
 from rnn_conformance.spec import Feature, Kind
 
 FAULTS = (NameError, SystemError, MemoryError, RecursionError)
@@ -44,10 +45,14 @@ PROFILES = {
 
 @dataclass
 class Tally:
-    """What the checks have cost so far; the one mutable thing about a subject."""
+    """What the checks have cost so far; the one mutable thing about a subject.
+
+    ``notes`` are remarks that are no failures, each once, in the order made.
+    """
 
     cases: int = 0
     seconds_inside: float = 0.0
+    notes: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +111,48 @@ class Subject:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in result.given.items())
         raise NonConforming(
             f"{why} must be refused by an exception; it was answered with {shapes}",
+            calls=(call,),
+        )
+
+    def bare(self, call: Call) -> Bare:
+        """The layer without its adapter; raises ``Unsupported`` where it cannot be had."""
+        with self.doing(call):
+            return self.implementation.bare(call)
+
+    def must_refuse(
+        self,
+        call: Call,
+        why: str,
+        act: Callable[[], Any],
+        due: Exception | None = None,
+    ) -> None:
+        """Demand an exception from ``act``, which does what is illegal.
+
+        Any class of exception is a refusal, but a fault met on the way is none; ``due`` is
+        what ``torch.nn`` raises, and where the classes differ that is noted. ``call`` is
+        the legal call from which ``act`` departs. Raises ``NonConforming``.
+        """
+        begun = perf_counter()
+        try:
+            answer = act()
+        except FAULTS as error:
+            raise NonConforming(
+                f"{why} must be refused; {type(error).__name__} ({error}) is a fault met on the "
+                "way, not a refusal",
+                calls=(call,),
+            ) from error
+        except Exception as error:
+            if due is not None and not isinstance(error, type(due)):
+                self.tally.notes[
+                    f"{why}: {type(error).__name__} where torch.nn raises {type(due).__name__}"
+                ] = None
+            return
+        finally:
+            self.tally.seconds_inside += perf_counter() - begun
+        raised = "" if due is None else f"; torch.nn raises {type(due).__name__}: {due}"
+        raise NonConforming(
+            f"{why} must be refused by an exception; it was answered with "
+            f"{describe(answer)}{raised}",
             calls=(call,),
         )
 

@@ -111,6 +111,9 @@ def for_all(family: Cases, *, examples: float = 1.0) -> Callable[[Property], Tes
             decide = hypothesis.given(strategy)(attempt)
             decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
             _settings(max(1, round(subject.profile.cases * examples)))(decide)()
+            if family.undeclared:
+                missing = sorted(family.needs) or ["another dtype"]
+                raise Unsupported(f"does not declare {', '.join(missing)}, and does not pretend to")
 
         origin = check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]
         # Not functools.wraps: pytest would follow it and take `case` for a fixture.
@@ -177,10 +180,11 @@ def record(
     outcome: Outcome | None = None,
 ) -> Record:
     """What a check found, from the exception that ended it; ``outcome`` overrides."""
-    reason, failure = None, None
+    reason: str | None = None
+    failure: Failure | None = None
     match error:
         case None:
-            found = Outcome.PASSED
+            found, reason = Outcome.PASSED, "; ".join(subject.tally.notes) or None
         case Unsupported():
             found, reason = Outcome.UNSUPPORTED, str(error)
         case NonConforming():
