@@ -127,3 +127,19 @@ def test_nan_infinite_and_huge_inputs(subject: Subject, case: Case) -> None:
         data = call.input.copy()
         data[place] = value
         matches(cell(replace(call, input=data)))
+
+
+@clause("CEL-4")
+@for_all(cases())
+def test_an_input_of_wrong_dimensions_or_features_is_refused(subject: Subject, case: Case) -> None:
+    from rnn_conformance.violations import inputs, refuses_calls
+
+    refuses_calls(subject, case.call(), inputs)
+
+
+@clause("CEL-4")
+@for_all(cases(states=[State.OMITTED]))
+def test_a_state_of_wrong_size_or_structure_is_refused(subject: Subject, case: Case) -> None:
+    from rnn_conformance.violations import refuses_calls, states
+
+    refuses_calls(subject, case.call(), states)

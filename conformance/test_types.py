@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rnn_conformance.cases import Case, Values
+from rnn_conformance.cases import Case, State, Values
 from rnn_conformance.errors import NonConforming, Unsupported
 from rnn_conformance.spec import Dtype
 from rnn_conformance.strategies import cases
@@ -40,3 +40,13 @@ def test_an_input_of_another_dtype_than_the_weights_is_refused(
     subject.refuses(
         replace(call, dtype=other), f"{other} input for {case.dtype} weights", subject.build(call)
     )
+
+
+@clause("TYP-2")
+@for_all(cases(dtypes=tuple(Dtype), states=[State.OMITTED]), examples=0.5)
+def test_whatever_dtype_torch_refuses_beside_the_weights_is_refused(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.violations import dtypes, refuses_calls
+
+    refuses_calls(subject, case.call(), dtypes)

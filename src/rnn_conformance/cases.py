@@ -51,7 +51,7 @@ class Values(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """A call, described. ``batch`` is ``None`` for unbatched input.
+    """A call, described. ``batch`` is ``None`` for unbatched input; ``tf32`` as in a call.
 
     Raises ``ValueError`` for lengths that do not fit and for a cell with other than one
     step.
@@ -65,6 +65,7 @@ class Case:
     state: State = State.OMITTED
     values: Values = Values.PLAIN
     seed: int = 0
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         if self.length < 1 or (self.batch is not None and self.batch < 0):
@@ -201,6 +202,7 @@ def _call(case: Case) -> Call:
         states.get("c_0"),
         case.lengths,
         unbatched=case.batch is None,
+        tf32=case.tf32,
     )
     if case.lengths is not None:
         # Padding that would show if anything read it, yet is nothing unusual.

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from rnn_conformance.bounds import Reference, reference
 from rnn_conformance.calls import Array, Call, Result
 from rnn_conformance.errors import NonConforming
+from rnn_conformance.gradient_bounds import GradientReference, gradient_reference
+from rnn_conformance.gradients import GRADIENT, Gradients
 
 
 def shaped(result: Result, name: str) -> None:
@@ -58,6 +60,23 @@ def identical(first: Result, second: Result, *names: str, what: str) -> None:
         zero = np.zeros_like(first[name])
         calls = (first.call, second.call)
         within(name, second[name], first[name], zero, calls=calls, what=what)
+
+
+def differentiated(
+    gradients: Gradients, *arguments: str, to: GradientReference | None = None, what: str = ""
+) -> None:
+    """The gradients of these arguments (default: all) are right, within their bound."""
+    backward = gradients.backward
+    expected = gradient_reference(backward) if to is None else to
+    for argument in arguments or backward.arguments:
+        within(
+            GRADIENT + argument,
+            gradients[argument],
+            expected.gradients[argument],
+            expected.bounds[argument],
+            calls=(backward.call,),
+            what=what or backward.described,
+        )
 
 
 def within(
@@ -113,6 +132,8 @@ def within(
 def locate(call: Call, name: str, index: tuple[int, ...]) -> dict[str, Any]:
     """An index in words of the field: time, sample, direction, layer and unit."""
     config = call.config
+    if name.startswith(GRADIENT):
+        return {"array": name, **_locate_argument(call, name.removeprefix(GRADIENT), index)}
     if config.kind.is_cell:
         return {"array": name, "sample": index[1], "unit": index[2]}
     if name == "output":
@@ -126,6 +147,22 @@ def locate(call: Call, name: str, index: tuple[int, ...]) -> dict[str, Any]:
     if config.bidirectional:
         place["direction"] = ("forward", "reverse")[direction]
     return {**place, "unit": unit}
+
+
+def _locate_argument(call: Call, argument: str, index: tuple[int, ...]) -> dict[str, Any]:
+    """An element of an input, a state or a parameter, whose rows are gates by units."""
+    if argument == "input":
+        time, sample, feature = index
+        time_too = {} if call.config.kind.is_cell else {"time": time}
+        return {**time_too, "sample": sample, "feature": feature}
+    if argument not in call.parameters:
+        name = {"h_0": "h_n", "c_0": "c_n"}[argument]
+        return {key: at for key, at in locate(call, name, index).items() if key != "array"}
+    gate, unit = divmod(index[0], call.config.hidden_size)
+    row = {"gate": call.config.kind.gates[gate]} if len(call.config.kind.gates) > 1 else {}
+    if argument.startswith("weight_hr"):
+        row = {}
+    return {**row, "unit": unit} if len(index) == 1 else {**row, "unit": unit, "column": index[1]}
 
 
 def in_words(place: dict[str, Any]) -> str:
@@ -161,6 +198,8 @@ def _excerpt(
 
 def _pattern(call: Call, name: str, off: NDArray[np.bool_]) -> str:
     """Which part of the result is off, if it is a part: a fact about this case alone."""
+    if name.startswith(GRADIENT):
+        return _pattern_of_argument(call, name.removeprefix(GRADIENT), off)
     if off.all() or call.config.kind.is_cell:
         return ""
     parts: list[str] = []
@@ -180,6 +219,21 @@ def _pattern(call: Call, name: str, off: NDArray[np.bool_]) -> str:
     if len(samples) < call.batch:
         parts.append(_some("sample", samples, call.batch))
     return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _pattern_of_argument(call: Call, argument: str, off: NDArray[np.bool_]) -> str:
+    """Which gates of a parameter, states or steps, if not all."""
+    gates = call.config.kind.gates
+    if argument in call.parameters:
+        if len(gates) == 1 or argument.startswith("weight_hr"):
+            return ""
+        which = off.reshape(len(gates), -1).any(axis=1)
+        named = ", ".join(gate for gate, some in zip(gates, which, strict=True) if some)
+        return "" if which.all() else f" (only gate{'s' * (which.sum() > 1)} {named})"
+    first = off.any(axis=(1, 2))
+    if call.config.kind.is_cell or first.all():
+        return ""
+    return f" ({_some('step' if argument == 'input' else 'state', first.nonzero()[0], len(first))})"
 
 
 def _some(what: str, which: Sequence[int] | NDArray[Any], of: int) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,15 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rnn_conformance.calls import Array, Call, Result
 from rnn_conformance.errors import NonConforming, UsageError
 from rnn_conformance.functions import describe
-from rnn_conformance.interface import Bare, Declaration, Implementation, Layer
+from rnn_conformance.gradients import Backward, Gradients
+from rnn_conformance.interface import Bare, Declaration, Implementation, Layer, Pullback
 from rnn_conformance.spec import Dtype, Feature, Kind, Level
 
 DECLARATION = "rnn_conformance"
 """The class attribute, a mapping, in which a class may declare what it leaves out."""
+
+KEYS = ("kind", "without", "dtypes", "level", "tf32", "fails_on_purpose")
+"""What a class may declare there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,22 +32,28 @@ class DropInImplementation(Implementation):
     """A class that is swapped for one of ``torch.nn`` by changing one line.
 
     Nothing is declared but what the class leaves out, in an attribute ``rnn_conformance``
-    with any of the keys ``kind``, ``without`` (features), ``dtypes``, ``level`` and
-    ``fails_on_purpose``. Constructor arguments are passed by name, and only those that
-    differ from ``torch.nn``'s defaults.
+    with any of the keys ``kind``, ``without`` (features), ``dtypes``, ``level``, ``tf32``
+    and ``fails_on_purpose``. ``tf32`` counts on accelerators alone. Constructor arguments
+    are passed by name, and only those that differ from ``torch.nn``'s defaults.
     """
 
     cls: type[torch.nn.Module] = field(kw_only=True)
+    tf32: bool = field(default=False, kw_only=True)
+
+    def on(self, device: str) -> DropInImplementation:
+        """See :meth:`Implementation.on`."""
+        found = device_named(device)
+        declaration = replace(self.declaration, tf32=self.tf32 and found != "cpu")
+        return replace(self, device=found, declaration=declaration)
 
     def module(self, call: Call) -> torch.nn.Module:
         """Construct, cast, load the parameters by name, and put in evaluation mode."""
-        # A fixed seed: a class that draws random numbers is reproduced by its report. Not
-        # torch.manual_seed, which leaves a pending call behind for each absent accelerator.
-        torch.default_generator.manual_seed(0)
+        # A fixed seed: a class that draws random numbers is reproduced by its report.
+        seed_generators(0, self.device)
         dtype = torch_dtype(call.dtype)
-        module = self.cls(**call.config.arguments()).to(dtype)
+        module = self.cls(**call.config.arguments()).to(self.device, dtype)
         module.load_state_dict(
-            {name: tensor(array, dtype) for name, array in call.parameters.items()}
+            {name: tensor(array, dtype, self.device) for name, array in call.parameters.items()}
         )
         return module.eval()
 
@@ -58,7 +69,13 @@ class DropInImplementation(Implementation):
             with torch.no_grad():
                 return module(*arguments)
 
-        return Bare(lambda: dict(module.named_parameters()), arguments, layer, result_of)
+        on_device = partial(arguments, device=self.device)
+        return Bare(lambda: dict(module.named_parameters()), on_device, layer, result_of)
+
+    def pullback(self, call: Call) -> Pullback:
+        """Automatic differentiation of a module, each time through a fresh graph."""
+        module = self.module(call)
+        return lambda backward: Graph.of(module, backward.call).gradients(backward)
 
     @property
     def module_class(self) -> type[torch.nn.Module]:
@@ -78,17 +95,19 @@ class DropInImplementation(Implementation):
         return f"from {place} import {name}\n\ngot = forward({name})"
 
 
-def drop_in(cls: type[torch.nn.Module], *, name: str = "", kind: str = "") -> DropInImplementation:
+def drop_in(
+    cls: type[torch.nn.Module], *, name: str = "", kind: str = "", tf32: bool = False
+) -> DropInImplementation:
     """An implementation from a class.
 
+    ``tf32`` declares what the class itself does not, being ``torch.nn``'s.
     Raises ``UsageError`` if its kind cannot be told or its declaration is wrong.
     """
     declared = dict(getattr(cls, DECLARATION, {}))
-    unknown = set(declared) - {"kind", "without", "dtypes", "level", "fails_on_purpose"}
-    if unknown:
+    if unknown := set(declared) - set(KEYS):
         raise UsageError(
             f"{cls.__name__}.{DECLARATION} has unknown keys {sorted(unknown)}; "
-            "known are kind, without, dtypes, level, fails_on_purpose"
+            f"known are {', '.join(KEYS)}"
         )
     # What is passed outranks the name alone: a name may mislead.
     found = kind_of(cls, by_name=not kind) or (Kind(kind) if kind else None)
@@ -106,7 +125,9 @@ def drop_in(cls: type[torch.nn.Module], *, name: str = "", kind: str = "") -> Dr
         declared.get("level", Level.DROP_IN),
         fails_on_purpose=declared.get("fails_on_purpose", ""),
     )
-    return DropInImplementation(name or cls.__name__, declaration, cls=cls)
+    return DropInImplementation(
+        name or cls.__name__, declaration, cls=cls, tf32=declared.get("tf32", tf32)
+    )
 
 
 def kind_of(cls: type, *, by_name: bool = True) -> Kind | None:
@@ -153,24 +174,60 @@ def torch_dtype(dtype: Dtype) -> torch.dtype:
     return found
 
 
-def tensor(array: Array, dtype: torch.dtype) -> torch.Tensor:
+def device_named(name: str) -> str:
+    """torch's full name of a device, as a tensor on it has it: ``cuda:0`` for ``cuda``.
+
+    Raises ``UsageError``, naming those that there are, if there is no such device.
+    """
+    try:
+        return str(torch.empty(0, device=name).device)
+    except Exception as error:
+        # Each backend says so with an exception of its own.
+        accelerator = torch.accelerator.current_accelerator()
+        found = [accelerator.type] if accelerator and torch.accelerator.is_available() else []
+        raise UsageError(
+            f"there is no device {name!r} here ({str(error).splitlines()[0]}); "
+            f"there is {' and '.join(['cpu', *found])}"
+        ) from error
+
+
+def seed_generators(seed: int, device: str) -> None:
+    """As ``torch.manual_seed``, but for what concerns absent devices.
+
+    For each absent accelerator, that one leaves a call pending, which costs time and memory.
+    """
+    if device == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
+def tensor(array: Array, dtype: torch.dtype, device: str = "cpu") -> torch.Tensor:
     """A fresh contiguous tensor of these values."""
-    return torch.tensor(np.array(array, order="C"), dtype=dtype)
+    return torch.tensor(np.array(array, order="C"), dtype=dtype, device=device)
 
 
-def arguments(call: Call) -> tuple[Any, ...]:
+def tensors(call: Call, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """The input and the states that are given, by name, in the layout of the call."""
+    return {
+        name: tensor(call.give(name, array), torch_dtype(call.dtype), device)
+        for name in ("input", "h_0", "c_0")
+        for array in [getattr(call, name)]
+        if array is not None
+    }
+
+
+def assembled(call: Call, given: Mapping[str, torch.Tensor]) -> tuple[Any, ...]:
     """``(input[, state])`` as torch takes them; packed where there are lengths."""
-    dtype = torch_dtype(call.dtype)
-
-    def given(name: str) -> torch.Tensor:
-        return tensor(call.give(name, getattr(call, name)), dtype)
-
-    data: Any = given("input")
-    if call.lengths is not None:
-        data = pack(call, data)
+    data = given["input"] if call.lengths is None else pack(call, given["input"])
     if call.h_0 is None:
         return (data,)
-    return (data, given("h_0") if call.c_0 is None else (given("h_0"), given("c_0")))
+    return (data, given["h_0"] if call.c_0 is None else (given["h_0"], given["c_0"]))
+
+
+def arguments(call: Call, device: str = "cpu") -> tuple[Any, ...]:
+    """A module's arguments, made afresh."""
+    return assembled(call, tensors(call, device))
 
 
 def pack(call: Call, padded: torch.Tensor) -> PackedSequence:
@@ -185,32 +242,128 @@ def pack(call: Call, padded: torch.Tensor) -> PackedSequence:
     )
 
 
-def result_of(call: Call, returned: Any) -> Result:
-    """What a module returned, by name; raises ``NonConforming`` for another structure."""
-    parts = _parts(call, returned)
-    packed = None
+def tensors_of(
+    call: Call, returned: Any
+) -> tuple[dict[str, torch.Tensor], PackedSequence | None]:
+    """What a module returned, by name and unpacked, and the packed output as it came.
+
+    Raises ``NonConforming`` for another structure.
+    """
+    parts, packed = _parts(call, returned), None
     if call.lengths is not None:
-        if not isinstance(parts["output"], PackedSequence):
+        packed = parts["output"]
+        if not isinstance(packed, PackedSequence):
             raise NonConforming(
                 "a packed input must give a packed output (PCK-1), "
-                f"not {type(parts['output']).__name__}",
+                f"not {type(packed).__name__}",
                 calls=(call,),
                 array="output",
             )
-        packed = bookkeeping(parts["output"])
-        parts["output"] = _unpack(call, parts["output"])
+        parts["output"] = _unpack(call, packed)
     for name, part in parts.items():
         if not isinstance(part, torch.Tensor):
             raise NonConforming(
                 f"{name} must be a tensor, not {type(part).__name__}", calls=(call,), array=name
             )
+    return parts, packed
+
+
+def result_of(call: Call, returned: Any) -> Result:
+    """What a module returned, by name; raises ``NonConforming`` for another structure."""
+    parts, packed = tensors_of(call, returned)
     return Result(
         call,
-        {name: part.detach().to("cpu", torch.float64).numpy() for name, part in parts.items()},
+        {name: values(part) for name, part in parts.items()},
         dtypes={name: str(part.dtype).removeprefix("torch.") for name, part in parts.items()},
         devices={name: str(part.device) for name, part in parts.items()},
-        packed=packed,
+        packed=None if packed is None else bookkeeping(packed),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A call of a module as automatic differentiation recorded it.
+
+    ``leaves`` are the arguments and parameters by name, padded where there are lengths;
+    ``results`` what came back, unpacked; both in the layout of the call.
+    """
+
+    leaves: Mapping[str, torch.Tensor]
+    results: Mapping[str, torch.Tensor]
+
+    @classmethod
+    def of(cls, module: torch.nn.Module, call: Call, *, frozen: Collection[str] = ()) -> Graph:
+        """Call the module; the arguments and parameters ``frozen`` ask for no gradient."""
+        own = dict(module.named_parameters())
+        device = str(next(iter(own.values()), torch.empty(0)).device)
+        given = tensors(call, device)
+        leaves = given | {name: own[name] for name in call.parameters if name in own}
+        for name, leaf in leaves.items():
+            leaf.requires_grad_(name not in frozen)
+        results, _ = tensors_of(call, module(*assembled(call, given)))
+        return cls(leaves, results)
+
+    def cotangents(self, backward: Backward) -> dict[str, torch.Tensor]:
+        """Those of a backward pass, laid out as the results are."""
+        return {
+            name: tensor(
+                backward.call.give(name, array),
+                torch_dtype(backward.call.dtype),
+                str(self.results[name].device),
+            )
+            for name, array in backward.cotangents.items()
+        }
+
+    def gradients(
+        self,
+        backward: Backward,
+        cotangents: Mapping[str, torch.Tensor] | None = None,
+        *,
+        retain: bool = False,
+    ) -> Gradients:
+        """The gradients of all leaves that ask for one; ``retain`` keeps the graph.
+
+        ``cotangents`` replace those of ``backward`` by tensors of the same values.
+        """
+        cotangents = self.cotangents(backward) if cotangents is None else cotangents
+        asking = {name: leaf for name, leaf in self.leaves.items() if leaf.requires_grad}
+        found = torch.autograd.grad(
+            [self.results[name] for name in cotangents],
+            list(asking.values()),
+            list(cotangents.values()),
+            retain_graph=retain,
+            allow_unused=True,
+        )
+        return self._gradients(backward, dict(zip(asking, found, strict=True)))
+
+    def accumulate(self, backward: Backward, *, retain: bool = False) -> None:
+        """Add the gradients to the leaves' ``grad``, as a training step does."""
+        cotangents = self.cotangents(backward)
+        torch.autograd.backward(
+            [self.results[name] for name in cotangents],
+            list(cotangents.values()),
+            retain_graph=retain,
+        )
+
+    def accumulated(self, backward: Backward) -> Gradients:
+        """What has been added up in the leaves' ``grad``."""
+        return self._gradients(backward, {name: leaf.grad for name, leaf in self.leaves.items()})
+
+    def _gradients(self, backward: Backward, found: Mapping[str, torch.Tensor | None]) -> Gradients:
+        return Gradients(
+            backward,
+            {name: None if array is None else values(array) for name, array in found.items()},
+        )
+
+
+def values(tensor: torch.Tensor) -> Array:
+    """A tensor's values; NaN on the meta device, where it has a shape and no values."""
+    if tensor.is_meta:
+        return np.full(tuple(tensor.shape), np.nan)
+    # One after the other: not every accelerator knows float64. Copied: a result kept must
+    # not change when the implementation writes into what it returned.
+    array: Array = np.array(tensor.detach().cpu().double().numpy())
+    return array
 
 
 def _parts(call: Call, returned: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
+from rnn_conformance.calls import Array
 from rnn_conformance.gradients import Backward
 from rnn_conformance.oracle import Answer, Trace
 from rnn_conformance.spec import Config, Kind

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from rnn_conformance.calls import Call, Result
-from rnn_conformance.errors import AdapterError, NonConforming, UsageError
-from rnn_conformance.interface import Bare, Declaration, Implementation, Layer
+from rnn_conformance.errors import AdapterError, NonConforming, Unsupported, UsageError
+from rnn_conformance.gradients import Backward, Gradients
+from rnn_conformance.interface import Bare, Declaration, Implementation, Layer, Pullback
 from rnn_conformance.spec import Config, Dtype, Level
 
 Build: TypeAlias = Callable[[Config, Mapping[str, Any]], Callable[..., Any]]
@@ -26,6 +27,13 @@ class FunctionImplementation(Implementation):
     an int64 array in the caller's order, ``input`` then being padded. The layer returns
     ``(output, state)`` of the same layouts; what it returns in the padding is ignored.
     A cell takes ``(input, state=None)`` and returns ``h`` or ``(h, c)``.
+
+    The callable may have an attribute ``vjp``, its vector-Jacobian product, and must have it
+    if level ``training`` is declared: ``vjp(cotangents, input, state=None, lengths=None)``,
+    where ``cotangents`` maps some of ``output``, ``h_n`` and ``c_n`` to the gradients of a
+    scalar with respect to them. It returns a mapping from ``input``, ``h_0`` and ``c_0`` (as
+    far as they are given) and each parameter's name to the gradients with respect to them,
+    of the shapes and layouts of what they belong to; ``None`` stands for zeros.
     """
 
     build_layer: Build = field(kw_only=True)
@@ -47,6 +55,40 @@ class FunctionImplementation(Implementation):
             )
 
         return Bare(lambda: parameters, arguments, layer, _result)
+
+    def pullback(self, call: Call) -> Pullback:
+        """The layer's ``vjp``; raises ``AdapterError`` if it is declared and absent."""
+        vjp = getattr(self.bare(call).layer, "vjp", None)
+        if vjp is None and self.declaration.level.rank >= Level.TRAINING.rank:
+            raise AdapterError(
+                f"{self.name} declares the level {self.declaration.level}, so the callable that "
+                "it builds must have an attribute vjp(cotangents, input, state=None, lengths=None)"
+            )
+        if vjp is None:
+            raise Unsupported("has no vector-Jacobian product (vjp)")
+
+        def back(backward: Backward) -> Gradients:
+            dtype = numpy_dtype(backward.call.dtype)
+            given = {
+                name: np.array(backward.call.give(name, array), dtype=dtype, order="C")
+                for name, array in backward.cotangents.items()
+            }
+            returned = vjp(given, *arguments(backward.call))
+            if not isinstance(returned, Mapping) or set(returned) != set(backward.arguments):
+                found = list(returned) if isinstance(returned, Mapping) else describe(returned)
+                raise AdapterError(
+                    f"vjp of {self.name} must return a mapping with the names "
+                    f"{', '.join(backward.arguments)}; it returned {found}"
+                )
+            return Gradients(
+                backward,
+                {
+                    name: None if array is None else np.asarray(array).astype(np.float64)
+                    for name, array in returned.items()
+                },
+            )
+
+        return back
 
     def __call__(self, config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
         """The function itself, as if it had not been registered."""

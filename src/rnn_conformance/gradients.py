@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.spec import Shape
+
+
+GRADIENT = "gradient of "
+"""What the name of an argument's gradient begins with, in messages and records."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +56,10 @@ class Backward:
             return self.call.parameters[argument].shape
         return self.call.give(argument, getattr(self.call, argument)).shape
 
-    def __str__(self) -> str:
-        return f"{self.call}, backward through {' and '.join(self.cotangents)}"
+    @property
+    def described(self) -> str:
+        """What is done, in words."""
+        return f"the backward pass through {' and '.join(self.cotangents)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +81,21 @@ class Gradients:
             array = np.zeros(due)
         if array.shape != due:
             raise NonConforming(
-                f"the gradient of {argument} has the shape {array.shape} instead of {due}",
+                f"the {GRADIENT}{argument} has the shape {array.shape} instead of {due}",
                 calls=(call,),
-                array=f"gradient of {argument}",
+                array=GRADIENT + argument,
                 expected=due,
                 got=array.shape,
             )
         return array if argument in call.parameters else call.take(argument, array)
 
 
+@lru_cache(maxsize=1024)
 def drawn(call: Call, seed: int, *results: str) -> Backward:
     """A backward pass with normal cotangents at the results of these names (default: all).
 
-    Multiples of a sixteenth, which every dtype represents; none is zero.
+    Multiples of a sixteenth, which every dtype represents; none is zero. The same object
+    while it is in use.
     """
     rng = np.random.default_rng([seed, 1])
     cotangents = {}

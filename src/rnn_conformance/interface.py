@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from rnn_conformance.calls import Call, Result
 from rnn_conformance.errors import Unsupported, UsageError
+from rnn_conformance.gradients import Backward, Gradients
 from rnn_conformance.spec import Dtype, Feature, Kind, Level
 
 
@@ -23,6 +24,7 @@ class Declaration:
     """What an implementation claims; it is held to all of it and to nothing else.
 
     ``compiles_per_shape`` asks for cases from a small palette of shapes.
+    ``tf32`` says that float32 numbers are multiplied in TF32, which widens the tolerance.
     ``fails_on_purpose`` says, for an example of what goes wrong, what is wrong with it:
     then failing is expected and conforming is not.
     """
@@ -33,6 +35,7 @@ class Declaration:
     level: Level
     compiles_per_shape: bool = False
     fails_on_purpose: str = ""
+    tf32: bool = False
 
     @classmethod
     def of(
@@ -76,6 +79,16 @@ class Layer(Protocol):
         """Answer a call; only its input, state and lengths are read."""
 
 
+class Pullback(Protocol):
+    """A layer's backward pass, its vector-Jacobian product.
+
+    Raises ``NonConforming`` and ``AdapterError`` as a layer does.
+    """
+
+    def __call__(self, backward: Backward) -> Gradients:
+        """Pass back; of the call only its input, state and lengths are read."""
+
+
 @dataclass(frozen=True, eq=False)
 class Bare:
     """A layer without its adapter, for the clauses on memory: no copies are made for it.
@@ -99,12 +112,21 @@ class Bare:
 class Implementation(ABC):
     """Something that can be tested.
 
-    ``target`` is what ``rnn-conformance run`` takes to load it again.
+    ``target`` is what ``rnn-conformance run`` takes to load it again; ``device`` is where it
+    computes, by torch's name.
     """
 
     name: str
     declaration: Declaration
     target: str = field(default="", kw_only=True)
+    device: str = field(default="cpu", kw_only=True)
+
+    def on(self, device: str) -> Implementation:
+        """The same on another device; raises ``Unsupported`` for what has none.
+
+        ``UsageError``, naming those that there are, if there is no such device.
+        """
+        raise Unsupported("is a function over NumPy arrays, which has no device")
 
     @abstractmethod
     def build(self, call: Call) -> Layer:
@@ -113,6 +135,13 @@ class Implementation(ABC):
     def bare(self, call: Call) -> Bare:
         """The layer without its adapter; raises ``Unsupported`` where it cannot be had."""
         raise Unsupported("shows nothing of its memory")
+
+    def pullback(self, call: Call) -> Pullback:
+        """The backward pass of a layer of the call's configuration, dtype and parameters.
+
+        In evaluation mode. Raises ``Unsupported`` for what has none.
+        """
+        raise Unsupported("has no backward pass")
 
     @property
     def module_class(self) -> Any:

@@ -40,7 +40,8 @@ class Cases:
     ``layers``, ``length``, ``batch``, ``inputs`` and ``hidden`` are inclusive ranges for the
     sizes of the discriminating cases. ``degenerate`` admits the others. With ``undeclared``
     the cases are instead those that an implementation does not declare: they have all of
-    ``needs`` (at least one of them undeclared), or else an undeclared dtype.
+    ``needs`` (at least one of them undeclared), or else an undeclared dtype. ``dropouts`` are
+    the probabilities of dropout, which a case has only where it is needed.
     """
 
     needs: frozenset[Feature] = frozenset()
@@ -55,6 +56,13 @@ class Cases:
     dtypes: tuple[Dtype, ...] = (Dtype.FLOAT32, Dtype.FLOAT64)
     degenerate: bool = True
     undeclared: bool = False
+    dropouts: tuple[float, ...] = (0.5, 0.2, 0.8)
+
+    def conclude(self) -> None:
+        """A refusal of what is not declared is no pass: raises ``Unsupported``."""
+        if self.undeclared:
+            missing = ", ".join(sorted(self.needs)) or "another dtype"
+            raise Unsupported(f"does not declare {missing}, and does not pretend to")
 
     def strategy(self, kind: Kind, declaration: Declaration) -> st.SearchStrategy[Case]:
         """The cases for one kind of one implementation.
@@ -82,14 +90,12 @@ class Cases:
 
     def _beyond(self, declaration: Declaration) -> Declaration:
         """The declaration with what is needed in it; raises ``Unsupported`` if it was there."""
-        if self.needs:
-            beyond = replace(declaration, features=declaration.features | self.needs)
-        else:
-            beyond = replace(declaration, dtypes=frozenset(self.dtypes) - declaration.dtypes)
-        if beyond.features == declaration.features and self.needs or not beyond.dtypes:
-            what = ", ".join(sorted(self.needs)) or "every dtype"
-            raise Unsupported(f"declares {what}, and is held to it by other checks")
-        return beyond
+        if not self.needs and (dtypes := frozenset(self.dtypes) - declaration.dtypes):
+            return replace(declaration, dtypes=dtypes)
+        if self.needs - declaration.features:
+            return replace(declaration, features=declaration.features | self.needs)
+        what = ", ".join(sorted(self.needs)) or "every dtype"
+        raise Unsupported(f"declares {what}, and is held to it by other checks")
 
 
 def cases(
@@ -105,6 +111,7 @@ def cases(
     dtypes: Sequence[Dtype] = (Dtype.FLOAT32, Dtype.FLOAT64),
     degenerate: bool = True,
     undeclared: bool = False,
+    dropouts: Sequence[float] = (0.5, 0.2, 0.8),
 ) -> Cases:
     """Cases that have the features ``needs`` and vary in all that is left open.
 
@@ -126,6 +133,7 @@ def cases(
         tuple(dtypes),
         degenerate,
         undeclared,
+        tuple(dropouts),
     )
 
 
@@ -186,6 +194,7 @@ def _case(
             num_layers=num_layers,
             bias=bias,
             batch_first=batch_first,
+            dropout=choose(family.dropouts) if Feature.DROPOUT in family.needs else 0.0,
             bidirectional=bidirectional,
             proj_size=proj,
             nonlinearity="relu" if relu else "tanh",
@@ -197,6 +206,7 @@ def _case(
         state=choose(odds),
         values=choose(family.values),
         seed=draw(st.integers(0, 2**16 - 1)),
+        tf32=declaration.tf32,
     )
 
 

@@ -16,7 +16,8 @@ from rnn_conformance.errors import (
     Unsupported,
 )
 from rnn_conformance.functions import describe
-from rnn_conformance.interface import Bare, Implementation, Layer
+from rnn_conformance.gradients import Backward, Gradients
+from rnn_conformance.interface import Bare, Implementation, Layer, Pullback
 from rnn_conformance.spec import Feature, Kind
 
 FAULTS = (NameError, SystemError, MemoryError, RecursionError)
@@ -87,6 +88,17 @@ class Subject:
         def timed(call: Call) -> Result:
             with self.doing(call):
                 return layer(call)
+
+        return timed
+
+    def pullback(self, call: Call) -> Pullback:
+        """A backward pass, timed as a layer is; raises ``Unsupported`` for what has none."""
+        with self.doing(call):
+            back = self.implementation.pullback(call)
+
+        def timed(backward: Backward) -> Gradients:
+            with self.doing(backward.call, backward.described):
+                return back(backward)
 
         return timed
 

@@ -21,22 +21,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import hypothesis
+from hypothesis import strategies as st
 
-from rnn_conformance.cases import Case
 from rnn_conformance.checks import locate
 from rnn_conformance.clauses import CLAUSES
 from rnn_conformance.errors import AdapterError, NonConforming, SuiteError, Unsupported
+from rnn_conformance.interface import Declaration
 from rnn_conformance.locations import bundled
 from rnn_conformance.reproduction import script
 from rnn_conformance.results import Failure, Outcome, Record
 from rnn_conformance.spec import Kind
-from rnn_conformance.strategies import Cases
 from rnn_conformance.subject import Subject
 
-Property: TypeAlias = Callable[[Subject, Case], None]
+Property: TypeAlias = Callable[[Subject, Any], None]
 Test: TypeAlias = Callable[[Subject], None]
 
 
@@ -77,7 +77,17 @@ def clause(*ids: str, kinds: frozenset[Kind] | None = None) -> Callable[[Test], 
     return mark
 
 
-def for_all(family: Cases, *, examples: float = 1.0) -> Callable[[Property], Test]:
+class Family(Protocol):
+    """What is drawn for a check, narrowed to one kind of one implementation."""
+
+    def strategy(self, kind: Kind, declaration: Declaration) -> st.SearchStrategy[Any]:
+        """Draws that are comparable and have a ``to_record``; may raise ``Unsupported``."""
+
+    def conclude(self) -> None:
+        """When nothing failed: may raise ``Unsupported`` where that is no pass."""
+
+
+def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Test]:
     """Try a property on drawn cases; the first failure is shrunk, and is what is raised.
 
     ``examples`` multiplies the profile's number of cases, for a property that needs more
@@ -89,10 +99,10 @@ def for_all(family: Cases, *, examples: float = 1.0) -> Callable[[Property], Tes
     def decorate(check: Property) -> Test:
         def test(subject: Subject) -> None:
             strategy = family.strategy(subject.kind, subject.implementation.declaration)
-            failed: dict[Case, NonConforming] = {}
+            failed: dict[Any, NonConforming] = {}
             shrinks = iter(range(subject.profile.shrinks))
 
-            def attempt(case: Case) -> None:
+            def attempt(case: Any) -> None:
                 if case in failed:
                     raise failed[case]
                 # Shrinking ends after a number of cases, not of seconds: the same seed
@@ -111,15 +121,14 @@ def for_all(family: Cases, *, examples: float = 1.0) -> Callable[[Property], Tes
             decide = hypothesis.given(strategy)(attempt)
             decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
             _settings(max(1, round(subject.profile.cases * examples)))(decide)()
-            if family.undeclared:
-                missing = sorted(family.needs) or ["another dtype"]
-                raise Unsupported(f"does not declare {', '.join(missing)}, and does not pretend to")
+            family.conclude()
 
         origin = check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]
         # Not functools.wraps: pytest would follow it and take `case` for a fixture.
         functools.update_wrapper(test, check)
         del test.__wrapped__  # type: ignore[attr-defined]
-        del test.__annotations__["case"]
+        # What is drawn is no argument of the test.
+        test.__annotations__ = {"subject": Subject, "return": None}
         test.origin = origin  # type: ignore[attr-defined]
         return test
 

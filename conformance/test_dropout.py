@@ -1,0 +1,281 @@
+"""DRP: dropout between layers, by its consequences."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from rnn_conformance.bounds import reference
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.cases import Case, Values
+from rnn_conformance.checks import identical, matches, within
+from rnn_conformance.dropout import Masks, Source, everything_dropped, legible, masked, read, scale
+from rnn_conformance.errors import NonConforming
+from rnn_conformance.spec import Feature
+from rnn_conformance.statistics import FALSE_ALARM, improbable
+from rnn_conformance.strategies import Cases, cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+STACKS = cases(Feature.DROPOUT, Feature.MULTI_LAYER)
+LEGIBLE = cases(
+    Feature.DROPOUT, Feature.MULTI_LAYER, without=[Feature.BIAS_FREE], values=[Values.POSITIVE]
+)
+
+
+def countable(*dropouts: float, length: int, batch: int, hidden: int) -> Cases:
+    """Legible cases of about these sizes, with enough elements to be counted."""
+    return cases(
+        Feature.DROPOUT,
+        Feature.MULTI_LAYER,
+        without=[Feature.BIAS_FREE, Feature.PROJECTION, Feature.UNBATCHED],
+        values=[Values.POSITIVE],
+        length=(length, length + 2),
+        batch=(batch, batch + 2),
+        hidden=(hidden, hidden + 2),
+        dropouts=dropouts,
+        degenerate=False,
+    )
+
+
+def own_halves(call: Call) -> Source:
+    """Each direction reads its own half of the output below."""
+    return tuple(range(call.config.num_directions))
+
+
+def some_halves(case: Case) -> Source:
+    """Each direction reads its own half, or both read the same one."""
+    return ((0, 1), (0, 0), (1, 1))[case.seed % 3] if case.config.bidirectional else (0,)
+
+
+# Where it acts, and where it does not.
+
+
+@clause("DRP-1")
+@for_all(STACKS)
+def test_evaluation_drops_nothing(subject: Subject, case: Case) -> None:
+    matches(subject(case.call()))
+
+
+@clause("DRP-1")
+@for_all(STACKS, examples=0.5)
+def test_evaluation_after_training_drops_nothing(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = case.call()
+    layer = Training(subject, call)
+    layer(replace(call, training=True))
+    layer.train(False)
+    matches(layer(call))
+
+
+@clause("DRP-1")
+@for_all(STACKS, examples=0.5)
+def test_a_probability_of_zero_drops_nothing(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = case.call()
+    never = replace(call, config=replace(call.config, dropout=0.0), training=True)
+    matches(Training(subject, never)(never))
+
+
+@clause("DRP-1")
+@for_all(cases(Feature.DROPOUT, without=[Feature.MULTI_LAYER]), examples=0.5)
+def test_a_single_layer_drops_nothing(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = replace(case.call(), training=True)
+    matches(Training(subject, call)(call))
+
+
+@clause("DRP-1")
+@for_all(cases(Feature.DROPOUT, without=[Feature.MULTI_LAYER]), examples=0.1)
+def test_dropout_in_a_single_layer_warns(subject: Subject, case: Case) -> None:
+    call = case.call()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        subject.module(call)
+    if not any(issubclass(each.category, UserWarning) for each in caught):
+        raise NonConforming(
+            f"constructing a single layer with dropout={call.config.dropout} must warn "
+            "(UserWarning), since it has no effect there",
+            calls=(call,),
+        )
+
+
+@clause("DRP-2")
+@for_all(STACKS)
+def test_dropping_everything_leaves_zeros_to_the_upper_layers_and_all_else_as_it_is(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.training import Training
+
+    call = everything_dropped(case.call())
+    matches(Training(subject, call)(call))
+
+
+@clause("DRP-2")
+@for_all(STACKS)
+def test_the_first_layers_states_are_those_of_evaluation(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = replace(case.call(), training=True)
+    result, expected = Training(subject, call)(call), reference(case.call())
+    first = slice(call.config.num_directions)
+    for name in ("h_n", "c_n") if call.config.kind.has_cell_state else ("h_n",):
+        within(
+            name,
+            result[name][first],
+            expected[name][first],
+            expected.bound(name)[first],
+            calls=(call,),
+            what="in training as in evaluation, for nothing is dropped below the first layer, of "
+            "its states or of what recurs",
+        )
+
+
+@clause("DRP-2")
+@for_all(STACKS)
+def test_the_last_layers_output_is_not_dropped(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = replace(case.call(), training=True)
+    result = Training(subject, call)(call)
+    size, samples = call.config.output_size, np.arange(call.batch)
+    ends = call.steps.sum(axis=0) - 1
+    for direction in range(call.config.num_directions):
+        steps = ends if direction == 0 else np.zeros_like(ends)
+        units = slice(direction * size, (direction + 1) * size)
+        due = np.full(call.shape("output"), np.nan)
+        due[steps, samples, units] = result.h_n[direction - call.config.num_directions]
+        # A state is the output at its step: the same number, whatever was drawn.
+        within(
+            "output",
+            result.output,
+            due,
+            np.where(np.isnan(due), np.inf, 0.0),
+            calls=(call,),
+            what="the output at a sequence's end is the last layer's final state",
+        )
+
+
+# What is drawn.
+
+
+@clause("DRP-3")
+@for_all(LEGIBLE)
+def test_elements_are_dropped_or_scaled_for_all_that_read_them(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.training import Training
+
+    source = some_halves(case)
+    call = legible(replace(case.call(), training=True), source)
+    result = Training(subject, call)(call, seed=case.seed)
+    expected = reference(masked(call, read(call, result, source)))
+    for name in call.results:
+        within(
+            name,
+            result[name],
+            expected[name],
+            expected.bound(name),
+            calls=(call,),
+            what=f"each element of a layer's output is dropped, or scaled by 1/(1-p) = "
+            f"{scale(call.config):g}, and the next layer reads it so",
+        )
+
+
+@clause("DRP-3")
+@for_all(countable(0.2, 0.7, length=10, batch=20, hidden=12), examples=0.15)
+def test_elements_are_dropped_with_probability_p(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = legible(replace(case.call(), training=True), own_halves(case.call()))
+    layer = Training(subject, call)
+    drawn = [read(call, layer(call), own_halves(call)) for _ in range(8)]
+    # Between two layers and the next two: neither may have a probability of its own.
+    for place in range(call.config.num_layers - 1):
+        mask = np.stack([masks[place] for masks in drawn])
+        known = int((~np.isnan(mask)).sum())
+        dropped = int((mask == 0.0).sum())
+        if improbable(dropped, known, call.config.dropout):
+            raise NonConforming(
+                f"{dropped} of {known} elements were dropped between layers {place} and "
+                f"{place + 1} in 8 calls, a share of {dropped / known:.3f}, where p = "
+                f"{call.config.dropout} (chance does so with a probability below "
+                f"{FALSE_ALARM:g})",
+                calls=(call,),
+                expected=call.config.dropout,
+                got=dropped / known,
+            )
+
+
+@clause("DRP-3")
+@for_all(countable(0.5, 0.2, 0.7, length=8, batch=12, hidden=10), examples=0.25)
+def test_elements_are_dropped_independently_over_time_batch_and_feature(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.training import Training
+
+    call = legible(replace(case.call(), training=True), own_halves(case.call()))
+    masks = read(call, Training(subject, call)(call, seed=case.seed), own_halves(call))
+    rng = np.random.default_rng(case.seed)
+    halves = [np.split(mask, call.config.num_directions, axis=-1) for mask in masks]
+    for half in (half for both in halves for half in both):
+        for axis, what in enumerate(("steps", "samples", "units")):
+            # Disjoint pairs, so that the pairs are independent too.
+            order = rng.permutation(half.shape[axis])
+            pairs = len(order) // 2
+            one, other = order[:pairs], order[pairs : 2 * pairs]
+            independent(call, half.take(one, axis), half.take(other, axis), f"pairs of {what}")
+    for both in halves:
+        if len(both) == 2:
+            independent(call, *both, "the two directions")
+    if len(masks) == 2:
+        independent(call, *masks, "two layers")
+
+
+@clause("DRP-4")
+@for_all(countable(0.5, 0.2, 0.7, length=8, batch=12, hidden=10), examples=0.25)
+def test_each_call_and_each_seed_has_a_mask_of_its_own(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = legible(replace(case.call(), training=True), own_halves(case.call()))
+    layer = Training(subject, call)
+
+    def drawn(seed: int | None) -> Array:
+        return read(call, layer(call, seed=seed), own_halves(call))[-1]
+
+    first = drawn(case.seed)
+    independent(call, first, drawn(None), "a call and the next")
+    independent(call, first, drawn(case.seed + 1), "calls after manual_seed with two seeds")
+
+
+def independent(call: Call, one: Array, other: Array, what: str) -> None:
+    """Two masks of the same shape that must have nothing to do with each other."""
+    p = call.config.dropout
+    known = ~(np.isnan(one) | np.isnan(other))
+    trials, agreeing = int(known.sum()), int((one == other)[known].sum())
+    chance = p**2 + (1.0 - p) ** 2
+    if improbable(agreeing, trials, chance):
+        raise NonConforming(
+            f"{what} agree on {agreeing} of {trials} elements, a share of "
+            f"{agreeing / trials:.3f}, where independent ones agree on {chance:.3f} of them "
+            f"(chance does so with a probability below {FALSE_ALARM:g})",
+            calls=(call,),
+            expected=chance,
+            got=agreeing / trials,
+        )
+
+
+@clause("DRP-4")
+@for_all(STACKS)
+def test_the_same_seed_gives_the_same_bits(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = replace(case.call(), training=True)
+    layer = Training(subject, call)
+    first = layer(call, seed=case.seed)
+    # What is drawn in between is no part of the seed's sequence.
+    layer(call)
+    identical(first, layer(call, seed=case.seed), what="after torch.manual_seed with one seed")

@@ -1,0 +1,64 @@
+"""ERR: what must be refused by an exception, never broadcast, truncated or answered.
+
+Each illegal call departs from a legal one in one place, and only what ``torch.nn`` itself
+refuses counts. Any class of exception will do; one other than PyTorch's is noted.
+"""
+
+from rnn_conformance.cases import Case, State
+from rnn_conformance.spec import Feature, Kind
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+
+@clause("ERR-1")
+@for_all(cases(states=[State.OMITTED]), examples=0.5)
+def test_the_constructor_refuses_illegal_arguments(subject: Subject, case: Case) -> None:
+    from rnn_conformance.violations import refuses_constructions
+
+    refuses_constructions(subject, case.call())
+
+
+@clause("ERR-2")
+@for_all(cases())
+def test_an_input_of_wrong_dimensions_or_features_is_refused(subject: Subject, case: Case) -> None:
+    from rnn_conformance.violations import inputs, refuses_calls
+
+    refuses_calls(subject, case.call(), inputs)
+
+
+@clause("ERR-3")
+@for_all(cases(states=[State.OMITTED], without=[Feature.PACKED]))
+def test_a_state_of_wrong_size_or_structure_is_refused(subject: Subject, case: Case) -> None:
+    from rnn_conformance.violations import refuses_calls, states
+
+    refuses_calls(subject, case.call(), states)
+
+
+# torch.nn.LSTM does not look at the state that comes with packed input, and may crash.
+@clause("ERR-3", kinds=frozenset({Kind.RNN, Kind.GRU}))
+@for_all(cases(Feature.PACKED, states=[State.OMITTED]), examples=0.5)
+def test_a_state_of_wrong_size_is_refused_with_packed_input_too(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.violations import refuses_calls, states
+
+    refuses_calls(subject, case.call(), states)
+
+
+@clause("ERR-4")
+@for_all(cases(without=[Feature.PACKED], states=[State.OMITTED]))
+def test_a_sequence_of_no_steps_is_refused(subject: Subject, case: Case) -> None:
+    from rnn_conformance.violations import no_steps, refuses_calls
+
+    refuses_calls(subject, case.call(), no_steps)
+
+
+@clause("ERR-4")
+@for_all(cases(states=[State.OMITTED]), examples=0.5)
+def test_an_input_or_a_state_of_another_dtype_than_the_weights_is_refused(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.violations import dtypes, refuses_calls
+
+    refuses_calls(subject, case.call(), dtypes)

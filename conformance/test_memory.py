@@ -1,0 +1,184 @@
+"""MEM: what a layer reads and writes, where it lies."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rnn_conformance.calls import Call
+from rnn_conformance.cases import Case, State
+from rnn_conformance.checks import identical, same
+from rnn_conformance.errors import NonConforming
+from rnn_conformance.interface import Bare
+from rnn_conformance.memory import (
+    LAYOUTS,
+    Snapshot,
+    contents,
+    difference,
+    expanded,
+    mapped,
+    overwrite,
+    snapshot,
+)
+from rnn_conformance.spec import Feature
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+
+def arguments_by_name(call: Call, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """The arguments, with the names that a message should give them."""
+    state = arguments[1] if len(arguments) > 1 else None
+    pair = state if call.c_0 is not None else (state, None)
+    return {"input": arguments[0], "h_0": pair[0], "c_0": pair[1], "lengths": arguments[2:]}
+
+
+def results_by_name(call: Call, returned: Any) -> dict[str, Any]:
+    """What was returned, with the names of the results."""
+    output, state = (None, returned) if call.config.kind.is_cell else returned
+    pair = state if call.config.kind.has_cell_state else (state, None)
+    return {"output": output, "h_n": pair[0], "c_n": pair[1]}
+
+
+def run(subject: Subject, bare: Bare, call: Call, arguments: tuple[Any, ...]) -> Any:
+    """What the layer itself returns, if it is of the structure that is due."""
+    with subject.doing(call):
+        returned = bare.layer(*arguments)
+    bare.result(call, returned)
+    return returned
+
+
+def unchanged(call: Call, before: Snapshot, now: Any, what: str) -> None:
+    """What was looked at before is as it was; raises ``NonConforming``."""
+    if changed := difference(before, snapshot(now)):
+        raise NonConforming(f"{what}: {changed}", calls=(call,))
+
+
+@clause("MEM-1")
+@for_all(cases())
+def test_a_call_does_not_modify_its_arguments(subject: Subject, case: Case) -> None:
+    call = case.call()
+    bare = subject.bare(call)
+    arguments = bare.arguments(call)
+    given = arguments_by_name(call, arguments)
+    before = snapshot(given)
+    run(subject, bare, call, arguments)
+    unchanged(call, before, given, "the call modified its arguments")
+
+
+@clause("MEM-1")
+@for_all(cases())
+def test_a_call_does_not_modify_the_parameters(subject: Subject, case: Case) -> None:
+    call = case.call()
+    bare = subject.bare(call)
+    before = snapshot(bare.parameters())
+    run(subject, bare, call, bare.arguments(call))
+    unchanged(call, before, bare.parameters(), "the call modified the parameters")
+
+
+@clause("MEM-1")
+@for_all(cases(states=[State.GIVEN, State.OMITTED]))
+def test_a_call_that_records_gradients_modifies_nothing_either(
+    subject: Subject, case: Case
+) -> None:
+    call = case.call()
+    module = subject.module(call)
+    arguments = subject.bare(call).arguments(call)
+    given = {**arguments_by_name(call, arguments), **dict(module.named_parameters())}
+    before = snapshot(given)
+    with subject.doing(call):
+        module(*arguments)
+    unchanged(call, before, given, "the call modified what it was given")
+
+
+@clause("MEM-2")
+@for_all(cases(), examples=2)
+def test_arguments_of_any_layout_give_what_contiguous_ones_give(
+    subject: Subject, case: Case
+) -> None:
+    rng = np.random.default_rng(case.seed)
+    names = []
+
+    def laid_out(array: Any) -> Any:
+        layout = LAYOUTS[rng.integers(len(LAYOUTS))]
+        names.append(layout.__name__.replace("_", " "))
+        return layout(array)
+
+    call = case.call()
+    bare = subject.bare(call)
+    arguments = mapped(laid_out, bare.arguments(call))
+    what = f"with the arguments in memory {'; '.join(names)}"
+    with subject.doing(call, what):
+        returned = bare.layer(*arguments)
+    same(subject(call), bare.result(call, returned), what=what)
+
+
+@clause("MEM-2")
+@for_all(cases(without=[Feature.PACKED]))
+def test_expanded_arguments_give_what_contiguous_ones_give(subject: Subject, case: Case) -> None:
+    rng = np.random.default_rng(case.seed)
+    axes = []
+
+    def stretched(array: Any) -> Any:
+        axes.append(int(rng.integers(array.ndim)))
+        return expanded(array, axes[-1])
+
+    call = case.call()
+    bare = subject.bare(call)
+    arguments = mapped(stretched, bare.arguments(call))
+    given = arguments_by_name(call, arguments)
+    values = {
+        name: call.take(name, contents(given[name]).astype(np.float64))
+        for name in ("input", "h_0", "c_0")
+        if given[name] is not None
+    }
+    call = replace(call, **values)
+    what = f"with the arguments expanded along axes {axes}"
+    with subject.doing(call, what):
+        returned = bare.layer(*arguments)
+    same(subject(call), bare.result(call, returned), what=what)
+
+
+@clause("MEM-3")
+@for_all(cases())
+def test_the_next_call_leaves_earlier_results_alone(subject: Subject, case: Case) -> None:
+    call = case.call()
+    bare = subject.bare(call)
+    returned = run(subject, bare, call, bare.arguments(call))
+    results = results_by_name(call, returned)
+    before = snapshot(results)
+    run(subject, bare, call, mapped(lambda array: -array, bare.arguments(call)))
+    unchanged(call, before, results, "another call changed the results of the one before")
+
+
+@clause("MEM-3")
+@for_all(cases())
+def test_results_that_are_overwritten_change_nothing_else(subject: Subject, case: Case) -> None:
+    call = case.call()
+    bare = subject.bare(call)
+    arguments = bare.arguments(call)
+    returned = run(subject, bare, call, arguments)
+    first = bare.result(call, returned)
+    given = {**arguments_by_name(call, arguments), **bare.parameters()}
+    before = snapshot(given)
+    overwrite(results_by_name(call, returned))
+    unchanged(call, before, given, "to overwrite the results changed what the call was given")
+    with subject.doing(call):
+        second = bare(call)
+    identical(first, second, what="the same call after its results were overwritten")
+
+
+@clause("MEM-3")
+@for_all(cases())
+def test_what_is_given_can_be_overwritten_and_leaves_results_alone(
+    subject: Subject, case: Case
+) -> None:
+    call = case.call()
+    bare = subject.bare(call)
+    arguments = bare.arguments(call)
+    results = results_by_name(call, run(subject, bare, call, arguments))
+    before = snapshot(results)
+    overwrite(arguments)
+    unchanged(call, before, results, "to overwrite the arguments changed the results")
+    overwrite(dict(bare.parameters()))
+    unchanged(call, before, results, "to overwrite the parameters changed the results")

@@ -1,0 +1,37 @@
+"""A drop-in class's layer in training mode, where dropout acts."""
+
+from __future__ import annotations
+
+import torch
+
+from rnn_conformance.calls import Call, Result
+from rnn_conformance.classes import arguments, result_of, seed_generators
+from rnn_conformance.subject import Subject
+
+
+class Training:
+    """A module with a call's configuration and parameters, in training mode.
+
+    Raises ``Unsupported`` for what is no ``torch.nn.Module`` class; what the module raises
+    is the implementation's fault.
+    """
+
+    def __init__(self, subject: Subject, call: Call) -> None:
+        self.subject, self.call, self.module = subject, call, subject.module(call)
+        self.train()
+
+    def train(self, mode: bool = True) -> None:
+        """Put the module in training mode, or in evaluation mode."""
+        with self.subject.doing(self.call, f"train({mode})"):
+            self.module.train(mode)
+
+    def __call__(self, call: Call, *, seed: int | None = None) -> Result:
+        """Answer a call in the mode that the module is in.
+
+        With a ``seed``, that is what ``torch.manual_seed`` is called with before.
+        """
+        device = self.subject.implementation.device
+        with self.subject.doing(call), torch.no_grad():
+            if seed is not None:
+                seed_generators(seed, device)
+            return result_of(call, self.module(*arguments(call, device)))
