@@ -8,9 +8,11 @@ import numpy as np
 from rnn_conformance.bounds import reference
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Case, Values
-from rnn_conformance.checks import identical, matches, within
-from rnn_conformance.dropout import Masks, Source, everything_dropped, legible, masked, read, scale
+from rnn_conformance.checks import differentiated, identical, matches, within
+from rnn_conformance.dropout import Source, everything_dropped, legible, masked, read, scale
 from rnn_conformance.errors import NonConforming
+from rnn_conformance.gradient_bounds import gradient_reference
+from rnn_conformance.gradients import Backward, drawn
 from rnn_conformance.spec import Feature
 from rnn_conformance.statistics import FALSE_ALARM, improbable
 from rnn_conformance.strategies import Cases, cases
@@ -21,6 +23,8 @@ STACKS = cases(Feature.DROPOUT, Feature.MULTI_LAYER)
 LEGIBLE = cases(
     Feature.DROPOUT, Feature.MULTI_LAYER, without=[Feature.BIAS_FREE], values=[Values.POSITIVE]
 )
+
+BY_CHANCE = f"(that happens by chance with a probability below {FALSE_ALARM:g})"
 
 
 def countable(*dropouts: float, length: int, batch: int, hidden: int) -> Cases:
@@ -103,7 +107,7 @@ def test_dropout_in_a_single_layer_warns(subject: Subject, case: Case) -> None:
         )
 
 
-@clause("DRP-2")
+@clause("DRP-2", "DRP-3")
 @for_all(STACKS)
 def test_dropping_everything_leaves_zeros_to_the_upper_layers_and_all_else_as_it_is(
     subject: Subject, case: Case
@@ -135,28 +139,30 @@ def test_the_first_layers_states_are_those_of_evaluation(subject: Subject, case:
 
 
 @clause("DRP-2")
-@for_all(STACKS)
+@for_all(LEGIBLE, examples=0.5)
 def test_the_last_layers_output_is_not_dropped(subject: Subject, case: Case) -> None:
     from rnn_conformance.training import Training
 
-    call = replace(case.call(), training=True)
+    call = legible(replace(case.call(), training=True), own_halves(case.call()))
     result = Training(subject, call)(call)
-    size, samples = call.config.output_size, np.arange(call.batch)
-    ends = call.steps.sum(axis=0) - 1
-    for direction in range(call.config.num_directions):
-        steps = ends if direction == 0 else np.zeros_like(ends)
+    limits = reference(masked(call, read(call, result, own_halves(call))))
+    due, bound = result.output.copy(), np.full(call.shape("output"), np.inf)
+    size, directions = call.config.output_size, call.config.num_directions
+    last, samples = call.steps.sum(axis=0) - 1, np.arange(call.batch)
+    for direction in range(directions):
+        end = last if direction == 0 else np.zeros_like(last)
         units = slice(direction * size, (direction + 1) * size)
-        due = np.full(call.shape("output"), np.nan)
-        due[steps, samples, units] = result.h_n[direction - call.config.num_directions]
-        # A state is the output at its step: the same number, whatever was drawn.
-        within(
-            "output",
-            result.output,
-            due,
-            np.where(np.isnan(due), np.inf, 0.0),
-            calls=(call,),
-            what="the output at a sequence's end is the last layer's final state",
-        )
+        state = direction - directions
+        due[end, samples, units] = result.h_n[state]
+        bound[end, samples, units] = 2.0 * limits.h_n_bound[state]
+    within(
+        "output",
+        result.output,
+        due,
+        bound,
+        calls=(call,),
+        what="the output at a sequence's end is the last layer's final state",
+    )
 
 
 # What is drawn.
@@ -192,22 +198,11 @@ def test_elements_are_dropped_with_probability_p(subject: Subject, case: Case) -
 
     call = legible(replace(case.call(), training=True), own_halves(case.call()))
     layer = Training(subject, call)
-    drawn = [read(call, layer(call), own_halves(call)) for _ in range(8)]
+    found = [read(call, layer(call), own_halves(call)) for _ in range(8)]
     # Between two layers and the next two: neither may have a probability of its own.
     for place in range(call.config.num_layers - 1):
-        mask = np.stack([masks[place] for masks in drawn])
-        known = int((~np.isnan(mask)).sum())
-        dropped = int((mask == 0.0).sum())
-        if improbable(dropped, known, call.config.dropout):
-            raise NonConforming(
-                f"{dropped} of {known} elements were dropped between layers {place} and "
-                f"{place + 1} in 8 calls, a share of {dropped / known:.3f}, where p = "
-                f"{call.config.dropout} (chance does so with a probability below "
-                f"{FALSE_ALARM:g})",
-                calls=(call,),
-                expected=call.config.dropout,
-                got=dropped / known,
-            )
+        mask = np.stack([masks[place] for masks in found])
+        rate(call, mask[~np.isnan(mask)], f"between layers {place} and {place + 1} in 8 calls")
 
 
 @clause("DRP-3")
@@ -232,7 +227,11 @@ def test_elements_are_dropped_independently_over_time_batch_and_feature(
         if len(both) == 2:
             independent(call, *both, "the two directions")
     if len(masks) == 2:
-        independent(call, *masks, "two layers")
+        lower, upper = masks
+        # The lower one is read mostly where the upper one kept, so what agrees is no measure.
+        for value, fate in ((1.0, "kept"), (0.0, "dropped")):
+            chosen = (upper == value) & ~np.isnan(lower)
+            rate(call, lower[chosen], f"between layers 0 and 1, where those above were {fate},")
 
 
 @clause("DRP-4")
@@ -243,12 +242,25 @@ def test_each_call_and_each_seed_has_a_mask_of_its_own(subject: Subject, case: C
     call = legible(replace(case.call(), training=True), own_halves(case.call()))
     layer = Training(subject, call)
 
-    def drawn(seed: int | None) -> Array:
+    def mask(seed: int | None) -> Array:
         return read(call, layer(call, seed=seed), own_halves(call))[-1]
 
-    first = drawn(case.seed)
-    independent(call, first, drawn(None), "a call and the next")
-    independent(call, first, drawn(case.seed + 1), "calls after manual_seed with two seeds")
+    first = mask(case.seed)
+    independent(call, first, mask(None), "a call and the next")
+    independent(call, first, mask(case.seed + 1), "calls after manual_seed with two seeds")
+
+
+def rate(call: Call, mask: Array, where: str) -> None:
+    """What was drawn by itself is dropped with probability ``p``."""
+    p, trials, dropped = call.config.dropout, mask.size, int((mask == 0.0).sum())
+    if improbable(dropped, trials, p):
+        raise NonConforming(
+            f"{dropped} of {trials} elements {where} were dropped, a share of "
+            f"{dropped / trials:.3f}, where p = {p} {BY_CHANCE}",
+            calls=(call,),
+            expected=p,
+            got=dropped / trials,
+        )
 
 
 def independent(call: Call, one: Array, other: Array, what: str) -> None:
@@ -261,7 +273,7 @@ def independent(call: Call, one: Array, other: Array, what: str) -> None:
         raise NonConforming(
             f"{what} agree on {agreeing} of {trials} elements, a share of "
             f"{agreeing / trials:.3f}, where independent ones agree on {chance:.3f} of them "
-            f"(chance does so with a probability below {FALSE_ALARM:g})",
+            f"{BY_CHANCE}",
             calls=(call,),
             expected=chance,
             got=agreeing / trials,
@@ -279,3 +291,40 @@ def test_the_same_seed_gives_the_same_bits(subject: Subject, case: Case) -> None
     # What is drawn in between is no part of the seed's sequence.
     layer(call)
     identical(first, layer(call, seed=case.seed), what="after torch.manual_seed with one seed")
+
+
+# The way back.
+
+
+@clause("DRP-5")
+@for_all(
+    cases(
+        Feature.DROPOUT,
+        Feature.MULTI_LAYER,
+        without=[Feature.BIAS_FREE],
+        values=[Values.POSITIVE],
+        # Every element of a single mask is read; gradients of weights that are zero need them all.
+        layers=(2, 2),
+    )
+)
+def test_the_backward_pass_uses_the_forward_passs_mask(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = legible(replace(case.call(), training=True), own_halves(case.call()))
+    result, gradients = Training(subject, call).backward(drawn(call, case.seed))
+    due = masked(call, read(call, result, own_halves(call)))
+    differentiated(
+        gradients,
+        to=gradient_reference(Backward(due, gradients.backward.cotangents)),
+        what="with the mask that the forward pass shows",
+    )
+
+
+@clause("DRP-5")
+@for_all(STACKS, examples=0.5)
+def test_no_gradient_passes_where_everything_is_dropped(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = everything_dropped(case.call())
+    _, gradients = Training(subject, call).backward(drawn(call, case.seed))
+    differentiated(gradients)

@@ -93,7 +93,7 @@ def test_every_configuration(subject: Subject, case: Case) -> None:
 @clause("EQ-5")
 @for_all(
     cases(
-        length=(40, 120),
+        length=(40, 260),
         batch=(3, 4),
         inputs=(2, 5),
         hidden=(2, 8),

@@ -10,21 +10,36 @@ from rnn_conformance.subject import Subject
 from rnn_conformance.suite import clause, for_all
 
 
-@clause("TYP-1")
-@for_all(cases(dtypes=tuple(Dtype), values=[Values.PLAIN, Values.TYPICAL]))
-def test_results_have_the_inputs_dtype_and_device(subject: Subject, case: Case) -> None:
+def has_the_inputs_dtype_and_device(subject: Subject, case: Case) -> None:
+    """Every result; raises ``NonConforming``."""
     call = case.call()
-    result = subject(call)
+    result, device = subject(call), subject.implementation.device
     for name in result.given:
         found = (result.dtypes[name], result.devices[name])
-        if found != (case.dtype.value, "cpu"):
+        if found != (case.dtype.value, device):
             raise NonConforming(
-                f"{name} is {found[0]} on {found[1]}; the input is {case.dtype.value} on cpu",
+                f"{name} is {found[0]} on {found[1]}; the input is {case.dtype.value} on {device}",
                 calls=(call,),
                 array=name,
                 expected=case.dtype.value,
                 got=found[0],
             )
+
+
+@clause("TYP-1")
+@for_all(cases(dtypes=tuple(Dtype), values=[Values.PLAIN, Values.TYPICAL]))
+def test_results_have_the_inputs_dtype_and_device(subject: Subject, case: Case) -> None:
+    has_the_inputs_dtype_and_device(subject, case)
+
+
+@clause("TYP-1")
+@for_all(
+    cases(dtypes=tuple(Dtype), values=[Values.PLAIN, Values.TYPICAL], states=[State.OMITTED]),
+)
+def test_a_state_that_is_omitted_has_the_inputs_dtype_and_device(
+    subject: Subject, case: Case
+) -> None:
+    has_the_inputs_dtype_and_device(subject, case)
 
 
 @clause("TYP-2")

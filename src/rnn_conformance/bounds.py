@@ -373,6 +373,15 @@ class _Scan:
         return advance
 
 
+def masking(mask: Array, fmt: Format) -> float:
+    """The relative error of a product with a mask, whose elements are 0 or ``1 / (1 - p)``.
+
+    ``1 - p`` of a rounded ``p`` is off by ``u / (1 - p)``; rounded are its reciprocal and the
+    product; the third unit covers the terms of higher order.
+    """
+    return fmt.u_s * (float(mask.max(initial=0.0)) + 3.0)
+
+
 def _scanned(call: Call, answer: Answer, fmt: Format) -> tuple[tuple[Errors, ...], ...]:
     """The bounds along each trace: those of a layer's output are those of the next's input."""
     oracle = Oracle()
@@ -380,10 +389,8 @@ def _scanned(call: Call, answer: Answer, fmt: Format) -> tuple[tuple[Errors, ...
     rows = []
     for layer, traces in enumerate(answer.traces):
         if below is not None and call.masks is not None:
-            # The mask, which is zero or 1 / (1 - p): 1 - p of a rounded p is off by u / (1 - p),
-            # and rounded are its reciprocal and the product, and what is so far off already.
             mask = call.masks[layer - 1]
-            rounding = fmt.u * (mask.max(initial=0.0) + 3.0)
+            rounding = masking(mask, fmt)
             below = (1.0 + rounding) * mask * below + rounding * np.abs(traces[0].x)
         row, halves = [], []
         for direction, trace in enumerate(traces):

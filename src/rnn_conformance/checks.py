@@ -229,7 +229,7 @@ def _pattern_of_argument(call: Call, argument: str, off: NDArray[np.bool_]) -> s
             return ""
         which = off.reshape(len(gates), -1).any(axis=1)
         named = ", ".join(gate for gate, some in zip(gates, which, strict=True) if some)
-        return "" if which.all() else f" (only gate{'s' * (which.sum() > 1)} {named})"
+        return "" if which.all() else f" (only gate{'s' * int(which.sum() > 1)} {named})"
     first = off.any(axis=(1, 2))
     if call.config.kind.is_cell or first.all():
         return ""

@@ -20,12 +20,16 @@ from rich.table import Table
 
 from rnn_conformance.clauses import CHAPTERS, CLAUSES
 from rnn_conformance.errors import SuiteError, UsageError
+from rnn_conformance.report.html import sentence
 from rnn_conformance.results import Outcome, Verdict, read
 from rnn_conformance.selection import Selection
 
 CONFORMS, FAILS, USAGE, FAULT = 0, 1, 2, 3
 """Exit codes: everything run conforms; something does not, or not everything was run; the
 call is wrong or a target cannot be loaded; a fault of the suite itself."""
+
+FUNDAMENTAL = ("SHP-1", "SHP-2", "SHP-4", "EQ-1", "EQ-2", "EQ-3", "CEL-1", "CEL-2")
+"""Clauses without which hardly any other can hold: shapes, structure and the equations."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -262,10 +266,20 @@ def _explain(console: Console, each: dict[str, Any], most: int = 3) -> None:
         f"{', '.join(clauses)}",
         highlight=False,
     )
-    # The simplest case first: it says most.
-    failing.sort(key=lambda check: len(json.dumps(check["failure"]["case"] or "")))
+    # What else follows from comes first, and then the simplest case, which says most.
+    failing.sort(
+        key=lambda check: (
+            check["clauses"][0] not in FUNDAMENTAL,
+            len(json.dumps(check["failure"]["case"] or "")),
+        )
+    )
+    if any(clause in FUNDAMENTAL for clause in clauses):
+        first = ", ".join(clause for clause in clauses if clause in FUNDAMENTAL)
+        console.print(
+            f"  mend {first} first: other clauses that compare values fail with it", style="dim"
+        )
     for check in failing[:most]:
-        name = check["check"].rpartition("::")[2].removeprefix("test_").replace("_", " ")
+        name = sentence(check["check"])
         message = check["failure"]["diagnosis"] or check["failure"]["message"]
         console.print(f"  {'/'.join(check['clauses'])} {name}", highlight=False, markup=False)
         console.print(f"    {one_line(message)}", highlight=False, markup=False)

@@ -201,6 +201,8 @@ def derivative(backward: Backward, answer: Answer) -> Derivative:
             h_0[place], c_0[place] = back.h_0, back.c_0
             gradients |= of_parameters(config, trace, back, config.suffix(layer, direction))
         above = below
+        if layer and call.masks is not None:
+            above = above * call.masks[layer - 1]
         rows.insert(0, tuple(row))
     gradients |= {"input": above, "h_0": h_0}
     if config.kind.has_cell_state:

@@ -55,9 +55,7 @@ def legible(call: Call, source: Source) -> Call:
 def _reader(call: Call, layer: int, direction: int, half: int) -> Mapping[str, Array]:
     """The parameters of one such layer and direction."""
     config, end = call.config, call.config.suffix(layer, direction)
-    shapes = {
-        name: shape for name, shape in config.parameter_shapes.items() if name.endswith(end)
-    }
+    shapes = {name: shape for name, shape in config.parameter_shapes.items() if name.endswith(end)}
     found = {name.removesuffix(end): np.zeros(shape) for name, shape in shapes.items()}
     # Each unit's gates by name, as views of the rows.
     w_ih, b_ih, b_hh = (

@@ -33,7 +33,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from rnn_conformance.bounds import Errors, Format, forward
+from rnn_conformance.bounds import FORMATS, Errors, Format, forward, masking
 from rnn_conformance.calls import Array
 from rnn_conformance.derivatives import (
     Backtrace,
@@ -45,7 +45,7 @@ from rnn_conformance.derivatives import (
 )
 from rnn_conformance.gradients import Backward
 from rnn_conformance.oracle import Trace
-from rnn_conformance.spec import Config, Kind
+from rnn_conformance.spec import Config, Dtype, Kind
 
 FACTORS = 6
 """Roundings of an adjoint times a slope: a GRU's reset gate has
@@ -79,6 +79,23 @@ class _Inexact:
     def magnitude(self) -> Array:
         """The most it can be."""
         return np.abs(self.value) + self.error
+
+
+def summed(dtype: Dtype, *references: GradientReference) -> GradientReference:
+    """What is added up over several backward passes, in the arguments that they share.
+
+    Each addition is rounded once, of sums no greater than the sum of the magnitudes.
+    """
+    shared = set.intersection(*(set(each.gradients) for each in references))
+    gradients = {name: sum(each.gradients[name] for each in references) for name in shared}
+    inherited = {name: sum(each.bounds[name] for each in references) for name in shared}
+    roundings = _sum_error((len(references), FORMATS[dtype].u_s))
+    bounds = {
+        name: inherited[name]
+        + roundings * sum(np.abs(each.gradients[name]) + each.bounds[name] for each in references)
+        for name in shared
+    }
+    return GradientReference(gradients, bounds)
 
 
 def _sum_error(*roundings: tuple[int, float]) -> float:
@@ -344,6 +361,9 @@ def _bounds(backward: Backward, rows: tuple[tuple[Backtrace, ...], ...]) -> dict
             bounds |= descent.parameters(found, config.suffix(layer, direction))
         # Both directions' parts are added up, and in the half types stored before that.
         above = _Inexact(value, error + 2.0 * fmt.u_s * magnitude)
+        if layer and call.masks is not None:
+            mask = call.masks[layer - 1]
+            above = above * _Inexact(mask, masking(mask, fmt) * mask)
     bounds["input"] = above.error
     if not reach < fmt.largest:
         return {name: np.full_like(bound, np.inf) for name, bound in bounds.items()}

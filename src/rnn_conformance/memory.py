@@ -54,10 +54,11 @@ def contents(array: Any) -> NDArray[Any]:
     return np.array((plain.float() if "bfloat16" in str(plain.dtype) else plain).numpy())
 
 
-def snapshot(value: Any) -> Snapshot:
-    """What can be seen of each array: shape, dtype, bytes and, of a tensor, its version.
+def snapshot(value: Any, *, writes: bool = True) -> Snapshot:
+    """What can be seen of each array: shape, dtype, bytes and whether it asks for gradients.
 
-    Autograd counts in the version what was written to a tensor, even if the values stayed.
+    With ``writes`` its version too: autograd counts there what was written to a tensor,
+    even if the values stayed.
     """
     return {
         place: (
@@ -65,7 +66,7 @@ def snapshot(value: Any) -> Snapshot:
             str(array.dtype),
             contents(array).tobytes(),
             getattr(array, "requires_grad", None),
-            getattr(array, "_version", None),
+            getattr(array, "_version", None) if writes else None,
         )
         for place, array in leaves(value).items()
     }

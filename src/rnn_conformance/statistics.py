@@ -7,6 +7,10 @@ chance. Each test here fails a correct one with a probability of at most ``FALSE
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 FALSE_ALARM = 1e-14
 """Of one test. A run makes fewer than 1e5 of them (some ten a case, at most a few hundred
@@ -33,3 +37,22 @@ def _term(a: float, b: float) -> float:
     if a == 0.0:
         return 0.0
     return math.inf if b == 0.0 else a * math.log(a / b)
+
+
+def gap(values: NDArray[Any], low: float, high: float) -> float:
+    """The largest distance of the values' distribution from the uniform one, from 0 to 1.
+
+    The Kolmogorov–Smirnov statistic.
+    """
+    due = np.clip((np.sort(values.ravel()) - low) / (high - low), 0.0, 1.0)
+    steps = np.arange(values.size + 1) / values.size
+    return float(max((steps[1:] - due).max(), (due - steps[:-1]).max()))
+
+
+def allowed_gap(count: int) -> float:
+    """What :func:`gap` exceeds with at most ``FALSE_ALARM`` for ``count`` independent draws.
+
+    ``P(gap > e) <= 2 exp(-2 n e**2)``, for every ``n`` (Massart, "The tight constant in the
+    Dvoretzky–Kiefer–Wolfowitz inequality", 1990).
+    """
+    return math.sqrt(math.log(2.0 / FALSE_ALARM) / (2.0 * count))

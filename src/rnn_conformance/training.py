@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from rnn_conformance.calls import Call, Result
-from rnn_conformance.classes import arguments, result_of, seed_generators
+from rnn_conformance.classes import Graph, arguments, result_of, seed_generators, values
+from rnn_conformance.gradients import Backward, Gradients
 from rnn_conformance.subject import Subject
 
 
@@ -35,3 +36,12 @@ class Training:
             if seed is not None:
                 seed_generators(seed, device)
             return result_of(call, self.module(*arguments(call, device)))
+
+    def backward(self, backward: Backward) -> tuple[Result, Gradients]:
+        """What a call gave, and what its backward pass gives."""
+        call = backward.call
+        with self.subject.doing(call, "the backward pass in training mode"):
+            graph = Graph.of(self.module, call)
+            gradients = graph.gradients(backward)
+        given = {name: values(part) for name, part in graph.results.items()}
+        return Result(call, given, {}, {}), gradients

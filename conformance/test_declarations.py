@@ -1,0 +1,169 @@
+"""What an implementation does not declare it must refuse: no wrong answer in silence.
+
+Each feature is asked for under the clause that it belongs to. An exception is what is
+due, and a right answer does no harm; neither is a pass, the feature stays unsupported.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from rnn_conformance.bounds import Reference, reference
+from rnn_conformance.calls import Call, Result
+from rnn_conformance.cases import Case, State, Values
+from rnn_conformance.checks import matches
+from rnn_conformance.errors import NonConforming
+from rnn_conformance.spec import Dtype, Feature, Kind
+from rnn_conformance.strategies import Cases, cases
+from rnn_conformance.subject import FAULTS, Subject
+from rnn_conformance.suite import clause, for_all
+
+TAME = (Values.PLAIN, Values.TYPICAL)
+
+
+def undeclared(*needs: Feature, without: tuple[Feature, ...] = ()) -> Cases:
+    """Cases that need a feature which the implementation does not declare."""
+    return cases(*needs, without=without, values=TAME, undeclared=True)
+
+
+def refused_or_right(
+    answer: Callable[[Call], Result], call: Call, what: str, due: Reference | None = None
+) -> None:
+    """An exception, or what is right; raises ``NonConforming`` for anything else."""
+    try:
+        result = answer(call)
+        if set(result.dtypes.values()) != {call.dtype.value}:
+            raise NonConforming(f"the results are {dict(result.dtypes)}", calls=(call,))
+        matches(result, to=due)
+    except NonConforming as error:
+        cause = error.__cause__
+        if cause is None or isinstance(cause, FAULTS):
+            error.message = f"{what} is not declared and must be refused: {error.message}"
+            raise
+
+
+def asked(subject: Subject, case: Case, feature: Feature) -> None:
+    """Ask for an undeclared feature."""
+    refused_or_right(subject, case.call(), feature.value)
+
+
+@clause("EQ-1")
+@for_all(undeclared(Feature.RELU), examples=0.5)
+def test_undeclared_relu_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.RELU)
+
+
+@clause("EQ-2")
+@for_all(undeclared(Feature.PROJECTION), examples=0.5)
+def test_an_undeclared_projection_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.PROJECTION)
+
+
+@clause("EQ-4")
+@for_all(undeclared(Feature.BIAS_FREE), examples=0.5)
+def test_undeclared_lack_of_biases_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.BIAS_FREE)
+
+
+@clause("DIR-1")
+@for_all(undeclared(Feature.BIDIRECTIONAL), examples=0.5)
+def test_an_undeclared_second_direction_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.BIDIRECTIONAL)
+
+
+@clause("LAY-2")
+@for_all(undeclared(Feature.MULTI_LAYER), examples=0.5)
+def test_an_undeclared_second_layer_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.MULTI_LAYER)
+
+
+@clause("BF-1")
+@for_all(
+    undeclared(Feature.BATCH_FIRST, without=(Feature.PACKED, Feature.UNBATCHED)), examples=0.5
+)
+def test_undeclared_batch_first_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.BATCH_FIRST)
+
+
+@clause("SHP-5")
+@for_all(undeclared(Feature.EMPTY_BATCH), examples=0.5)
+def test_an_undeclared_empty_batch_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.EMPTY_BATCH)
+
+
+@clause("SHP-6")
+@for_all(undeclared(Feature.UNBATCHED), examples=0.5)
+def test_undeclared_unbatched_input_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.UNBATCHED)
+
+
+@clause("STA-4")
+@for_all(undeclared(Feature.INITIAL_STATE), examples=0.5)
+def test_an_undeclared_initial_state_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.INITIAL_STATE)
+
+
+@clause("PCK-2")
+@for_all(undeclared(Feature.PACKED), examples=0.5)
+def test_undeclared_packed_input_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.PACKED)
+
+
+@clause("CEL-1")
+@for_all(undeclared(Feature.INITIAL_STATE), examples=0.5)
+def test_a_cells_undeclared_initial_state_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.INITIAL_STATE)
+
+
+@clause("CEL-1")
+@for_all(undeclared(Feature.UNBATCHED), examples=0.5)
+def test_a_cells_undeclared_unbatched_input_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.UNBATCHED)
+
+
+@clause("CEL-1")
+@for_all(undeclared(Feature.EMPTY_BATCH), examples=0.5)
+def test_a_cells_undeclared_empty_batch_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.EMPTY_BATCH)
+
+
+@clause("CEL-2")
+@for_all(undeclared(Feature.BIAS_FREE), examples=0.5)
+def test_a_cells_undeclared_lack_of_biases_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.BIAS_FREE)
+
+
+@clause("CEL-2", kinds=frozenset({Kind.RNN_CELL}))
+@for_all(undeclared(Feature.RELU), examples=0.5)
+def test_a_cells_undeclared_relu_is_refused(subject: Subject, case: Case) -> None:
+    asked(subject, case, Feature.RELU)
+
+
+@clause("DRP-1")
+@for_all(undeclared(Feature.DROPOUT), examples=0.5)
+def test_undeclared_dropout_is_refused(subject: Subject, case: Case) -> None:
+    call = replace(case.call(), config=replace(case.config, dropout=1.0))
+    refused_or_right(subject, call, "dropout")
+    # In training all is dropped: the layers above the first read zeros.
+    dropped = {
+        name: array if "_l0" in name or not name.startswith("weight_ih") else 0.0 * array
+        for name, array in call.parameters.items()
+    }
+    due = reference(replace(case.call(), parameters=dropped))
+
+    def training(call: Call) -> Result:
+        from rnn_conformance.training import Training
+
+        return Training(subject, call)(call)
+
+    refused_or_right(training, call, "dropout", due)
+
+
+@clause("TYP-1")
+@for_all(
+    cases(
+        dtypes=tuple(Dtype), values=TAME, states=[State.OMITTED, State.GIVEN], undeclared=True
+    ),
+    examples=0.5,
+)
+def test_an_undeclared_dtype_is_refused(subject: Subject, case: Case) -> None:
+    refused_or_right(subject, case.call(), case.dtype.value)

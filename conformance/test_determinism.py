@@ -1,0 +1,72 @@
+"""DET: the same call, again and from several threads."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+
+from rnn_conformance.calls import Call, Result
+from rnn_conformance.cases import Case
+from rnn_conformance.checks import identical, same
+from rnn_conformance.spec import Feature
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+ROUNDS = 4
+
+
+@clause("DET-1")
+@for_all(cases())
+def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None:
+    call = case.call()
+    layer = subject.build(call)
+    first = layer(call)
+    for _ in range(ROUNDS):
+        identical(first, layer(call), what="the same call again")
+
+
+@clause("DET-1")
+@for_all(cases())
+def test_a_layer_of_the_same_parameters_gives_the_same_bits(subject: Subject, case: Case) -> None:
+    call = case.call()
+    identical(subject(call), subject(call), what="another layer of the same parameters")
+
+
+@clause("DET-1", "DRP-4")
+@for_all(cases(Feature.DROPOUT, Feature.MULTI_LAYER), examples=0.5)
+def test_the_same_call_in_training_after_the_same_seed_gives_the_same_bits(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.training import Training
+
+    call = case.call()
+    layer = Training(subject, replace(call, config=replace(call.config, dropout=0.5)))
+    first = layer(call, seed=case.seed)
+    identical(first, layer(call, seed=case.seed), what="the same call after the same manual_seed")
+
+
+@clause("DET-2")
+@for_all(cases())
+def test_two_threads_get_what_each_would_get_alone(subject: Subject, case: Case) -> None:
+    call = case.call()
+    calls = call, replace(call, input=-call.input[::-1])
+    layer = subject.build(call)
+    alone = [layer(each) for each in calls]
+    start = Barrier(len(calls))
+
+    def several(call: Call) -> list[Result]:
+        start.wait()
+        return [layer(call) for _ in range(ROUNDS)]
+
+    interval = sys.getswitchinterval()
+    # So that threads take turns within calls, however short those are.
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(len(calls)) as pool:
+            together = list(pool.map(several, calls))
+    finally:
+        sys.setswitchinterval(interval)
+    for first, results in zip(alone, together, strict=True):
+        for result in results:
+            same(first, result, what="called from two threads at once")

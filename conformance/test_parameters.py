@@ -1,0 +1,384 @@
+"""PAR: the constructor and the parameters."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rnn_conformance.calls import Call
+from rnn_conformance.cases import Case
+from rnn_conformance.checks import identical, matches, same
+from rnn_conformance.errors import NonConforming, Unsupported
+from rnn_conformance.memory import contents, difference, snapshot
+from rnn_conformance.spec import Config, Dtype, Feature, Kind
+from rnn_conformance.statistics import allowed_gap, gap
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+# The order of torch.nn's positional arguments, each with the feature it is part of.
+POSITIONAL = {
+    "num_layers": Feature.MULTI_LAYER,
+    "nonlinearity": Feature.RELU,
+    "bias": Feature.BIAS_FREE,
+    "batch_first": Feature.BATCH_FIRST,
+    "dropout": Feature.DROPOUT,
+    "bidirectional": Feature.BIDIRECTIONAL,
+    "proj_size": Feature.PROJECTION,
+}
+CELL_POSITIONAL = {"bias": Feature.BIAS_FREE, "nonlinearity": Feature.RELU}
+
+
+def fails(case: Case, message: str) -> NonConforming:
+    """A failure of a layer as such, before any call."""
+    return NonConforming(f"{case.config}: {message}", calls=(case.call(),))
+
+
+def construct(subject: Subject, case: Case, *args: Any, **keywords: Any) -> Any:
+    """The class's own constructor; without arguments, those of the case by name."""
+    cls = subject.implementation.module_class
+    if not args and not keywords:
+        keywords = case.config.arguments()
+    with subject.doing(case.call(), "the constructor"):
+        return cls(*args, **keywords)
+
+
+def shaped_as_due(case: Case, module: Any, how: str = "") -> None:
+    """Names, order and shapes of the parameters; raises ``NonConforming``."""
+    due = list(case.config.parameter_shapes.items())
+    for what, found in (
+        ("parameters", [(name, tuple(p.shape)) for name, p in module.named_parameters()]),
+        ("state_dict", [(name, tuple(p.shape)) for name, p in module.state_dict().items()]),
+    ):
+        if found != due:
+            raise fails(case, f"the {what}{how} are {found}, not {due}")
+
+
+@clause("PAR-1")
+@for_all(cases())
+def test_parameters_have_the_names_order_and_shapes_of_torch_nn(
+    subject: Subject, case: Case
+) -> None:
+    shaped_as_due(case, construct(subject, case))
+
+
+@clause("PAR-1")
+@for_all(cases(Feature.BIAS_FREE), examples=0.5)
+def test_without_bias_there_are_no_bias_parameters(subject: Subject, case: Case) -> None:
+    shaped_as_due(case, construct(subject, case))
+
+
+@clause("PAR-1")
+@for_all(cases())
+def test_the_constructors_arguments_are_attributes(subject: Subject, case: Case) -> None:
+    import torch
+
+    module = construct(subject, case)
+    config = case.config
+    own = getattr(torch.nn, config.kind.value)(**config.arguments())
+    names = ["input_size", "hidden_size", "bias"]
+    if not config.kind.is_cell:
+        names += ["num_layers", "batch_first", "dropout", "bidirectional", "proj_size", "mode"]
+    if config.kind.layer is Kind.RNN:
+        names.append("nonlinearity")
+    for name in names:
+        due, found = getattr(own, name), getattr(module, name, "absent")
+        if found != due:
+            raise fails(case, f"the attribute {name} is {found!r}, not {due!r}")
+
+
+@clause("PAR-1")
+@for_all(cases())
+def test_arguments_may_be_given_by_position(subject: Subject, case: Case) -> None:
+    config = case.config
+    order = CELL_POSITIONAL if config.kind.is_cell else POSITIONAL
+    named = config.arguments()
+    given = [named.pop("input_size"), named.pop("hidden_size")]
+    for name, feature in order.items():
+        if feature not in Feature.of(config.kind):
+            continue
+        # From the first argument on that the class need not have, by name.
+        if feature not in subject.features:
+            break
+        named.pop(name, None)
+        given.append(getattr(config, name))
+    module = construct(subject, case, *given, **named)
+    shaped_as_due(case, module, how=f" after {config.kind}{tuple(given)}")
+    for name in order:
+        if hasattr(module, name) and getattr(module, name) != getattr(config, name):
+            raise fails(
+                case,
+                f"{config.kind}{tuple(given)} has {name}={getattr(module, name)!r}, "
+                f"not {getattr(config, name)!r}",
+            )
+
+
+@clause("PAR-1")
+@for_all(cases(dtypes=tuple(Dtype)))
+def test_parameters_are_made_in_the_dtype_and_on_the_device_asked_for(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.classes import torch_dtype
+
+    dtype, device = torch_dtype(case.dtype), subject.implementation.device
+    module = construct(subject, case, **case.config.arguments(), dtype=dtype, device=device)
+    for name, parameter in module.named_parameters():
+        if (parameter.dtype, str(parameter.device)) != (dtype, device):
+            raise fails(
+                case,
+                f"{name} is {parameter.dtype} on {parameter.device} after dtype={dtype}, "
+                f"device={device!r}",
+            )
+
+
+def fresh(subject: Subject, case: Case, seed: int) -> dict[str, Any]:
+    """The parameters of a layer just made, by name, as NumPy arrays."""
+    from rnn_conformance.classes import seed_generators
+
+    seed_generators(seed, subject.implementation.device)
+    found = {name: contents(p) for name, p in construct(subject, case).named_parameters()}
+    if missing := set(case.config.parameter_shapes) - set(found):
+        raise fails(case, f"a fresh layer has no parameters {', '.join(sorted(missing))}")
+    return found
+
+
+@clause("PAR-2")
+@for_all(cases(hidden=(16, 24), inputs=(8, 30), layers=(1, 2), degenerate=False), examples=0.25)
+def test_fresh_parameters_are_uniform_within_one_over_the_root_of_hidden_size(
+    subject: Subject, case: Case
+) -> None:
+    limit = 1.0 / math.sqrt(case.config.hidden_size)
+    # As many layers as give each parameter a thousand elements, which tell apart
+    # distributions a sixth away from each other.
+    smallest = min(math.prod(shape) for shape in case.config.parameter_shapes.values())
+    drawn = [fresh(subject, case, case.seed + n) for n in range(math.ceil(1000 / smallest))]
+    for name in case.config.parameter_shapes:
+        values = np.concatenate([each[name].ravel() for each in drawn])
+        largest = float(np.abs(values).max())
+        # The limit as the dtype rounds it, and the rounding of what is scaled by it.
+        if largest > np.nextafter(np.float32(limit), np.float32(1.0)):
+            raise fails(
+                case,
+                f"{name} of a fresh layer holds {largest:.9g} in absolute value; "
+                f"1/sqrt(hidden_size) is {limit:.9g}",
+            )
+        found, allowed = gap(values, -limit, limit), allowed_gap(values.size)
+        if found > allowed:
+            raise fails(
+                case,
+                f"{name} of fresh layers is not uniform in ±1/sqrt(hidden_size) = ±{limit:.4g}: "
+                f"{values.size} elements from {values.min():.4g} to {values.max():.4g} with mean "
+                f"{values.mean():.4g}, whose distribution is {found:.3g} away from that, where "
+                f"chance allows {allowed:.3g}",
+            )
+
+
+@clause("PAR-2")
+@for_all(cases(hidden=(4, 9), degenerate=False), examples=0.5)
+def test_the_seed_decides_fresh_parameters(subject: Subject, case: Case) -> None:
+    first, again = fresh(subject, case, case.seed), fresh(subject, case, case.seed)
+    other = fresh(subject, case, case.seed + 1)
+    for name, values in first.items():
+        if not np.array_equal(values, again[name]):
+            raise fails(case, f"{name} differs between two layers made after manual_seed alike")
+        # Of at least four draws, each one of 2**24: alike by chance once in 2**96.
+        if np.array_equal(values, other[name]):
+            raise fails(case, f"{name} is the same whatever the seed")
+
+
+@clause("PAR-2")
+@for_all(cases(hidden=(4, 9), degenerate=False), examples=0.5)
+def test_no_two_fresh_parameters_are_alike(subject: Subject, case: Case) -> None:
+    found = list(fresh(subject, case, case.seed).items())
+    for i, (name, values) in enumerate(found):
+        for other, there in found[:i]:
+            count = min(values.size, there.size)
+            if np.array_equal(values.ravel()[:count], there.ravel()[:count]):
+                raise fails(case, f"{name} begins with the very values of {other}")
+
+
+def changed(call: Call, seed: int) -> Call:
+    """The call with other parameters, of which only some differ for some seeds."""
+    rng = np.random.default_rng(seed)
+    names = list(call.parameters)
+    chosen = names if rng.random() < 0.5 else [names[rng.integers(len(names))]]
+    # Halves are exact; so is their sign.
+    parameters = {
+        name: -0.5 * array if name in chosen else array for name, array in call.parameters.items()
+    }
+    return replace(call, parameters=parameters)
+
+
+@clause("PAR-3")
+@for_all(cases())
+def test_torch_nn_takes_the_state_dict_and_computes_the_same(subject: Subject, case: Case) -> None:
+    import torch
+
+    from rnn_conformance import modules, violations
+
+    call = changed(case.call(), case.seed)
+    module = subject.module(case.call())
+    own = violations.judge(call, subject.implementation.device)
+    with subject.doing(call, "torch.nn's load_state_dict(state_dict(), strict=True)"):
+        # Changed since they were loaded, so that no copy kept from then will do.
+        with torch.no_grad():
+            for name, new in modules.tensors(subject, call).items():
+                module.get_parameter(name).copy_(new)
+        own.load_state_dict(module.state_dict(), strict=True)
+    matches(modules.answer(subject, own, call))
+
+
+@clause("PAR-3")
+@for_all(cases())
+def test_it_takes_the_state_dict_of_torch_nn_and_computes_the_same(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance import modules, violations
+    from rnn_conformance.classes import torch_dtype
+
+    call = case.call()
+    device = subject.implementation.device
+    own = violations.judge(call, device)
+    own.load_state_dict(modules.tensors(subject, call))
+    module = construct(subject, case).to(device, torch_dtype(call.dtype)).eval()
+    modules.answer(subject, module, call)
+    with subject.doing(call, "load_state_dict(torch.nn's state_dict(), strict=True)"):
+        module.load_state_dict(own.state_dict(), strict=True)
+    same(subject(call), modules.answer(subject, module, call), what="loaded from torch.nn")
+    due = snapshot(own.state_dict(), writes=False)
+    if what := difference(due, snapshot(module.state_dict(), writes=False)):
+        raise fails(case, f"its state_dict is not the one that was loaded: {what}")
+
+
+def uses(
+    subject: Subject, case: Case, change: Callable[[Any, dict[str, Any]], None], what: str
+) -> None:
+    """After a call and a change of parameters, the next call is that of a layer made so.
+
+    ``change`` gets the module and the new tensors by name.
+    """
+    from rnn_conformance import modules
+
+    call = case.call()
+    then = changed(call, case.seed)
+    module = subject.module(call)
+    # Called once, so that whatever it keeps is kept.
+    modules.answer(subject, module, call)
+    with subject.doing(call, what):
+        change(module, modules.tensors(subject, then))
+    same(subject(then), modules.answer(subject, module, then), what=f"the next call after {what}")
+
+
+@clause("PAR-4")
+@for_all(cases())
+def test_parameters_changed_in_place_are_used_by_the_next_call(
+    subject: Subject, case: Case
+) -> None:
+    import torch
+
+    @torch.no_grad()
+    def change(module: Any, new: dict[str, Any]) -> None:
+        for name, parameter in module.named_parameters():
+            parameter.copy_(new[name])
+
+    uses(subject, case, change, "parameters changed in place")
+
+
+@clause("PAR-4")
+@for_all(cases(), examples=0.5)
+def test_parameters_with_other_data_are_used_by_the_next_call(subject: Subject, case: Case) -> None:
+    def change(module: Any, new: dict[str, Any]) -> None:
+        for name, parameter in module.named_parameters():
+            parameter.data = new[name]
+
+    uses(subject, case, change, "new data assigned to the parameters")
+
+
+@clause("PAR-4")
+@for_all(cases())
+def test_replaced_parameters_are_used_by_the_next_call(subject: Subject, case: Case) -> None:
+    import torch
+
+    def change(module: Any, new: dict[str, Any]) -> None:
+        for name, array in new.items():
+            setattr(module, name, torch.nn.Parameter(array))
+
+    uses(subject, case, change, "other parameters set as attributes")
+
+
+@clause("PAR-4")
+@for_all(cases())
+def test_parameters_that_were_loaded_are_used_by_the_next_call(
+    subject: Subject, case: Case
+) -> None:
+    def change(module: Any, new: dict[str, Any]) -> None:
+        module.load_state_dict(new, assign=case.seed % 2 == 1)
+
+    uses(subject, case, change, f"load_state_dict(…, assign={case.seed % 2 == 1})")
+
+
+@clause("PAR-4")
+@for_all(cases())
+def test_parameters_that_were_cast_are_used_by_the_next_call(subject: Subject, case: Case) -> None:
+    from rnn_conformance import modules
+    from rnn_conformance.classes import torch_dtype
+
+    if not {Dtype.FLOAT32, Dtype.FLOAT64} <= subject.implementation.declaration.dtypes:
+        raise Unsupported("does not declare both float32 and float64")
+    # Every float32 is a float64, so the parameters stay what they are.
+    call = replace(case, dtype=Dtype.FLOAT32).call()
+    wide = replace(call, dtype=Dtype.FLOAT64)
+    module = subject.module(call)
+    first = modules.answer(subject, module, call)
+    for then, what in ((wide, ".to(float64)"), (call, ".to(float32) after that")):
+        with subject.doing(call, what):
+            module.to(torch_dtype(then.dtype))
+        result = modules.answer(subject, module, then)
+        same(subject(then), result, what=f"the next call after {what}")
+        if set(result.dtypes.values()) != {then.dtype.value}:
+            raise fails(case, f"after {what} the results are {dict(result.dtypes)}")
+    identical(first, result, what="the same call after a cast and back")
+
+
+def flattened(config: Config) -> list[list[str]]:
+    """The parameters' names by layer and direction."""
+    names = list(config.parameter_shapes)
+    each = len(names) // config.num_states
+    return [names[i : i + each] for i in range(0, len(names), each)]
+
+
+@clause("PAR-5")
+@for_all(cases(), examples=0.5)
+def test_flatten_parameters_changes_nothing_one_can_see(subject: Subject, case: Case) -> None:
+    from rnn_conformance import modules
+
+    call = case.call()
+    module = subject.module(call)
+    first = modules.answer(subject, module, call)
+    before = snapshot(module.state_dict(), writes=False)
+    those = list(module.parameters())
+    with subject.doing(call, "flatten_parameters()"):
+        returned = module.flatten_parameters()
+    if returned is not None:
+        raise fails(case, f"flatten_parameters() returned {returned!r}, not None")
+    if what := difference(before, snapshot(module.state_dict(), writes=False)):
+        raise fails(case, f"flatten_parameters() was seen: {what}")
+    if [id(each) for each in those] != [id(each) for each in module.parameters()]:
+        raise fails(case, "flatten_parameters() replaced parameters")
+    identical(first, modules.answer(subject, module, call), what="the same call after flatten_parameters()")
+
+
+@clause("PAR-5")
+@for_all(cases(), examples=0.5)
+def test_all_weights_lists_the_parameters_by_layer_and_direction(
+    subject: Subject, case: Case
+) -> None:
+    module = subject.module(case.call())
+    with subject.doing(case.call(), "all_weights"):
+        found = [list(place) for place in module.all_weights]
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    listed = [[names.get(id(each), "no parameter of its own") for each in place] for place in found]
+    if listed != flattened(case.config):
+        raise fails(case, f"all_weights lists {listed}, not {flattened(case.config)}")

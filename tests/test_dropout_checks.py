@@ -1,0 +1,113 @@
+"""The chapter on dropout catches what is wrong, and passes what is right."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from wrong_dropout import WRONG, LayerByLayer, Masked, Wrong, of_kind
+
+from rnn_conformance.classes import drop_in
+from rnn_conformance.results import Outcome
+from rnn_conformance.spec import Kind
+from rnn_conformance.statistics import FALSE_ALARM, improbable
+from rnn_conformance.subject import Profile, Subject
+from rnn_conformance.suite import Check, checks, examine
+
+QUICK = Profile("quick, without shrinking", 20, 0)
+CHAPTER = [check for check in checks() if check.id.startswith("conformance/test_dropout.py")]
+LAYERS = (Kind.RNN, Kind.LSTM, Kind.GRU)
+
+# torch says so once for each process, and computes the same.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:LSTM with projections is not supported"),
+    pytest.mark.filterwarnings("ignore:dropout option adds dropout after all but last"),
+]
+
+
+def subject(cls: type[LayerByLayer], kind: Kind, seed: int) -> Subject:
+    return Subject(drop_in(of_kind(cls, kind)), kind, QUICK, seed)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "clause", "kind"),
+    [
+        pytest.param(wrong, clause, Kind(kind), id=f"{wrong.cls.__name__}-{clause}-{kind}")
+        for wrong in WRONG
+        for clause in wrong.breaks.split()
+        for kind in wrong.kinds.split()
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_wrong_dropout_is_caught(wrong: Wrong, clause: str, kind: Kind, seed: int) -> None:
+    """By what came back and not by an exception."""
+    seen = []
+    for check in CHAPTER:
+        if clause not in check.clauses:
+            continue
+        record = examine(check, subject(wrong.cls, kind, seed))
+        assert record.outcome is not Outcome.ERROR, f"{check.id}: {record.failure}"
+        if record.outcome is Outcome.FAILED:
+            assert record.failure is not None
+            assert record.failure.traceback is None, f"{check.id}: {record.failure.traceback}"
+            return
+        seen.append(f"{check.id}: {record.outcome}")
+    pytest.fail(f"no check of {clause} fails:\n" + "\n".join(seen))
+
+
+@pytest.mark.parametrize("cls", [LayerByLayer, Masked])
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("check", CHAPTER, ids=lambda check: check.id.rpartition("::")[2])
+def test_dropout_computed_otherwise_passes(
+    check: Check, kind: Kind, cls: type[LayerByLayer]
+) -> None:
+    for seed in range(3):
+        record = examine(check, subject(cls, kind, seed))
+        assert record.outcome is Outcome.PASSED, record.failure
+
+
+def test_each_clause_of_the_chapter_is_broken_by_something_wrong() -> None:
+    broken = {clause for wrong in WRONG for clause in wrong.breaks.split()}
+    assert broken == {"DRP-1", "DRP-2", "DRP-3", "DRP-4", "DRP-5"}
+
+
+# The statistics.
+
+
+def exact_tail(successes: int, trials: int, p: float) -> float:
+    """The probability of so many successes or more."""
+    return sum(
+        math.comb(trials, k) * p**k * (1.0 - p) ** (trials - k)
+        for k in range(successes, trials + 1)
+    )
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.68])
+@pytest.mark.parametrize("trials", [10, 100, 400])
+def test_what_is_called_improbable_is(p: float, trials: int) -> None:
+    """Against the exact distribution: both tails together stay below what is promised."""
+    above = [k for k in range(trials + 1) if k > p * trials and improbable(k, trials, p)]
+    below = [k for k in range(trials + 1) if k < p * trials and improbable(k, trials, p)]
+    upper = exact_tail(min(above), trials, p) if above else 0.0
+    lower = exact_tail(trials - max(below), trials, 1.0 - p) if below else 0.0
+    assert upper + lower <= FALSE_ALARM
+
+
+def test_what_is_likely_is_not_called_improbable() -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.binomial(5000, 0.3, size=2000)
+    assert not any(improbable(int(k), 5000, 0.3) for k in drawn)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "probability"), [(0, 100, 0.5), (100, 100, 0.5), (5000, 20000, 0.2)]
+)
+def test_what_hardly_happens_is_called_improbable(
+    successes: int, trials: int, probability: float
+) -> None:
+    assert improbable(successes, trials, probability)
+
+
+def test_nothing_is_said_of_no_trials() -> None:
+    assert not improbable(0, 0, 0.5)
