@@ -11,7 +11,7 @@ from rnn_conformance.bounds import Reference, reference
 from rnn_conformance.calls import Call, Result
 from rnn_conformance.cases import Case, State, Values
 from rnn_conformance.checks import matches
-from rnn_conformance.errors import NonConforming
+from rnn_conformance.errors import NonConforming, Unsupported
 from rnn_conformance.spec import Dtype, Feature, Kind
 from rnn_conformance.strategies import Cases, cases
 from rnn_conformance.subject import FAULTS, Subject
@@ -43,7 +43,30 @@ def refused_or_right(
 
 def asked(subject: Subject, case: Case, feature: Feature) -> None:
     """Ask for an undeclared feature."""
-    refused_or_right(subject, case.call(), feature.value)
+    call = case.call()
+    if answers(subject, call):
+        with subject.doing(call, f"{feature} is not declared, yet not refused; to use it"):
+            subject.implementation.build(call)
+    refused_or_right(subject, call, feature.value)
+
+
+def answers(subject: Subject, call: Call) -> bool:
+    """Whether a class's fresh layer answers: parameters that do not fit are no refusal."""
+    try:
+        cls = subject.implementation.module_class
+    except Unsupported:
+        return False
+    from rnn_conformance.classes import torch_dtype
+    from rnn_conformance.modules import answer
+
+    try:
+        with subject.doing(call):
+            module = cls(**call.config.arguments())
+            module.to(subject.implementation.device, torch_dtype(call.dtype)).eval()
+        answer(subject, module, call)
+    except NonConforming as error:
+        return error.__cause__ is None
+    return True
 
 
 @clause("EQ-1")
@@ -77,9 +100,7 @@ def test_an_undeclared_second_layer_is_refused(subject: Subject, case: Case) -> 
 
 
 @clause("BF-1")
-@for_all(
-    undeclared(Feature.BATCH_FIRST, without=(Feature.PACKED, Feature.UNBATCHED)), examples=0.5
-)
+@for_all(undeclared(Feature.BATCH_FIRST, without=(Feature.PACKED, Feature.UNBATCHED)), examples=0.5)
 def test_undeclared_batch_first_is_refused(subject: Subject, case: Case) -> None:
     asked(subject, case, Feature.BATCH_FIRST)
 
@@ -160,9 +181,7 @@ def test_undeclared_dropout_is_refused(subject: Subject, case: Case) -> None:
 
 @clause("TYP-1")
 @for_all(
-    cases(
-        dtypes=tuple(Dtype), values=TAME, states=[State.OMITTED, State.GIVEN], undeclared=True
-    ),
+    cases(dtypes=tuple(Dtype), values=TAME, states=[State.OMITTED, State.GIVEN], undeclared=True),
     examples=0.5,
 )
 def test_an_undeclared_dtype_is_refused(subject: Subject, case: Case) -> None:

@@ -21,9 +21,7 @@ from rnn_conformance.suite import clause, for_all
 
 def other_parameters(call: Call) -> Call:
     """The call with every parameter's sign changed and its size halved, which is exact."""
-    return replace(
-        call, parameters={name: -0.5 * array for name, array in call.parameters.items()}
-    )
+    return replace(call, parameters={name: -0.5 * array for name, array in call.parameters.items()})
 
 
 def is_a_copy(subject: Subject, call: Call, module: Any, made: Any, what: str) -> None:
@@ -217,9 +215,7 @@ def test_forward_hooks_see_and_replace_arguments_and_results(subject: Subject, c
             f"one call ran the hooks {[what for what, _ in seen]}, not a pre-hook and a hook",
             calls=(call,),
         )
-    if difference(
-        snapshot(given(subject, call), writes=False), snapshot(seen[0][1], writes=False)
-    ):
+    if difference(snapshot(given(subject, call), writes=False), snapshot(seen[0][1], writes=False)):
         raise NonConforming("a forward pre-hook did not get the call's arguments", calls=(call,))
     same(subject(other), hooked, what="with a forward pre-hook that gives other input")
     for handle in handles:

@@ -28,16 +28,16 @@ from rnn_conformance.suite import clause, for_all
 
 def arguments_by_name(call: Call, arguments: tuple[Any, ...]) -> dict[str, Any]:
     """The arguments, with the names that a message should give them."""
-    state = arguments[1] if len(arguments) > 1 else None
-    pair = state if call.c_0 is not None else (state, None)
-    return {"input": arguments[0], "h_0": pair[0], "c_0": pair[1], "lengths": arguments[2:]}
+    state: Any = arguments[1] if len(arguments) > 1 else None
+    h_0, c_0 = (state, None) if call.c_0 is None else state
+    return {"input": arguments[0], "h_0": h_0, "c_0": c_0, "lengths": arguments[2:]}
 
 
 def results_by_name(call: Call, returned: Any) -> dict[str, Any]:
     """What was returned, with the names of the results."""
     output, state = (None, returned) if call.config.kind.is_cell else returned
-    pair = state if call.config.kind.has_cell_state else (state, None)
-    return {"output": output, "h_n": pair[0], "c_n": pair[1]}
+    h_n, c_n = state if call.config.kind.has_cell_state else (state, None)
+    return {"output": output, "h_n": h_n, "c_n": c_n}
 
 
 def run(subject: Subject, bare: Bare, call: Call, arguments: tuple[Any, ...]) -> Any:
@@ -127,7 +127,7 @@ def test_expanded_arguments_give_what_contiguous_ones_give(subject: Subject, cas
     bare = subject.bare(call)
     arguments = mapped(stretched, bare.arguments(call))
     given = arguments_by_name(call, arguments)
-    values = {
+    values: dict[str, Any] = {
         name: call.take(name, contents(given[name]).astype(np.float64))
         for name in ("input", "h_0", "c_0")
         if given[name] is not None

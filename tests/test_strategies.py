@@ -102,13 +102,23 @@ def test_each_hard_case_is_reachable(what: str) -> None:
 @pytest.mark.parametrize("feature", list(Feature))
 def test_each_feature_of_a_kind_is_reachable_and_no_other(kind: Kind, feature: Feature) -> None:
     family = cases(feature)
-    if feature is Feature.DROPOUT:
-        pytest.skip("dropout acts in training, which no forward case draws")
     if feature in Feature.of(kind):
         assert feature in find_any(family, kind=kind).features
     else:
         with pytest.raises(Unsupported, match=str(feature)):
             find_any(family, kind=kind)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.2, 0.8])
+def test_dropout_is_drawn_where_it_is_needed(p: float) -> None:
+    family = cases(Feature.DROPOUT, Feature.MULTI_LAYER)
+    assert find_any(family, lambda case: case.config.dropout == p)
+    assert_never(family, lambda case: case.config.dropout == 0.0 or case.config.num_layers == 1)
+    assert minimal(family).config.dropout == 0.5
+
+
+def test_dropout_is_never_drawn_where_it_is_not_needed() -> None:
+    assert_never(cases(), lambda case: case.config.dropout > 0.0)
 
 
 @pytest.mark.parametrize("kind", list(Kind))

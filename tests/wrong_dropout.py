@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
-KERNELS = {
-    "LSTM": torch._VF.lstm,  # type: ignore[attr-defined]
-    "GRU": torch._VF.gru,  # type: ignore[attr-defined]
-    "RNN_TANH": torch._VF.rnn_tanh,  # type: ignore[attr-defined]
-    "RNN_RELU": torch._VF.rnn_relu,  # type: ignore[attr-defined]
+KERNELS: dict[str, Any] = {
+    "LSTM": torch._VF.lstm,
+    "GRU": torch._VF.gru,
+    "RNN_TANH": torch._VF.rnn_tanh,
+    "RNN_RELU": torch._VF.rnn_relu,
 }
 
 
 class LayerByLayer(nn.RNNBase):
     """Right: what ``torch.nn`` computes, a layer at a time. To be mixed into its classes."""
 
-    def forward(self, input: Any, hx: Any = None) -> Any:  # type: ignore[override]
+    def forward(self, input: Any, hx: Any = None) -> Any:
         packed = isinstance(input, PackedSequence)
         unbatched = not packed and input.ndim == 2
         data, sizes = (input.data, input.batch_sizes) if packed else (input, None)
@@ -187,7 +187,7 @@ class OfWhatRecurs(LayerByLayer):
         if sizes is not None or self.bidirectional or self.num_layers == 1:
             return super().layer(layer, data, sizes, states)
         outputs = []
-        for x in data.split(1):
+        for x in data.unsqueeze(1):
             states = [self.drop(states[0]), *states[1:]]
             output, states = super().layer(layer, x, None, states)
             outputs.append(output)
@@ -224,12 +224,11 @@ class Masked(LayerByLayer):
     def drop(self, data: Tensor) -> Tensor:
         if not (self.training and self.dropout):
             return data
-        return data * self.mask(data) * self.factor
+        return data * self.mask(data) * self.factor()
 
     def mask(self, data: Tensor) -> Tensor:
         return mask(data, self.dropout)
 
-    @property
     def factor(self) -> float:
         return 1.0 / (1.0 - self.dropout) if self.dropout < 1.0 else 0.0
 
@@ -246,13 +245,15 @@ class NaNForOne(Masked):
 class Unscaled(Masked):
     """What is kept is not scaled."""
 
-    factor = 1.0  # type: ignore[assignment]
+    def factor(self) -> float:
+        return 1.0
 
 
 class ScaledInEvaluation(Masked):
     """Not scaled in training, but by ``1 - p`` in evaluation (Srivastava et al., 2014)."""
 
-    factor = 1.0  # type: ignore[assignment]
+    def factor(self) -> float:
+        return 1.0
 
     def drop(self, data: Tensor) -> Tensor:
         return super().drop(data) if self.training else data * (1.0 - self.dropout)
@@ -261,7 +262,6 @@ class ScaledInEvaluation(Masked):
 class ScaledByOneOverP(Masked):
     """``p`` is taken for the probability of keeping, in the scale."""
 
-    @property
     def factor(self) -> float:
         return 1.0 / self.dropout
 
@@ -286,8 +286,8 @@ class Gaussian(Masked):
     def mask(self, data: Tensor) -> Tensor:
         if self.dropout == 1.0:
             return torch.zeros_like(data)
-        deviation = (self.dropout / (1.0 - self.dropout)) ** 0.5
-        return (1.0 + deviation * torch.randn_like(data)) / self.factor
+        deviation: float = (self.dropout / (1.0 - self.dropout)) ** 0.5
+        return (1.0 + deviation * torch.randn_like(data)) / self.factor()
 
 
 class OneMaskForAllSteps(Masked):
@@ -329,7 +329,8 @@ class OneMaskForAllLayers(Masked):
         return super().stack(data, sizes, states)
 
     def mask(self, data: Tensor) -> Tensor:
-        self.drawn = super().mask(data) if self.drawn is None else self.drawn
+        if self.drawn is None:
+            self.drawn = super().mask(data)
         return self.drawn
 
 
@@ -377,7 +378,8 @@ class AMaskForEachGate(Masked):
         weights = []
         for direction in range(self.directions):
             w_ih, *rest = self.all_weights[layer * self.directions + direction]
-            weights += [torch.block_diag(*w_ih.chunk(gates)), *rest]
+            diagonal = torch.block_diag(*w_ih.chunk(gates))  # type: ignore[no-untyped-call]
+            weights += [diagonal, *rest]
         state = tuple(states) if self.mode == "LSTM" else states[0]
         common = (weights, self.bias, 1, 0.0, False, self.bidirectional)
         kernel = KERNELS[self.mode]
@@ -436,12 +438,12 @@ class SeededEachCall(Masked):
 
 class _Drop(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, data: Tensor, factor: Tensor, back: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, data: Tensor, factor: Tensor, back: Tensor) -> Tensor:
         ctx.save_for_backward(back)
         return data * factor
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (back,) = ctx.saved_tensors
         return gradient * back, None, None
 
@@ -452,7 +454,7 @@ class BackWithoutMask(Masked):
     def drop(self, data: Tensor) -> Tensor:
         if not (self.training and self.dropout):
             return data
-        factor = self.mask(data) * self.factor
+        factor = self.mask(data) * self.factor()
         result: Tensor = _Drop.apply(data, factor, self.back(factor, data))  # type: ignore[no-untyped-call]
         return result
 
@@ -465,7 +467,7 @@ class BackWithAnotherMask(BackWithoutMask):
     """The backward pass draws anew, as recomputation without the generator's state does."""
 
     def back(self, factor: Tensor, data: Tensor) -> Tensor:
-        return self.mask(data) * self.factor
+        return self.mask(data) * self.factor()
 
 
 class BackUnscaled(BackWithoutMask):
@@ -479,7 +481,7 @@ class BackScaledTwice(BackWithoutMask):
     """The backward pass scales twice."""
 
     def back(self, factor: Tensor, data: Tensor) -> Tensor:
-        return factor * self.factor
+        return factor * self.factor()
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,10 @@ def run(
     kinds: Sequence[str] = (),
     level: str = "",
     select: Sequence[str] = (),
+    without: Sequence[str] = (),
     profile: str = "quick",
     seed: int = 0,
+    device: str = "cpu",
     workers: int = 1,
     output: str | Path | None = None,
 ) -> Results:
@@ -66,7 +68,17 @@ def run(
     Writes into ``output`` where it is given. Raises ``UsageError`` for a call that is wrong
     or a target that cannot be loaded, ``SuiteError`` for a fault of the suite's own.
     """
-    selection = Selection(targets, not targets, tuple(kinds), level, tuple(select), profile, seed)
+    selection = Selection(
+        targets,
+        not targets,
+        tuple(kinds),
+        level,
+        tuple(select),
+        profile,
+        seed,
+        tuple(without),
+        device,
+    )
     if output is not None:
         return Results(run_checks(Options(selection, Path(output), workers)))
     with TemporaryDirectory() as scratch:

@@ -227,10 +227,10 @@ def _pattern_of_argument(call: Call, argument: str, off: NDArray[np.bool_]) -> s
     if argument in call.parameters:
         if len(gates) == 1 or argument.startswith("weight_hr"):
             return ""
-        which = off.reshape(len(gates), -1).any(axis=1)
+        which = np.asarray(off.reshape(len(gates), -1).any(axis=1))
         named = ", ".join(gate for gate, some in zip(gates, which, strict=True) if some)
         return "" if which.all() else f" (only gate{'s' * int(which.sum() > 1)} {named})"
-    first = off.any(axis=(1, 2))
+    first = np.asarray(off.any(axis=(1, 2)))
     if call.config.kind.is_cell or first.all():
         return ""
     return f" ({_some('step' if argument == 'input' else 'state', first.nonzero()[0], len(first))})"

@@ -242,9 +242,7 @@ def pack(call: Call, padded: torch.Tensor) -> PackedSequence:
     )
 
 
-def tensors_of(
-    call: Call, returned: Any
-) -> tuple[dict[str, torch.Tensor], PackedSequence | None]:
+def tensors_of(call: Call, returned: Any) -> tuple[dict[str, torch.Tensor], PackedSequence | None]:
     """What a module returned, by name and unpacked, and the packed output as it came.
 
     Raises ``NonConforming`` for another structure.
@@ -254,8 +252,7 @@ def tensors_of(
         packed = parts["output"]
         if not isinstance(packed, PackedSequence):
             raise NonConforming(
-                "a packed input must give a packed output (PCK-1), "
-                f"not {type(packed).__name__}",
+                f"a packed input must give a packed output (PCK-1), not {type(packed).__name__}",
                 calls=(call,),
                 array="output",
             )

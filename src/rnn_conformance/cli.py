@@ -117,8 +117,16 @@ def main() -> None:
 @click.option("--kind", "kinds", multiple=True, help="Only this kind (RNN, LSTM, GRU, RNNCell, …).")
 @click.option("--level", default="", help="Only up to this level (inference, training, drop-in).")
 @click.option("--select", multiple=True, metavar="CLAUSE|CHAPTER", help="Only these clauses.")
+@click.option(
+    "--without", multiple=True, metavar="FEATURE",
+    help="Declare that this is left out (packed, projection, …): then it must be refused.",
+)  # fmt: skip
 @click.option("--profile", default="quick", show_default=True, help="quick, standard, thorough.")
 @click.option("--seed", type=Seed(), default=0, show_default=True, metavar="N|random")
+@click.option(
+    "--device", default="cpu", show_default=True,
+    help="Where torch.nn.Module classes compute, by torch's name (cuda, mps, …).",
+)  # fmt: skip
 @click.option(
     "-n", "workers", type=Workers(), default="auto", show_default=True, metavar="WORKERS|auto",
     help="Processes; 0 runs in this one, for a debugger.",
@@ -135,8 +143,10 @@ def run(
     kinds: tuple[str, ...],
     level: str,
     select: tuple[str, ...],
+    without: tuple[str, ...],
     profile: str,
     seed: int,
+    device: str,
     workers: int,
     output: Path,
     fail_fast: bool,
@@ -150,7 +160,9 @@ def run(
     ./impls too.
     """
     with faults(debug):
-        selection = Selection(targets, not targets, kinds, level, select, profile, seed)
+        selection = Selection(
+            targets, not targets, kinds, level, select, profile, seed, without, device
+        )
         missing = [each for each in targets if _file(each) and not _file(each).is_file()]  # type: ignore[union-attr]
         if missing:
             raise UsageError(f"there is no file {_file(missing[0])}; check the path")
@@ -174,7 +186,7 @@ def run(
 
             def progress(done: int, total: int, outcome: str) -> None:
                 nonlocal bad
-                bad += outcome not in (Outcome.PASSED, Outcome.UNSUPPORTED)
+                bad += outcome not in (Outcome.PASSED, Outcome.UNSUPPORTED, Outcome.UNTESTED)
                 bar.update(
                     task,
                     description="testing",

@@ -133,6 +133,7 @@ def backtrace(config: Config, trace: Trace, output: Array, h_n: Array, c_n: Arra
         zh[t] = by.h[t] * upstream[t]
         past = zh[t] @ weights.w_hh
         if by.cell is not None:
+            assert by.carry is not None
             c = c * by.carry[t]
         elif by.carry is not None:
             past = past + h * by.carry[t]
@@ -159,16 +160,18 @@ def projected(trace: Trace) -> Array:
 
 def of_parameters(config: Config, trace: Trace, back: Backtrace, end: str) -> dict[str, Array]:
     """The gradients of one place's parameters, whose names end in ``end``."""
+    here = trace.steps[:, :, None]
+    # Whatever stands in the padding, and be it NaN, is multiplied with nothing.
     found = {
-        "weight_ih" + end: outer(back.zx, trace.x),
+        "weight_ih" + end: outer(back.zx, np.where(here, trace.x, 0.0)),
         "weight_hh" + end: outer(back.zh, trace.h[:-1]),
     }
     if config.bias:
         found["bias_ih" + end] = back.zx.sum(axis=(0, 1))
         found["bias_hh" + end] = back.zh.sum(axis=(0, 1))
     if config.proj_size:
-        own = np.where(trace.steps[:, :, None], back.d_h, 0.0)
-        found["weight_hr" + end] = outer(own, projected(trace))
+        own, read = (np.where(here, each, 0.0) for each in (back.d_h, projected(trace)))
+        found["weight_hr" + end] = outer(own, read)
     return found
 
 

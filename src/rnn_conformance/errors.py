@@ -45,6 +45,10 @@ class Unsupported(Exception):
     """Nobody's fault: the check needs what the implementation does not declare."""
 
 
+class Untested(Unsupported):
+    """Nobody's fault: the check needs more than this run has, in time or installed packages."""
+
+
 class AdapterError(Exception):
     """The adapter's fault: what it hands over is not what the interface says."""
 

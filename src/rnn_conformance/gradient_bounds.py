@@ -12,8 +12,9 @@ or differentiated automatically. The model of arithmetic is that of ``bounds``.
   most ``FACTORS`` roundings, whatever the order. They are counted with the slope, since a
   relative error may be attributed to any factor.
 - A sum of ``n`` products is off by at most ``(1+u)^n - 1`` times the sum of their
-  magnitudes, and more where the factors are rounded before (``u_m``). In the half types what is added up between the steps (gates apart, gradients
-  of weights step by step) may be stored each time, so that ``u_s`` counts there.
+  magnitudes, and more where the factors are rounded before (``u_m``). In the half types
+  what is added up between the steps (gates apart, gradients of weights step by step) may be
+  stored each time, so that ``u_s`` counts there.
 - The gradient of a weight is such a sum over all steps and samples, in any order; twice as
   many terms are allowed for, so that it may be added up together with another call's.
 
@@ -32,6 +33,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.bounds import FORMATS, Errors, Format, forward, masking
 from rnn_conformance.calls import Array
@@ -81,20 +83,18 @@ class _Inexact:
         return np.abs(self.value) + self.error
 
 
-def summed(dtype: Dtype, *references: GradientReference) -> GradientReference:
-    """What is added up over several backward passes, in the arguments that they share.
+def summed(dtype: Dtype, first: GradientReference, second: GradientReference) -> GradientReference:
+    """What two backward passes add up to, in the arguments that they share.
 
-    Each addition is rounded once, of sums no greater than the sum of the magnitudes.
+    The sum is rounded, of terms no greater than the magnitudes.
     """
-    shared = set.intersection(*(set(each.gradients) for each in references))
-    gradients = {name: sum(each.gradients[name] for each in references) for name in shared}
-    inherited = {name: sum(each.bounds[name] for each in references) for name in shared}
-    roundings = _sum_error((len(references), FORMATS[dtype].u_s))
-    bounds = {
-        name: inherited[name]
-        + roundings * sum(np.abs(each.gradients[name]) + each.bounds[name] for each in references)
-        for name in shared
-    }
+    u_s = FORMATS[dtype].u_s
+    gradients, bounds = {}, {}
+    for name in first.gradients.keys() & second.gradients.keys():
+        gradients[name] = first.gradients[name] + second.gradients[name]
+        bound = first.bounds[name] + second.bounds[name]
+        terms = np.abs(first.gradients[name]) + np.abs(second.gradients[name])
+        bounds[name] = bound + 2.0 * u_s * (terms + bound)
     return GradientReference(gradients, bounds)
 
 
@@ -149,22 +149,20 @@ class _Descent:
         self.sum_floor = 2.0 * (rows + 4) * fmt.eta
         self.x, self.h, self.carry, self.cell = self.slopes()
 
-    def settled(self, slope: _Inexact, value: Array) -> Array:
+    def settled(self, slope: _Inexact) -> Array:
         """The error of a slope with the roundings of the products that it is part of."""
         roundings = _sum_error((FACTORS, self.fmt.u_s))
         error = slope.error + roundings * slope.magnitude + self.floor
-        assert slope.value.shape == value.shape
         return np.where(self.here, error, 0.0)
 
     def slopes(self) -> tuple[Array, Array, Array, Array]:
         """The errors of ``derivatives.Slopes``, each formula with the errors of its factors."""
         config, trace, errors, fmt = self.config, self.trace, self.errors, self.fmt
-        slopes = self.back.slopes
         values, ea = gates(config, trace.gates), gates(config, errors.gates)
         none = np.zeros(0)
         match config.kind.layer:
             case Kind.LSTM:
-                assert trace.c is not None and slopes.carry is not None and slopes.cell is not None
+                assert trace.c is not None
                 i, f, g, o = (_Inexact(a, e) for a, e in zip(values, ea, strict=True))
                 c = _Inexact(trace.c[:-1], errors.c[:-1])
                 t = _Inexact(np.tanh(trace.c[1:]), errors.inner)
@@ -174,11 +172,10 @@ class _Descent:
                     i * _tanh_slope(g.value, g.error, fmt),
                     t * _sigmoid_slope(o.value, o.error, fmt),
                 ]
-                x = self.settled(_joined(by_gate), slopes.x)
+                x = self.settled(_joined(by_gate))
                 cell = o * _tanh_slope(t.value, t.error, fmt)
-                return x, x, self.settled(f, slopes.carry), self.settled(cell, slopes.cell)
+                return x, x, self.settled(f), self.settled(cell)
             case Kind.GRU:
-                assert slopes.carry is not None
                 r, z, n = (_Inexact(a, e) for a, e in zip(values, ea, strict=True))
                 q = _Inexact(gates(config, trace.zh)[2], errors.inner)
                 h, eh = trace.h[:-1], errors.h[:-1]
@@ -193,19 +190,20 @@ class _Descent:
                 by_r = by_n * q * _sigmoid_slope(r.value, r.error, fmt)
                 by_z = apart * _sigmoid_slope(z.value, z.error, fmt)
                 return (
-                    self.settled(_joined([by_r, by_z, by_n]), slopes.x),
-                    self.settled(_joined([by_r, by_z, by_n * r]), slopes.h),
-                    self.settled(z, slopes.carry),
+                    self.settled(_joined([by_r, by_z, by_n])),
+                    self.settled(_joined([by_r, by_z, by_n * r])),
+                    self.settled(z),
                     none,
                 )
             case _:
                 if config.nonlinearity == "relu":
-                    x = np.where(self.here & self.kinked(), 1.0, 0.0)
+                    slope = _Inexact(self.back.slopes.x, np.where(self.kinked(), 1.0, 0.0))
                 else:
-                    x = self.settled(_tanh_slope(trace.gates, errors.gates, fmt), slopes.x)
+                    slope = _tanh_slope(trace.gates, errors.gates, fmt)
+                x = self.settled(slope)
                 return x, x, none, none
 
-    def kinked(self) -> Array:
+    def kinked(self) -> NDArray[np.bool_]:
         """Where relu's slope may be either: ``|z| <= Ez``, unless all terms are zero."""
         trace, weights, errors = self.trace, self.trace.weights, self.errors
         terms = (
@@ -214,9 +212,10 @@ class _Descent:
             + np.abs(weights.b_ih)
             + np.abs(weights.b_hh)
         )
-        return (terms > 0.0) & (np.abs(trace.zx + trace.zh) <= errors.inner)
+        near: NDArray[np.bool_] = np.abs(trace.zx + trace.zh) <= errors.inner
+        return near & (terms > 0.0)
 
-    def run(self, output: _Inexact, h_n: Array, c_n: Array) -> tuple[dict[str, Array], Array]:
+    def run(self, output: _Inexact, h_n: Array, c_n: Array) -> tuple[dict[str, Array], float]:
         """The errors of ``Backtrace``'s arrays, by their names, and the greatest magnitude.
 
         ``d h = cotangent + W^T d z (+ carry d h')`` and ``d c = d c' f + d m o (1 - t^2)``
@@ -292,14 +291,16 @@ class _Descent:
         """The error of ``weight^T value``: ``|W| Ev``, and ``n`` roundings of the terms."""
         weight = np.abs(weight)
         inherited = error @ weight
-        return inherited + self.summed * (np.abs(value) @ weight + inherited) + self.sum_floor
+        total = np.abs(value) @ weight + inherited
+        error: Array = inherited + self.summed * total + self.sum_floor
+        return np.where(total < self.fmt.largest, error, np.inf)
 
     def parameters(self, found: dict[str, Array], end: str) -> dict[str, Array]:
         """The errors of the gradients of one place's parameters."""
         trace, errors, back = self.trace, self.errors, self.back
         zx, zh = _Inexact(back.zx, found["zx"]), _Inexact(back.zh, found["zh"])
         bounds = {
-            "weight_ih" + end: self.outer(zx, _Inexact(trace.x, errors.x)),
+            "weight_ih" + end: self.outer(zx, self.masked(trace.x, errors.x)),
             "weight_hh" + end: self.outer(zh, _Inexact(trace.h[:-1], errors.h[:-1])),
         }
         if self.config.bias:
@@ -311,10 +312,14 @@ class _Descent:
             o = gates(self.config, trace.gates)[3], gates(self.config, errors.gates)[3]
             m = _Inexact(*o) * _Inexact(np.tanh(trace.c[1:]), errors.inner)
             u_s = self.fmt.u_s
-            stored = _Inexact(projected(trace), m.error + u_s * m.magnitude + self.fmt.eta)
-            d_h = _Inexact(np.where(self.here, back.d_h, 0.0), found["d_h"])
+            stored = self.masked(projected(trace), m.error + u_s * m.magnitude + self.fmt.eta)
+            d_h = self.masked(back.d_h, found["d_h"])
             bounds["weight_hr" + end] = self.outer(d_h, stored)
         return bounds
+
+    def masked(self, value: Array, error: Array) -> _Inexact:
+        """Zero, without an error, on the padding."""
+        return _Inexact(np.where(self.here, value, 0.0), np.where(self.here, error, 0.0))
 
     def outer(self, left: _Inexact, right: _Inexact) -> Array:
         """The error of the sum over all steps and samples of ``left right^T``."""
@@ -375,7 +380,8 @@ def gradient_reference(backward: Backward) -> GradientReference:
     """The right gradients and their bounds; kept, since many checks ask for them.
 
     The factor adds the reference's own error, the same bound at ``u = 2^-53``: the bound is
-    convex in the roundoff, so there it is at most ``2^-53 / u`` of its value at ``u``.
+    convex in the roundoff, so there it is at most ``2^-53 / u`` of its value at ``u``. What
+    is in doubt at relu's kink is not added: both slopes are 0 or 1, so they differ by 1.
     """
     # Where nothing is claimed the bound is infinite, or not a number on the way there.
     with np.errstate(all="ignore"):

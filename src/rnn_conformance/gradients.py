@@ -17,7 +17,6 @@ from rnn_conformance.calls import Array, Call
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.spec import Shape
 
-
 GRADIENT = "gradient of "
 """What the name of an argument's gradient begins with, in messages and records."""
 

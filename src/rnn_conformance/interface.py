@@ -122,11 +122,13 @@ class Implementation(ABC):
     device: str = field(default="cpu", kw_only=True)
 
     def on(self, device: str) -> Implementation:
-        """The same on another device; raises ``Unsupported`` for what has none.
+        """The same on another device; raises ``Unsupported`` for what knows none.
 
         ``UsageError``, naming those that there are, if there is no such device.
         """
-        raise Unsupported("is a function over NumPy arrays, which has no device")
+        if device == self.device:
+            return self
+        raise Unsupported("is a function over NumPy arrays, which computes on the CPU")
 
     @abstractmethod
     def build(self, call: Call) -> Layer:

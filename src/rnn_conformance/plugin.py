@@ -40,8 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--rnn-kind", action="append", default=[], metavar="KIND", help="only this kind")
     add("--rnn-level", default="", metavar="LEVEL", help="only clauses up to this level")
     add("--rnn-select", action="append", default=[], metavar="CLAUSE", help="only these clauses")
+    add("--rnn-without", action="append", default=[], metavar="FEATURE", help="not declared")
     add("--rnn-profile", default="quick", choices=sorted(PROFILES), help="how much is tried")
     add("--rnn-seed", type=int, default=0, metavar="N", help="the same seed, the same cases")
+    add("--rnn-device", default="cpu", metavar="DEVICE", help="where torch classes compute")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,6 +63,8 @@ def selection_of(config: pytest.Config) -> Selection:
         clauses=tuple(option.rnn_select),
         profile=option.rnn_profile,
         seed=option.rnn_seed,
+        without=tuple(option.rnn_without),
+        device=option.rnn_device,
     )
 
 
@@ -148,6 +152,10 @@ def pytest_runtest_makereport(
         report.longrepr = f"{titles}\n\n{found.failure.message}\n\n{calls}"
         if found.failure.traceback:
             report.longrepr += f"\n\n{found.failure.traceback}"
+        if all(CLAUSES[each].optional for each in check.clauses):
+            # Shown, as pytest shows what is not expected to pass, and no failure of the run.
+            report.outcome = "skipped"
+            report.wasxfail = f"{', '.join(check.clauses)}, optional: {found.failure.message}"
     return report
 
 

@@ -146,8 +146,10 @@ def _module_of_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, resolved)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Pickling and dataclasses look a class's module up by name.
+    # Pickling and dataclasses look a class's module up by name, and import what it is in.
     sys.modules[name] = module
+    parent = name.partition(".")[0]
+    sys.modules.setdefault(parent, ModuleType(parent))
     # At the end: the file's neighbours can be imported, but shadow nothing.
     if str(resolved.parent) not in sys.path:
         sys.path.append(str(resolved.parent))

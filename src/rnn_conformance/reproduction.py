@@ -27,14 +27,14 @@ lengths = {lengths}
 
 
 def forward(cls):
-    layer = cls({arguments}).to(dtype).eval()
+    layer = cls({arguments}).to(dtype).{mode}()
     layer.load_state_dict(parameters)
     data = input
     if lengths is not None:
         data = torch.nn.utils.rnn.pack_padded_sequence(
             data, lengths, batch_first={batch_first}, enforce_sorted=False
         )
-    with torch.no_grad():
+{seed}    with torch.no_grad():
         return layer(data) if state is None else layer(data, state)
 
 
@@ -77,6 +77,8 @@ def script(implementation: Implementation, call: Call) -> str | None:
         arguments=", ".join(f"{name}={value!r}" for name, value in arguments.items()),
         batch_first=call.config.batch_first,
         kind=call.config.kind,
+        mode="train" if call.training else "eval",
+        seed="    torch.manual_seed(0)\n" if call.training else "",
     )
     return head + implementation.script(call) + f"\n\nprint({implementation.name!r}, got)\n"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from rnn_conformance.clauses import CHAPTERS, CLAUSES
-from rnn_conformance.errors import UsageError
+from rnn_conformance.errors import Unsupported, UsageError
+from rnn_conformance.interface import Implementation
 from rnn_conformance.registry import load, registered, unique
 from rnn_conformance.results import Entry
 from rnn_conformance.spec import Dtype, Feature, Kind, Level
@@ -18,7 +20,8 @@ from rnn_conformance.suite import Check
 class Selection:
     """The choices of a run; empty means everything.
 
-    Raises ``UsageError`` for a kind, level, clause, chapter or profile that does not exist.
+    ``without`` are features that the implementations are taken not to declare. Raises
+    ``UsageError`` for a kind, level, feature, clause, chapter or profile that does not exist.
     """
 
     targets: tuple[str, ...] = ()
@@ -28,11 +31,14 @@ class Selection:
     clauses: tuple[str, ...] = ()
     profile: str = "quick"
     seed: int = 0
+    without: tuple[str, ...] = ()
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for given, what, known in (
             (self.kinds, "kind", list(Kind)),
             ([self.level] if self.level else [], "level", list(Level)),
+            (self.without, "feature", list(Feature)),
             ([self.profile], "profile", list(PROFILES)),
         ):
             for each in given:
@@ -44,6 +50,8 @@ class Selection:
                     f"there is no clause or chapter {each!r}; chapters are "
                     f"{', '.join(CHAPTERS)}; see `rnn-conformance list --clauses`"
                 )
+        if self.device == "meta":
+            raise UsageError("the device 'meta' computes no values that could be compared")
 
     def subjects(self) -> list[Subject]:
         """Load what is to be tested, one subject for each implementation and kind.
@@ -51,12 +59,12 @@ class Selection:
         Raises ``UsageError`` if a target cannot be loaded or none has a kind asked for.
         """
         kind = self.kinds[0] if len(self.kinds) == 1 else ""
-        loaded = [each for target in self.targets for each in load(target, kind)]
+        loaded = [self.placed(each) for target in self.targets for each in load(target, kind)]
         if self.registered:
-            loaded += registered()[0]
+            loaded += self.placeable(registered()[0])
         found = [
             Subject(implementation, kind, PROFILES[self.profile], self.seed)
-            for implementation in unique(loaded)
+            for implementation in map(self.narrowed, unique(loaded))
             for kind in Kind
             if kind in implementation.declaration.kinds
             and (not self.kinds or kind.value in self.kinds)
@@ -66,6 +74,30 @@ class Selection:
             names = ", ".join(implementation.name for implementation in loaded) or "nothing"
             raise UsageError(f"no {wanted or 'implementation'} among what was loaded: {names}")
         return found
+
+    def placed(self, implementation: Implementation) -> Implementation:
+        """The implementation on the device asked for.
+
+        Raises ``UsageError`` if there is no such device, or the implementation knows none.
+        """
+        try:
+            return implementation.on(self.device)
+        except Unsupported as reason:
+            raise UsageError(
+                f"{implementation.name} {reason}; run it without --device {self.device}"
+            ) from reason
+
+    def placeable(self, implementations: Iterable[Implementation]) -> Iterator[Implementation]:
+        """Those that know devices, on the one asked for; the others were not asked for by name."""
+        for implementation in implementations:
+            with suppress(Unsupported):
+                yield implementation.on(self.device)
+
+    def narrowed(self, implementation: Implementation) -> Implementation:
+        """The implementation with what is left out no longer declared."""
+        declaration = implementation.declaration
+        features = declaration.features - frozenset(map(Feature, self.without))
+        return replace(implementation, declaration=replace(declaration, features=features))
 
     def level_of(self, subject: Subject) -> Level:
         """The level to which a subject is held: what it claims, or less if so chosen."""

@@ -28,7 +28,13 @@ from hypothesis import strategies as st
 
 from rnn_conformance.checks import locate
 from rnn_conformance.clauses import CLAUSES
-from rnn_conformance.errors import AdapterError, NonConforming, SuiteError, Unsupported
+from rnn_conformance.errors import (
+    AdapterError,
+    NonConforming,
+    SuiteError,
+    Unsupported,
+    Untested,
+)
 from rnn_conformance.interface import Declaration
 from rnn_conformance.locations import bundled
 from rnn_conformance.reproduction import script
@@ -100,6 +106,7 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
         def test(subject: Subject) -> None:
             strategy = family.strategy(subject.kind, subject.implementation.declaration)
             failed: dict[Any, NonConforming] = {}
+            unsupported: list[Unsupported] = []
             shrinks = iter(range(subject.profile.shrinks))
 
             def attempt(case: Any) -> None:
@@ -107,7 +114,7 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                     raise failed[case]
                 # Shrinking ends after a number of cases, not of seconds: the same seed
                 # gives the same counterexample on every machine.
-                if failed and next(shrinks, None) is None:
+                if unsupported or (failed and next(shrinks, None) is None):
                     return
                 subject.tally.cases += 1
                 try:
@@ -116,11 +123,16 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                     error.case = case
                     failed[case] = error
                     raise
+                except Unsupported as reason:
+                    # Not raised to Hypothesis, which would try it again and shrink it.
+                    unsupported.append(reason)
 
             digest = hashlib.sha256(f"{subject.seed} {origin} {check.__name__}".encode()).digest()
             decide = hypothesis.given(strategy)(attempt)
             decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
             _settings(max(1, round(subject.profile.cases * examples)))(decide)()
+            if unsupported:
+                raise unsupported[0]
             family.conclude()
 
         origin = check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]
@@ -194,6 +206,8 @@ def record(
     match error:
         case None:
             found, reason = Outcome.PASSED, "; ".join(subject.tally.notes) or None
+        case Untested():
+            found, reason = Outcome.UNTESTED, str(error)
         case Unsupported():
             found, reason = Outcome.UNSUPPORTED, str(error)
         case NonConforming():

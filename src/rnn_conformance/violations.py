@@ -99,7 +99,7 @@ def constructions(call: Call) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if config.kind is not Kind.LSTM:
         wrong += [("proj_size", 1)]
     if config.kind.layer is not Kind.RNN:
-        wrong += [("nonlinearity", "tanh")]
+        wrong += [("nonlinearity", "relu")]
     for name, value in wrong:
         yield f"{name}={value!r}", {**config.arguments(), name: value}
 
@@ -141,7 +141,9 @@ def states(call: Call, device: str = "cpu") -> Iterator[Violation]:
         yield Violation("a tuple (h_0, h_0) for a state", (given, (h_0, h_0)))
         return
     yield Violation("a tuple of three tensors for a state", (given, (*right.values(), h_0)))
-    yield Violation("a tensor of h_0 and c_0 side by side", (given, torch.cat([*right.values()], -1)))
+    yield Violation(
+        "a tensor of h_0 and c_0 side by side", (given, torch.cat([*right.values()], -1))
+    )
 
 
 def dtypes(call: Call, device: str = "cpu") -> Iterator[Violation]:
@@ -174,9 +176,7 @@ def _given(call: Call, device: str) -> tuple[Any, dict[str, Tensor]]:
     names = ("h_0", "c_0") if call.config.kind.has_cell_state else ("h_0",)
     dtype = torch_dtype(call.dtype)
     right = {
-        name: torch.full(
-            call.given_shape(name.replace("0", "n")), 0.25, dtype=dtype, device=device
-        )
+        name: torch.full(call.given_shape(name.replace("0", "n")), 0.25, dtype=dtype, device=device)
         for name in names
     }
     return arguments(call, device)[0], right

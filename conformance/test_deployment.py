@@ -1,0 +1,91 @@
+"""DEP: out of eager mode. Optional: what fails here counts for no verdict and no level."""
+
+from rnn_conformance.cases import Case, State, Values
+from rnn_conformance.errors import Unsupported
+from rnn_conformance.spec import Dtype, Feature
+from rnn_conformance.strategies import cases
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import clause, for_all
+
+DENSE = cases(
+    Feature.INITIAL_STATE,
+    without=[Feature.PACKED],
+    states=[State.GIVEN],
+    layers=(1, 2),
+    values=[Values.TYPICAL],
+    dtypes=[Dtype.FLOAT32],
+    degenerate=False,
+)
+
+
+@clause("DEP-1")
+@for_all(DENSE, examples=0.05)
+def test_compiled_gives_what_eager_gives(subject: Subject, case: Case) -> None:
+    from rnn_conformance.deployment import compiled, compiler_needed, equals_eager
+
+    compiler_needed(subject)
+    equals_eager(subject, case.call(), compiled, "torch.compile")
+
+
+@clause("DEP-2")
+@for_all(DENSE, examples=0.05)
+def test_exported_gives_what_eager_gives(subject: Subject, case: Case) -> None:
+    from rnn_conformance.deployment import compiler_needed, equals_eager, exported
+
+    compiler_needed(subject)
+    equals_eager(subject, case.call(), exported, "torch.export")
+
+
+@clause("DEP-3")
+@for_all(DENSE, examples=0.1)
+def test_traced_gives_what_eager_gives(subject: Subject, case: Case) -> None:
+    from rnn_conformance.deployment import equals_eager, traced
+
+    equals_eager(subject, case.call(), traced, "torch.jit.trace")
+
+
+@clause("DEP-3")
+@for_all(DENSE, examples=0.05)
+def test_scripted_gives_what_eager_gives(subject: Subject, case: Case) -> None:
+    from rnn_conformance.deployment import equals_eager, scripted
+
+    equals_eager(subject, case.call(), scripted, "torch.jit.script")
+
+
+@clause("DEP-4")
+@for_all(DENSE, examples=0.02)
+def test_an_onnx_graph_gives_what_eager_gives(subject: Subject, case: Case) -> None:
+    from rnn_conformance.deployment import compiler_needed, equals_eager, through_onnx
+
+    compiler_needed(subject)
+    equals_eager(subject, case.call(), through_onnx, "ONNX export")
+
+
+@clause("DEP-5")
+@for_all(
+    cases(
+        Feature.INITIAL_STATE,
+        without=[Feature.PACKED, Feature.UNBATCHED],
+        values=[Values.TYPICAL],
+        degenerate=False,
+    ),
+    examples=0.25,
+)
+def test_mapped_over_samples_gives_what_the_batch_gives(subject: Subject, case: Case) -> None:
+    from rnn_conformance.deployment import equals_eager, mapped
+
+    if Feature.UNBATCHED not in subject.features:
+        raise Unsupported("does not declare unbatched, which is what vmap makes of a batch")
+    call = case.call()
+    equals_eager(subject, call, mapped(call), "torch.func.vmap")
+
+
+@clause("DEP-6")
+@for_all(
+    cases(without=[Feature.PACKED], dtypes=[Dtype.BFLOAT16], values=[Values.TYPICAL]),
+    examples=0.25,
+)
+def test_autocast_is_as_accurate_as_bfloat16_allows(subject: Subject, case: Case) -> None:
+    from rnn_conformance.deployment import autocast
+
+    autocast(subject, case.call())

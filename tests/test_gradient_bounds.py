@@ -1,0 +1,493 @@
+"""The bound on gradients holds for what is right, excludes what is wrong, and is no wider.
+
+The right ways are loops in torch, differentiated automatically, each in another of the
+forms that are legal. They run on canonical arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from random_calls import random_call, random_case
+from torch import Tensor
+
+from rnn_conformance import drop_in
+from rnn_conformance.bounds import FORMATS, KAPPA
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.cases import Case, State, Values
+from rnn_conformance.gradient_bounds import GradientReference, gradient_reference, summed
+from rnn_conformance.gradients import Backward, drawn
+from rnn_conformance.spec import Config, Dtype, Feature, Kind
+
+HALVES = (Dtype.FLOAT16, Dtype.BFLOAT16)
+
+# torch says so once for each process, and computes the same.
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
+
+
+class Way:
+    """A legal way to compute a layer, to be differentiated; subclasses take other ones."""
+
+    def __init__(self, dtype: Dtype) -> None:
+        self.dtype = dtype
+        self.work = getattr(torch, dtype.value)
+
+    def product(self, x: Tensor, w: Tensor) -> Tensor:
+        return x @ w.T
+
+    def affine(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return self.add(self.product(x, w), b)
+
+    def preactivation(self, p: dict[str, Tensor], x: Tensor, h: Tensor) -> Tensor:
+        return self.add(
+            self.affine(x, p["weight_ih"], p["bias_ih"]),
+            self.affine(h, p["weight_hh"], p["bias_hh"]),
+        )
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+    def multiply(self, a: Tensor, b: Tensor) -> Tensor:
+        return a * b
+
+    def sigmoid(self, z: Tensor) -> Tensor:
+        return torch.sigmoid(z)
+
+    def tanh(self, z: Tensor) -> Tensor:
+        return torch.tanh(z)
+
+    def update(self, z: Tensor, n: Tensor, h: Tensor) -> Tensor:
+        return self.add(self.multiply(1.0 - z, n), self.multiply(z, h))
+
+    def step(
+        self, config: Config, p: dict[str, Tensor], x: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        match config.kind.layer:
+            case Kind.LSTM:
+                zi, zf, zg, zo = self.preactivation(p, x, h).chunk(4, dim=1)
+                i, f, o = self.sigmoid(zi), self.sigmoid(zf), self.sigmoid(zo)
+                c = self.add(self.multiply(f, c), self.multiply(i, self.tanh(zg)))
+                h = self.multiply(o, self.tanh(c))
+                return (self.product(h, p["weight_hr"]) if "weight_hr" in p else h), c
+            case Kind.GRU:
+                xr, xz, xn = self.affine(x, p["weight_ih"], p["bias_ih"]).chunk(3, dim=1)
+                hr, hz, hn = self.affine(h, p["weight_hh"], p["bias_hh"]).chunk(3, dim=1)
+                r, z = self.sigmoid(self.add(xr, hr)), self.sigmoid(self.add(xz, hz))
+                return self.update(z, self.tanh(self.add(xn, self.multiply(r, hn))), h), c
+            case _:
+                z = self.preactivation(p, x, h)
+                return (torch.relu(z) if config.nonlinearity == "relu" else self.tanh(z)), c
+
+    def parameters(self, call: Call, leaves: dict[str, Tensor], end: str) -> dict[str, Tensor]:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        p = {name: leaves[name + end] for name in names if name + end in leaves}
+        zeros = torch.zeros(len(p["weight_ih"]), dtype=self.work)
+        return {"bias_ih": zeros, "bias_hh": zeros, **p}
+
+    def results(self, call: Call, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The results by name, canonical."""
+        config, steps = call.config, torch.tensor(call.steps)[:, :, None]
+        below, states = leaves["input"], dict(leaves)
+        for name, width in (("h_0", config.output_size), ("c_0", config.hidden_size)):
+            shape = (config.num_states, call.batch, width)
+            states.setdefault(name, torch.zeros(shape, dtype=self.work))
+        h_n, c_n = [], []
+        for layer in range(config.num_layers):
+            halves = []
+            for direction in range(config.num_directions):
+                p = self.parameters(call, leaves, config.suffix(layer, direction))
+                h, c = states["h_0"][len(h_n)], states["c_0"][len(h_n)]
+                outputs: list[Any] = [None] * call.length
+                for t in reversed(range(call.length)) if direction else range(call.length):
+                    new_h, new_c = self.step(config, p, below[t], h, c)
+                    h, c = torch.where(steps[t], new_h, h), torch.where(steps[t], new_c, c)
+                    outputs[t] = torch.where(steps[t], h, torch.zeros_like(h))
+                halves.append(torch.stack(outputs))
+                h_n.append(h)
+                c_n.append(c)
+            below = torch.cat(halves, dim=-1)
+        found = {"output": below, "h_n": torch.stack(h_n), "c_n": torch.stack(c_n)}
+        return {name: found[name] for name in call.results}
+
+    def gradients(self, backward: Backward) -> dict[str, Array]:
+        call = backward.call
+        arrays = {"input": call.input, "h_0": call.h_0, "c_0": call.c_0, **call.parameters}
+        leaves = {
+            name: torch.tensor(array.copy(), dtype=self.work, requires_grad=True)
+            for name, array in arrays.items()
+            if array is not None
+        }
+        results = self.results(call, leaves)
+        found = torch.autograd.grad(
+            [results[name] for name in backward.cotangents],
+            list(leaves.values()),
+            [torch.tensor(a, dtype=self.work) for a in backward.cotangents.values()],
+            allow_unused=True,
+        )
+        return {
+            name: np.zeros(leaf.shape) if array is None else array.double().numpy()
+            for (name, leaf), array in zip(leaves.items(), found, strict=True)
+        }
+
+
+class InDouble(Way):
+    """Everything in float64."""
+
+    def __init__(self, dtype: Dtype) -> None:
+        super().__init__(dtype)
+        self.work = torch.float64
+
+
+class OneByOne(Way):
+    """Sums from the last term to the first; gradients of weights column by column."""
+
+    def product(self, x: Tensor, w: Tensor) -> Tensor:
+        total = torch.zeros(len(x), len(w), dtype=self.work)
+        for k in reversed(range(w.shape[1])):
+            total = total + x[:, k, None] * w[:, k]
+        return total
+
+
+class SampleBySample(Way):
+    """Products of one sample at a time, so that samples' gradients are added up in turn."""
+
+    def product(self, x: Tensor, w: Tensor) -> Tensor:
+        return torch.stack([w @ row for row in x])
+
+
+class GateByGate(Way):
+    """A product for each gate, so that the state's gradient is a sum over gates."""
+
+    def product(self, x: Tensor, w: Tensor) -> Tensor:
+        return torch.cat([x @ part.T for part in w.split(max(1, len(w) // 4))], dim=1)
+
+
+class Fused(Way):
+    """Input and state side by side, in one product; the biases added to one another first."""
+
+    def preactivation(self, p: dict[str, Tensor], x: Tensor, h: Tensor) -> Tensor:
+        both = torch.cat([p["weight_hh"], p["weight_ih"]], dim=1)
+        return torch.cat([h, x], dim=1) @ both.T + (p["bias_ih"] + p["bias_hh"])
+
+
+class SigmoidFromTanh(Way):
+    """``sigmoid(z) = (1 + tanh(z / 2)) / 2``."""
+
+    def sigmoid(self, z: Tensor) -> Tensor:
+        return 0.5 + 0.5 * torch.tanh(0.5 * z)
+
+
+class TanhFromSigmoid(Way):
+    """``tanh(z) = 2 sigmoid(2 z) - 1``."""
+
+    def tanh(self, z: Tensor) -> Tensor:
+        return 2.0 * torch.sigmoid(2.0 * z) - 1.0
+
+
+class FromExponentials(Way):
+    """Both activations from ``exp``, differentiated operation by operation."""
+
+    def sigmoid(self, z: Tensor) -> Tensor:
+        return 1.0 / (1.0 + torch.exp(-z))
+
+
+class UpdateByDifference(Way):
+    """``h' = n + z (h - n)``."""
+
+    def update(self, z: Tensor, n: Tensor, h: Tensor) -> Tensor:
+        return n + z * (h - n)
+
+
+class Erring(torch.autograd.Function):
+    """Off by ``most`` forwards, relative or absolute, and by a roundoff backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, relative: float, way: Any) -> Tensor:
+        ctx.way = way
+        return x + way.sign(x) * relative * x.abs()
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+        return g + ctx.way.sign(g) * ctx.way.format.u_s * g.abs(), None, None
+
+
+class Adversary(InDouble):
+    """Every operation, forwards and backwards, errs as much as the model allows.
+
+    In float64, so that there are no other errors.
+    """
+
+    signs = "random"
+
+    def __init__(self, dtype: Dtype) -> None:
+        super().__init__(dtype)
+        self.format = FORMATS[dtype]
+        self.generator = torch.Generator().manual_seed(5)
+
+    def sign(self, x: Tensor) -> Tensor:
+        if self.signs == "outwards":
+            return torch.where(x < 0, -1.0, 1.0)
+        if self.signs == "inwards":
+            return torch.where(x < 0, 1.0, -1.0)
+        drawn = torch.randint(0, 2, x.shape, generator=self.generator, dtype=x.dtype)
+        return 2.0 * drawn - 1.0
+
+    def err(self, x: Tensor, relative: float | None = None) -> Tensor:
+        erring: Tensor = Erring.apply(  # type: ignore[no-untyped-call]
+            x, self.format.u_s if relative is None else relative, self
+        )
+        return erring
+
+    def product(self, x: Tensor, w: Tensor) -> Tensor:
+        # The weights are exact, and their gradients are not.
+        used, u = self.err(w, 0.0), self.format.u
+        total = self.err(x[:, 0, None] * used[:, 0], u)
+        for k in range(1, w.shape[1]):
+            total = self.err(total + self.err(x[:, k, None] * used[:, k], u), u)
+        return total
+
+    def affine(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return self.err(self.err(self.product(x, w) + b, self.format.u))
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.err(a + b)
+
+    def multiply(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.err(a * b)
+
+    def sigmoid(self, z: Tensor) -> Tensor:
+        return self.err(torch.sigmoid(z), (KAPPA - 1.0) * self.format.u_s)
+
+    def tanh(self, z: Tensor) -> Tensor:
+        return self.err(torch.tanh(z), (KAPPA - 1.0) * self.format.u_s)
+
+
+WAYS = (
+    Way,
+    InDouble,
+    OneByOne,
+    SampleBySample,
+    GateByGate,
+    Fused,
+    SigmoidFromTanh,
+    TanhFromSigmoid,
+    FromExponentials,
+    UpdateByDifference,
+)
+
+
+def worst_ratio(reference: GradientReference, found: dict[str, Array]) -> float:
+    """The largest ``|error| / E`` where something is claimed."""
+    worst = 0.0
+    for name, exact in reference.gradients.items():
+        bound, error = reference.bounds[name], np.abs(found[name] - exact)
+        off = (error > 0.0) & np.isfinite(bound)
+        with np.errstate(divide="ignore"):
+            worst = max(worst, float((error[off] / bound[off]).max(initial=0.0)))
+    return worst
+
+
+def backward_of(kind: Kind, seed: int, dtype: Dtype) -> Backward:
+    call = random_call(kind, seed, dtype)
+    one = call.results[seed % len(call.results)]
+    return drawn(call, seed, *(() if seed % 2 else (one,)))
+
+
+# Right ways stay within.
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [Dtype.FLOAT32, Dtype.FLOAT64])
+@pytest.mark.parametrize("kind", Kind)
+def test_every_right_way_stays_within(kind: Kind, dtype: Dtype, way: type[Way]) -> None:
+    for seed in range(8):
+        backward = backward_of(kind, seed, dtype)
+        ratio = worst_ratio(gradient_reference(backward), way(dtype).gradients(backward))
+        assert ratio <= 1.0, f"{ratio:.3f} E in {backward.call}"
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("kind", Kind)
+def test_the_half_types_stay_within(kind: Kind, dtype: Dtype) -> None:
+    for seed in range(8):
+        backward = backward_of(kind, seed, dtype)
+        for way in (Way, InDouble, GateByGate, SampleBySample):
+            ratio = worst_ratio(gradient_reference(backward), way(dtype).gradients(backward))
+            assert ratio <= 1.0, f"{way.__name__}: {ratio:.3f} E in {backward.call}"
+
+
+@pytest.mark.parametrize("dtype", Dtype)
+@pytest.mark.parametrize("kind", Kind)
+def test_torch_stays_within(kind: Kind, dtype: Dtype) -> None:
+    implementation = drop_in(getattr(torch.nn, kind.value))
+    for seed in range(25):
+        backward = backward_of(kind, seed, dtype)
+        found = implementation.pullback(backward.call)(backward)
+        got = {name: found[name] for name in backward.arguments}
+        assert worst_ratio(gradient_reference(backward), got) <= 1.0, str(backward.call)
+
+
+@pytest.mark.parametrize("signs", ["random", "outwards", "inwards"])
+@pytest.mark.parametrize("dtype", Dtype)
+@pytest.mark.parametrize("kind", Kind)
+def test_arithmetic_that_errs_as_much_as_it_may_stays_within(
+    kind: Kind, dtype: Dtype, signs: str
+) -> None:
+    for seed in range(5):
+        backward = backward_of(kind, seed, dtype)
+        adversary = Adversary(dtype)
+        adversary.signs = signs
+        ratio = worst_ratio(gradient_reference(backward), adversary.gradients(backward))
+        assert ratio <= 1.0, f"{ratio:.3f} E in {backward.call}"
+
+
+# It is no wider than it need be.
+
+
+def typical(kind: Kind, seed: int, dtype: Dtype = Dtype.FLOAT32) -> Backward:
+    without = frozenset({Feature.EMPTY_BATCH})
+    call = random_case(kind, seed, dtype, without=without, values=Values.TYPICAL).call()
+    return drawn(call, seed)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_gradients_off_by_a_thousandth_show_in_most_calls(kind: Kind) -> None:
+    seen = 0
+    for seed in range(40):
+        reference = gradient_reference(typical(kind, seed))
+        off = {name: 1.001 * array for name, array in reference.gradients.items()}
+        seen += worst_ratio(reference, off) > 1.0
+    assert seen >= 32, f"seen in {seen} of 40 calls only"
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_gradients_missing_in_one_argument_show_whichever_it_is(kind: Kind) -> None:
+    hidden, tried = [], 0
+    for seed in range(40):
+        backward = typical(kind, seed)
+        reference = gradient_reference(backward)
+        for name in backward.arguments:
+            if not reference.gradients[name].any():
+                continue
+            tried += 1
+            zeros = reference.gradients | {name: 0.0 * reference.gradients[name]}
+            if worst_ratio(reference, zeros) <= 1.0:
+                hidden.append((seed, name))
+    # In deep wide networks the products of magnitudes outgrow everything.
+    assert len(hidden) <= 0.1 * tried, f"hidden: {hidden} of {tried}"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind.is_cell])
+def test_after_one_step_it_is_a_few_hundred_times_what_arithmetic_really_errs(kind: Kind) -> None:
+    ratios = []
+    for seed in range(40):
+        backward = typical(kind, seed)
+        reference = gradient_reference(backward)
+        found = Way(Dtype.FLOAT32).gradients(backward)
+        for name, exact in reference.gradients.items():
+            error = np.sqrt(np.mean((found[name] - exact) ** 2))
+            if error:
+                ratios.append(float(np.median(reference.bounds[name])) / error)
+    assert np.median(ratios) < 300.0
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_it_grows_with_the_roundoff(kind: Kind) -> None:
+    for seed in range(20):
+        # At relu's kink the bound is 1, whatever the roundoff.
+        without = frozenset({Feature.RELU})
+        coarsest = random_case(kind, seed, Dtype.BFLOAT16, without=without).call()
+        dtypes = (Dtype.FLOAT64, Dtype.FLOAT32, Dtype.BFLOAT16)
+        every = [
+            gradient_reference(drawn(replace(coarsest, dtype=dtype), seed)).bounds
+            for dtype in dtypes
+        ]
+        for finer, coarser in pairwise(every):
+            for name, bound in finer.items():
+                assert (bound <= coarser[name]).all(), f"{name}: less rounding, a wider bound"
+
+
+# It claims nothing where nothing can be claimed, and all it can elsewhere.
+
+
+def elman(bias: float, dtype: Dtype = Dtype.FLOAT32) -> Call:
+    """Four steps of a relu network all of whose biases are moved."""
+    call = Case(
+        Config(Kind.RNN, 3, 5, nonlinearity="relu"),
+        4,
+        3,
+        dtype,
+        state=State.GIVEN,
+        values=Values.TYPICAL,
+        seed=5,
+    ).call()
+    parameters = {
+        name: array + bias if name.startswith("bias_ih") else array
+        for name, array in call.parameters.items()
+    }
+    return replace(call, parameters=parameters)
+
+
+def test_dead_units_have_no_gradient_and_no_doubt() -> None:
+    reference = gradient_reference(drawn(elman(-128.0), 0))
+    for name, array in reference.gradients.items():
+        assert not array.any(), name
+        assert reference.bounds[name].max() < 1e-30, f"{name}: only underflow is allowed for"
+
+
+def test_a_unit_at_exactly_zero_has_no_gradient_and_no_doubt() -> None:
+    call = elman(0.0)
+    parameters = {name: array.copy() for name, array in call.parameters.items()}
+    for array in parameters.values():
+        array[1] = 0.0
+    reference = gradient_reference(drawn(replace(call, parameters=parameters), 0))
+    for name in parameters:
+        assert not reference.gradients[name][1].any()
+        assert reference.bounds[name][1].max() < 1e-30, f"{name}: 0 is the slope at 0"
+
+
+def test_a_unit_that_rounding_may_wake_is_in_doubt() -> None:
+    call = elman(0.0)
+    parameters = {name: array.copy() for name, array in call.parameters.items()}
+    # Its bias cancels all else at the first step of the first sample, up to a rounding.
+    w, u = parameters["weight_ih_l0"][2], parameters["weight_hh_l0"][2]
+    assert call.h_0 is not None
+    total = w @ call.input[0, 0] + u @ call.h_0[0, 0] + parameters["bias_hh_l0"][2]
+    parameters["bias_ih_l0"][2] = np.float32(-total)
+    reference = gradient_reference(drawn(replace(call, parameters=parameters), 0))
+    assert reference.bounds["input"][0, 0].max() > 1e-3, "either slope is legal"
+    assert reference.bounds["input"][:, 1:].max() < 1e-3, "other samples are certain"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if not kind.is_cell])
+def test_the_padding_is_certain(kind: Kind) -> None:
+    for seed in range(10):
+        case = random_case(kind, seed, Dtype.FLOAT32, needs=frozenset({Feature.PACKED}))
+        reference = gradient_reference(drawn(case.call(), seed))
+        assert not reference.gradients["input"][~case.call().steps].any()
+        assert not reference.bounds["input"][~case.call().steps].any(), "exactly no gradient"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if not kind.is_cell])
+def test_nothing_is_claimed_where_gradients_may_overflow(kind: Kind) -> None:
+    call = random_case(kind, 3, Dtype.FLOAT16, values=Values.TYPICAL).call()
+    huge = {name: 60000.0 * np.sign(a) for name, a in drawn(call, 0).cotangents.items()}
+    reference = gradient_reference(Backward(call, huge))
+    assert all(np.isposinf(bound).all() for bound in reference.bounds.values())
+    sane = gradient_reference(drawn(call, 0))
+    assert all(np.isfinite(bound).all() for bound in sane.bounds.values())
+
+
+@pytest.mark.parametrize("dtype", [Dtype.FLOAT32, Dtype.BFLOAT16])
+def test_two_passes_add_up_with_one_more_rounding(dtype: Dtype) -> None:
+    first, second = (gradient_reference(backward_of(Kind.GRU, 4, dtype)) for _ in range(2))
+    both = summed(dtype, first, second)
+    for name, array in both.gradients.items():
+        np.testing.assert_array_equal(array, first.gradients[name] + second.gradients[name])
+        rounding = FORMATS[dtype].u_s * np.abs(array)
+        assert (both.bounds[name] >= first.bounds[name] + second.bounds[name] + rounding).all()
