@@ -143,16 +143,17 @@ def remembering(call: Call) -> Call:
     permutes; everything else is small, so that nothing saturates.
     """
     size, kind = call.config.hidden_size, call.config.kind
+    relu, elman = call.config.nonlinearity == "relu", len(kind.gates) == 1
     parameters = {}
     for name, array in call.parameters.items():
-        small = array / 16.0
-        if len(kind.gates) == 1 and name.startswith("weight_hh"):
-            small = np.roll(np.eye(size), 1, axis=0)
-        if len(kind.gates) == 1 and name.startswith("bias"):
-            # Away from the kink of relu, near the middle of tanh.
-            small = np.abs(small) + (0.25 if call.config.nonlinearity == "relu" else 0.0)
-        if len(kind.gates) > 1 and name.startswith("bias_ih"):
-            small = small.copy()
+        small = array / (64.0 if elman else 16.0)
+        if elman and name.startswith("weight_hh"):
+            # Signs that alternate, so that tanh's state stays near 0, where its slope is 1.
+            small = (1.0 if relu else -1.0) * np.roll(np.eye(size), 1, axis=0)
+        elif relu and name.startswith("bias"):
+            # Away from the kink.
+            small = 0.25 + np.abs(small)
+        elif not elman and name.startswith("bias_ih"):
             # f is the second gate of LSTM, z of GRU.
             small[size : 2 * size] += 4.0
         parameters[name] = rounded(small, call.dtype)

@@ -81,9 +81,14 @@ class Written(nn.Module):
         names = ["bias", "batch_first", "dropout", "bidirectional", "proj_size"]
         if self.kind == "RNN":
             names.insert(0, "nonlinearity")
-        given: dict[str, Any] = {"nonlinearity": nonlinearity, "bias": bias, "batch_first": batch_first,
-                 "dropout": dropout, "bidirectional": bidirectional,
-                 "proj_size": proj_size}  # fmt: skip
+        given: dict[str, Any] = {
+            "nonlinearity": nonlinearity,
+            "bias": bias,
+            "batch_first": batch_first,
+            "dropout": dropout,
+            "bidirectional": bidirectional,
+            "proj_size": proj_size,
+        }
         given |= dict(zip(names, positional, strict=False))
         self.input_size = positive("input_size", input_size)
         self.hidden_size = positive("hidden_size", hidden_size)

@@ -263,7 +263,8 @@ FILES = {
     "no_rnn.py": "import torch\n\n\nclass Net(torch.nn.Module):\n    pass\n",
     "plain.py": "class LSTM:\n    pass\n",
     "declared.py": (
-        "import torch\n\n\nclass LSTM(torch.nn.LSTM):\n    rnn_conformance = {'without': ['bias']}\n"
+        "import torch\n\n\nclass LSTM(torch.nn.LSTM):\n"
+        "    rnn_conformance = {'without': ['bias']}\n"
     ),
     "short.json": '{"schema_version": 1, "run": {',
     "older.json": '{"schema_version": 0}',

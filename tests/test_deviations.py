@@ -20,11 +20,11 @@ from rnn_conformance.deviations import CATALOGUE, Deviation, deviations_of
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.results import Outcome
 from rnn_conformance.spec import Dtype, Feature, Kind
-from rnn_conformance.subject import Profile, Subject
+from rnn_conformance.subject import PROFILES, Profile, Subject
 from rnn_conformance.suite import Check, checks, examine
 
 # As many cases as in the quick profile, and nothing shrunk: only whether, not why.
-QUICK = Profile("quick, without shrinking", 20, 0)
+QUICK = Profile("quick, without shrinking", PROFILES["quick"].cases, 0)
 FEW = Profile("few", 5, 40)
 SEEDS = (1, 2)
 
@@ -169,7 +169,7 @@ def test_the_suite_catches(kind: Kind, deviation: Deviation) -> None:
 def test_the_suite_passes_whatever_is_right(kind: Kind, check: Check, seed: int) -> None:
     for implementation in correct_implementations(kind):
         record = examine(check, Subject(implementation, kind, FEW, seed))
-        assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED), (
+        assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED, Outcome.UNTESTED), (
             f"{implementation.name} is right, yet {record.failure}"
         )
 

@@ -96,7 +96,8 @@ class Way:
         for name, width in (("h_0", config.output_size), ("c_0", config.hidden_size)):
             shape = (config.num_states, call.batch, width)
             states.setdefault(name, torch.zeros(shape, dtype=self.work))
-        h_n, c_n = [], []
+        h_n: list[Tensor] = []
+        c_n: list[Tensor] = []
         for layer in range(config.num_layers):
             halves = []
             for direction in range(config.num_directions):
@@ -116,7 +117,12 @@ class Way:
 
     def gradients(self, backward: Backward) -> dict[str, Array]:
         call = backward.call
-        arrays = {"input": call.input, "h_0": call.h_0, "c_0": call.c_0, **call.parameters}
+        arrays: dict[str, Array | None] = {
+            "input": call.input,
+            "h_0": call.h_0,
+            "c_0": call.c_0,
+            **call.parameters,
+        }
         leaves = {
             name: torch.tensor(array.copy(), dtype=self.work, requires_grad=True)
             for name, array in arrays.items()
@@ -164,7 +170,7 @@ class GateByGate(Way):
     """A product for each gate, so that the state's gradient is a sum over gates."""
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
-        return torch.cat([x @ part.T for part in w.split(max(1, len(w) // 4))], dim=1)
+        return torch.cat([x @ part.T for part in torch.split(w, max(1, len(w) // 4))], dim=1)
 
 
 class Fused(Way):
@@ -212,7 +218,7 @@ class Erring(torch.autograd.Function):
         return x + way.sign(x) * relative * x.abs()
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> Any:
         return g + ctx.way.sign(g) * ctx.way.format.u_s * g.abs(), None, None
 
 
@@ -230,12 +236,10 @@ class Adversary(InDouble):
         self.generator = torch.Generator().manual_seed(5)
 
     def sign(self, x: Tensor) -> Tensor:
-        if self.signs == "outwards":
-            return torch.where(x < 0, -1.0, 1.0)
-        if self.signs == "inwards":
-            return torch.where(x < 0, 1.0, -1.0)
-        drawn = torch.randint(0, 2, x.shape, generator=self.generator, dtype=x.dtype)
-        return 2.0 * drawn - 1.0
+        if self.signs == "random":
+            return torch.randint(0, 2, x.shape, generator=self.generator, dtype=x.dtype) * 2 - 1
+        outwards = torch.where(x < 0, -1.0, 1.0)
+        return outwards if self.signs == "outwards" else -outwards
 
     def err(self, x: Tensor, relative: float | None = None) -> Tensor:
         erring: Tensor = Erring.apply(  # type: ignore[no-untyped-call]

@@ -77,8 +77,6 @@ def test_each_clause_of_the_chapter_is_broken_by_something_wrong() -> None:
 
 # Functions: what is no module is differentiated by its own vector-Jacobian product.
 
-Vjp = Callable[..., Any]
-
 
 class Equations:
     """The oracle as somebody's function over NumPy arrays, with its derivative."""
@@ -100,13 +98,14 @@ class Equations:
         states = () if state is None else state if isinstance(state, tuple) else (state,)
         full = [s[None] if cell else s for s in states]
         full = [s[:, None] if unbatched else s for s in full]
-        wide = [s.astype(np.float64) for s in full]
+        h_0, c_0 = ([s.astype(np.float64) for s in full] + [None, None])[:2]
         return Call(
             self.config,
             self.dtype,
             self.parameters,
             data.astype(np.float64),
-            *wide,
+            h_0,
+            c_0,
             lengths=None if lengths is None else tuple(map(int, lengths)),
             unbatched=unbatched,
         )

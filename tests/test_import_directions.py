@@ -35,6 +35,9 @@ MODULES = {
     "statistics": ("", "numpy"),
     "training": ("calls classes gradients subject", "torch"),
     "deployment": ("spec errors calls bounds checks classes subject", "torch"),
+    "memory": ("", "numpy"),
+    "modules": ("calls classes subject", "torch"),
+    "violations": ("spec calls classes subject", "torch"),
     "locations": ("errors", ""),
     "registry": ("spec errors interface functions classes locations", "torch"),
     "strategies": ("spec errors cases interface", "hypothesis"),
@@ -44,7 +47,8 @@ MODULES = {
     "reproduction": ("spec calls interface", "numpy"),
     "results": ("spec errors clauses", "jsonschema"),
     "suite": (
-        "spec errors cases clauses checks locations reproduction results strategies subject",
+        "spec errors cases clauses checks interface locations reproduction results strategies "
+        "subject",
         "hypothesis",
     ),
     "selection": ("spec errors clauses interface registry results subject suite", ""),

@@ -85,13 +85,13 @@ class ReusesItsOutput(torch.nn.GRU):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.buffers: dict[Any, torch.Tensor] = {}
+        self.kept: dict[Any, torch.Tensor] = {}
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         output, h_n = super().forward(input, hx)
         if not isinstance(output, torch.Tensor) or torch.is_grad_enabled():
             return output, h_n
-        buffer = self.buffers.setdefault((output.shape, output.dtype), torch.empty_like(output))
+        buffer = self.kept.setdefault((output.shape, output.dtype), torch.empty_like(output))
         return buffer.copy_(output), h_n
 
 
@@ -124,7 +124,8 @@ class ForgetsBiasesInPickles(torch.nn.GRU):
     clauses = ("LIF-1",)
 
     def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
+        # torch leaves this method without types.
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if name.startswith("bias"):
@@ -159,7 +160,7 @@ class KeepsItsGraph(torch.nn.GRU):
             prepared = {name: p * 1.0 for name, p in self.named_parameters()}
             object.__setattr__(self, "prepared", prepared)
         assert self.prepared is not None
-        own = [self.prepared[name] for names in self._all_weights for name in names]
+        own: list[Any] = [self.prepared[name] for names in self._all_weights for name in names]
         kept, self._flat_weights = self._flat_weights, own
         try:
             return super().forward(input, hx)

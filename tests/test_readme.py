@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rnn_conformance.cli import main
 from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.cli import main
 from rnn_conformance.spec import Feature, Kind, Level
 from rnn_conformance.subject import PROFILES
 

@@ -112,7 +112,7 @@ def test_each_feature_of_a_kind_is_reachable_and_no_other(kind: Kind, feature: F
 @pytest.mark.parametrize("p", [0.5, 0.2, 0.8])
 def test_dropout_is_drawn_where_it_is_needed(p: float) -> None:
     family = cases(Feature.DROPOUT, Feature.MULTI_LAYER)
-    assert find_any(family, lambda case: case.config.dropout == p)
+    assert find_any(family, lambda case: case.config.dropout == p).config.dropout == p
     assert_never(family, lambda case: case.config.dropout == 0.0 or case.config.num_layers == 1)
     assert minimal(family).config.dropout == 0.5
 

@@ -281,10 +281,10 @@ class Packs(Mixin):
         self._packed.training = self.training
         return self._packed(input, hx)
 
-    def packed(self) -> nn.Module:
+    def packed(self) -> Any:
         """A copy of what there is, as ``torch.nn`` has it."""
         kind: Any = next(cls for cls in type(self).__mro__ if cls.__module__ == nn.LSTM.__module__)
-        made: nn.Module = kind.__new__(kind)
+        made: Any = kind.__new__(kind)
         nn.Module.__init__(made)
         made.__dict__.update(
             {name: value for name, value in self.__dict__.items() if name[0] != "_"}
@@ -802,7 +802,7 @@ class ReshapesTheState(Mixin):
         if hx is None or not isinstance(input, Tensor):
             return super().forward(input, hx)
         right = FitsTheState.right_shape(self, input)
-        if right is None or getattr(self, "proj_size", 0):
+        if right is None or getattr(self, "proj_size", None):
             return super().forward(input, hx)
         count = math.prod(right)
         if any(each.numel() < count for each in both(hx)):

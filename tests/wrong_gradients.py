@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,6 +42,12 @@ class Backpropagation(torch.autograd.Function):
 class Recomputing(nn.Module):
     """Right: to be mixed into any of the six classes of ``torch.nn``."""
 
+    num_layers: int
+    hidden_size: int
+    bidirectional: bool
+    batch_first: bool
+    nonlinearity: str
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         base = next(c for c in type(self).__mro__ if c.__module__.startswith("torch.nn"))
@@ -56,8 +63,8 @@ class Recomputing(nn.Module):
         return isinstance(self, (nn.LSTM, nn.LSTMCell))
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        form, data = (input, input.data) if isinstance(input, PackedSequence) else (None, input)
-        given = {"input": data}
+        form = input if isinstance(input, PackedSequence) else None
+        given: Named = {"input": input if form is None else form.data}
         if hx is not None:
             given |= dict(zip(("h_0", "c_0"), hx if self.is_lstm() else [hx], strict=False))
         given |= dict(self.named_parameters())
@@ -88,7 +95,9 @@ class Recomputing(nn.Module):
         parameters = {k: v for k, v in given.items() if k not in ("input", "h_0", "c_0")}
         data: Any = given["input"]
         if form is not None:
-            data = PackedSequence(data, form.batch_sizes, form.sorted_indices, form.unsorted_indices)
+            data = PackedSequence(
+                data, form.batch_sizes, form.sorted_indices, form.unsorted_indices
+            )
         state: Any = given.get("h_0")
         if state is not None and self.is_lstm():
             state = (state, given["c_0"])
@@ -142,10 +151,11 @@ class Recomputing(nn.Module):
         Only for one direction and dense input.
         """
         data = given["input"]
-        axis = 1 if self.batch_first and data.dim() == 3 else 0  # type: ignore[truthy-bool]
-        outputs, own, states = [], dict(given), ()
-        for piece in data.split(size, dim=axis):
-            output, *states = self.plainly(own | {"input": piece}, None)  # type: ignore[assignment]
+        axis = 1 if self.batch_first and data.dim() == 3 else 0
+        own, states = dict(given), list[Tensor]()
+        outputs: list[Tensor] = []
+        for piece in torch.split(data, size, dim=axis):
+            output, *states = self.plainly(own | {"input": piece}, None)
             outputs.append(output)
             names = ("h", "c")[: len(states)]
             own |= {
@@ -211,7 +221,7 @@ class Elman(Recomputing):
         zeros = x.new_zeros(self.num_layers * directions, x.shape[1], self.hidden_size)
         states = given.get("h_0", zeros)
         states = states.unsqueeze(1) if states.dim() == 2 else states
-        finals = []
+        finals: list[Tensor] = []
         for layer in range(self.num_layers):
             halves = []
             for direction in range(directions):
@@ -588,13 +598,16 @@ class OverwritesTheGradient(Recomputing):
         super().__init__(*args, **kwargs)
         newest: dict[int, Tensor] = {}
 
+        def remember(own: int, new: Tensor) -> None:
+            newest[own] = new
+
         def overwrite(own: Tensor) -> None:
             assert own.grad is not None
             own.grad.copy_(newest[id(own)])
 
         for parameter in self.parameters():
-            parameter.register_hook(lambda new, own=id(parameter): newest.update({own: new}))
-            parameter.register_post_accumulate_grad_hook(overwrite)
+            parameter.register_hook(partial(remember, id(parameter)))  # type: ignore[no-untyped-call]
+            parameter.register_post_accumulate_grad_hook(overwrite)  # type: ignore[no-untyped-call]
 
 
 class FrozenLearnAllTheSame(Recomputing):

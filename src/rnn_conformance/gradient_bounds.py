@@ -292,8 +292,8 @@ class _Descent:
         weight = np.abs(weight)
         inherited = error @ weight
         total = np.abs(value) @ weight + inherited
-        error: Array = inherited + self.summed * total + self.sum_floor
-        return np.where(total < self.fmt.largest, error, np.inf)
+        own = self.summed * total + self.sum_floor
+        return np.where(total < self.fmt.largest, inherited + own, np.inf)
 
     def parameters(self, found: dict[str, Array], end: str) -> dict[str, Array]:
         """The errors of the gradients of one place's parameters."""
@@ -328,8 +328,7 @@ class _Descent:
         magnitude = outer(left.magnitude, right.magnitude)
         rounded = _sum_error((terms, self.fmt.u_s), (2, self.fmt.u_m))
         own = rounded * magnitude + 2.0 * terms * self.fmt.eta
-        error: Array = np.where(magnitude < self.fmt.largest, inherited + own, np.inf)
-        return error
+        return np.where(magnitude < self.fmt.largest, inherited + own, np.inf)
 
 
 def _joined(parts: list[_Inexact]) -> _Inexact:

@@ -76,7 +76,8 @@ class Machine:
         if backward:
             with self.doing("backward"):
                 total = torch.stack([each.sum() for each in tensors.values() if each.requires_grad])
-                total.sum().backward()
+                # torch leaves this method without types.
+                total.sum().backward()  # type: ignore[no-untyped-call]
         for place, each in leaves(given).items():
             if not torch.equal(each, before[place]):
                 raise NonConforming(f"argument {place} was modified", calls=(current,))

@@ -37,7 +37,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 20, 60),
+        Profile("quick", 14, 60),
         Profile("standard", 100, 300),
         Profile("thorough", 1000, 1000),
     )
