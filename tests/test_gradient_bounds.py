@@ -129,7 +129,7 @@ class Way:
             if array is not None
         }
         results = self.results(call, leaves)
-        found = torch.autograd.grad(
+        found: tuple[Tensor | None, ...] = torch.autograd.grad(
             [results[name] for name in backward.cotangents],
             list(leaves.values()),
             [torch.tensor(a, dtype=self.work) for a in backward.cotangents.values()],
@@ -237,7 +237,8 @@ class Adversary(InDouble):
 
     def sign(self, x: Tensor) -> Tensor:
         if self.signs == "random":
-            return torch.randint(0, 2, x.shape, generator=self.generator, dtype=x.dtype) * 2 - 1
+            drawn = torch.rand(x.shape, generator=self.generator)
+            return torch.where(drawn < 0.5, -1.0, 1.0)
         outwards = torch.where(x < 0, -1.0, 1.0)
         return outwards if self.signs == "outwards" else -outwards
 

@@ -44,6 +44,11 @@ MODULES = {
     "checks": ("spec errors calls bounds gradient_bounds gradients interface", "numpy"),
     "parts": ("spec errors calls bounds checks", "numpy"),
     "subject": ("spec errors calls functions gradients interface", ""),
+    "programs": ("spec cases interface strategies", "hypothesis"),
+    "machine": (
+        "spec errors calls checks classes memory parts programs subject",
+        "numpy torch",
+    ),
     "reproduction": ("spec calls interface", "numpy"),
     "results": ("spec errors clauses", "jsonschema"),
     "suite": (

@@ -71,12 +71,12 @@ class Recomputing(nn.Module):
         results = self.results(Backpropagation.apply(self, form, list(given), *given.values()))  # type: ignore[no-untyped-call]
         if self.cell:
             return results if self.is_lstm() else results[0]
-        output, *states = results
+        output: Any = results[0]
         if form is not None:
             output = PackedSequence(
                 output, form.batch_sizes, form.sorted_indices, form.unsorted_indices
             )
-        return output, tuple(states) if self.is_lstm() else states[0]
+        return output, results[1:] if self.is_lstm() else results[1]
 
     def results(self, results: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What is returned of the results."""
