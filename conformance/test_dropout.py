@@ -1,7 +1,9 @@
 """DRP: dropout between layers, by its consequences."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,16 +29,25 @@ LEGIBLE = cases(
 BY_CHANCE = f"(that happens by chance with a probability below {FALSE_ALARM:g})"
 
 
-def countable(*dropouts: float, length: int, batch: int, hidden: int) -> Cases:
+def countable(
+    *needs: Feature,
+    dropouts: Sequence[float] = (0.5, 0.2, 0.7),
+    length: int = 8,
+    batch: int = 12,
+    hidden: int = 10,
+    layers: tuple[int, int] = (2, 3),
+) -> Cases:
     """Legible cases of about these sizes, with enough elements to be counted."""
     return cases(
         Feature.DROPOUT,
         Feature.MULTI_LAYER,
+        *needs,
         without=[Feature.BIAS_FREE, Feature.PROJECTION, Feature.UNBATCHED],
         values=[Values.POSITIVE],
         length=(length, length + 2),
         batch=(batch, batch + 2),
         hidden=(hidden, hidden + 2),
+        layers=layers,
         dropouts=dropouts,
         degenerate=False,
     )
@@ -45,11 +56,6 @@ def countable(*dropouts: float, length: int, batch: int, hidden: int) -> Cases:
 def own_halves(call: Call) -> Source:
     """Each direction reads its own half of the output below."""
     return tuple(range(call.config.num_directions))
-
-
-def some_halves(case: Case) -> Source:
-    """Each direction reads its own half, or both read the same one."""
-    return ((0, 1), (0, 0), (1, 1))[case.seed % 3] if case.config.bidirectional else (0,)
 
 
 # Where it acts, and where it does not.
@@ -119,6 +125,15 @@ def test_dropping_everything_leaves_zeros_to_the_upper_layers_and_all_else_as_it
 
 
 @clause("DRP-2")
+@for_all(cases(Feature.DROPOUT, Feature.MULTI_LAYER, Feature.PACKED), examples=0.3)
+def test_outputs_for_packed_input_are_dropped_too(subject: Subject, case: Case) -> None:
+    from rnn_conformance.training import Training
+
+    call = everything_dropped(case.call())
+    matches(Training(subject, call)(call))
+
+
+@clause("DRP-2")
 @for_all(STACKS, examples=0.5)
 def test_the_first_layers_states_are_those_of_evaluation(subject: Subject, case: Case) -> None:
     from rnn_conformance.training import Training
@@ -170,12 +185,31 @@ def test_the_last_layers_output_is_not_dropped(subject: Subject, case: Case) -> 
 
 @clause("DRP-3")
 @for_all(LEGIBLE)
-def test_elements_are_dropped_or_scaled_for_all_that_read_them(
+def test_elements_are_dropped_or_scaled(subject: Subject, case: Case) -> None:
+    dropped_or_scaled(subject, case, own_halves(case.call()))
+
+
+@clause("DRP-3")
+@for_all(
+    cases(
+        Feature.DROPOUT,
+        Feature.MULTI_LAYER,
+        Feature.BIDIRECTIONAL,
+        without=[Feature.BIAS_FREE],
+        values=[Values.POSITIVE],
+    ),
+    examples=0.3,
+)
+def test_an_element_is_dropped_for_both_directions_that_read_it(
     subject: Subject, case: Case
 ) -> None:
+    dropped_or_scaled(subject, case, (case.seed % 2,) * 2)
+
+
+def dropped_or_scaled(subject: Subject, case: Case, source: Source) -> None:
+    """A training call gives what the equations do with the masks that it shows."""
     from rnn_conformance.training import Training
 
-    source = some_halves(case)
     call = legible(replace(case.call(), training=True), source)
     result = Training(subject, call)(call, seed=case.seed)
     expected = reference(masked(call, read(call, result, source)))
@@ -192,7 +226,7 @@ def test_elements_are_dropped_or_scaled_for_all_that_read_them(
 
 
 @clause("DRP-3")
-@for_all(countable(0.2, 0.7, length=10, batch=20, hidden=12), examples=0.15)
+@for_all(countable(dropouts=(0.2, 0.7), length=10, batch=20, hidden=12), examples=0.15)
 def test_elements_are_dropped_with_probability_p(subject: Subject, case: Case) -> None:
     from rnn_conformance.training import Training
 
@@ -206,7 +240,7 @@ def test_elements_are_dropped_with_probability_p(subject: Subject, case: Case) -
 
 
 @clause("DRP-3")
-@for_all(countable(0.5, 0.2, 0.7, length=8, batch=12, hidden=10), examples=0.25)
+@for_all(countable(layers=(3, 3)), examples=0.2)
 def test_elements_are_dropped_independently_over_time_batch_and_feature(
     subject: Subject, case: Case
 ) -> None:
@@ -215,27 +249,40 @@ def test_elements_are_dropped_independently_over_time_batch_and_feature(
     call = legible(replace(case.call(), training=True), own_halves(case.call()))
     masks = read(call, Training(subject, call)(call, seed=case.seed), own_halves(call))
     rng = np.random.default_rng(case.seed)
-    halves = [np.split(mask, call.config.num_directions, axis=-1) for mask in masks]
-    for half in (half for both in halves for half in both):
+    for half in (half for mask in masks for half in halves(call, mask)):
         for axis, what in enumerate(("steps", "samples", "units")):
             # Disjoint pairs, so that the pairs are independent too.
             order = rng.permutation(half.shape[axis])
             pairs = len(order) // 2
             one, other = order[:pairs], order[pairs : 2 * pairs]
             independent(call, half.take(one, axis), half.take(other, axis), f"pairs of {what}")
-    for both in halves:
-        for reverse in both[1:]:
-            independent(call, both[0], reverse, "the two directions")
-    if len(masks) == 2:
-        lower, upper = masks
-        # The lower one is read mostly where the upper one kept, so what agrees is no measure.
+    # The lower mask is read mostly where the upper one kept, which says nothing of the two.
+    for lower, upper in pairwise(masks):
         for value, fate in ((1.0, "kept"), (0.0, "dropped")):
             chosen = (upper == value) & ~np.isnan(lower)
-            rate(call, lower[chosen], f"between layers 0 and 1, where those above were {fate},")
+            rate(call, lower[chosen], f"below those that were {fate}")
+
+
+@clause("DRP-3")
+@for_all(countable(Feature.BIDIRECTIONAL, layers=(2, 2)), examples=0.1)
+def test_elements_of_the_two_directions_are_dropped_independently(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.training import Training
+
+    call = legible(replace(case.call(), training=True), own_halves(case.call()))
+    (mask,) = read(call, Training(subject, call)(call, seed=case.seed), own_halves(call))
+    forward, reverse = halves(call, mask)
+    independent(call, forward, reverse, "the two directions")
+
+
+def halves(call: Call, mask: Array) -> list[Array]:
+    """The part of each direction."""
+    return np.split(mask, call.config.num_directions, axis=-1)
 
 
 @clause("DRP-4")
-@for_all(countable(0.5, 0.2, 0.7, length=8, batch=12, hidden=10), examples=0.25)
+@for_all(countable(), examples=0.2)
 def test_each_call_and_each_seed_has_a_mask_of_its_own(subject: Subject, case: Case) -> None:
     from rnn_conformance.training import Training
 
@@ -275,8 +322,8 @@ def independent(call: Call, one: Array, other: Array, what: str) -> None:
     kept, share = int(one[known].sum()), float(other[known].mean()) if trials else 0.0
     if improbable(both, kept, share):
         raise NonConforming(
-            f"{what} are not independent: of the {kept} elements that the one keeps, the other "
-            f"keeps {both}, but of all {trials} it keeps a share of {share:.3f} {BY_CHANCE}",
+            f"{what} are not dropped independently: of the {kept} elements that the one keeps, "
+            f"the other keeps {both}, but of all {trials} a share of {share:.3f} {BY_CHANCE}",
             calls=(call,),
             expected=share,
             got=both / kept,

@@ -12,10 +12,10 @@ from rnn_conformance.classes import drop_in
 from rnn_conformance.results import Outcome
 from rnn_conformance.spec import Kind
 from rnn_conformance.statistics import FALSE_ALARM, improbable
-from rnn_conformance.subject import Profile, Subject
+from rnn_conformance.subject import PROFILES, Profile, Subject
 from rnn_conformance.suite import Check, checks, examine
 
-QUICK = Profile("quick, without shrinking", 20, 0)
+QUICK = Profile("quick, without shrinking", PROFILES["quick"].cases, 0)
 CHAPTER = [check for check in checks() if check.id.startswith("conformance/test_dropout.py")]
 LAYERS = (Kind.RNN, Kind.LSTM, Kind.GRU)
 

@@ -210,12 +210,13 @@ class UpdateByDifference(Way):
 
 
 class Erring(torch.autograd.Function):
-    """Off by ``most`` forwards, relative or absolute, and by a roundoff backwards."""
+    """Off by ``relative`` forwards, and by a roundoff backwards."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, relative: float, way: Any) -> Tensor:
         ctx.way = way
-        return x + way.sign(x) * relative * x.abs()
+        sign: Tensor = way.sign(x)
+        return x + sign * relative * x.abs()
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
@@ -237,9 +238,9 @@ class Adversary(InDouble):
 
     def sign(self, x: Tensor) -> Tensor:
         if self.signs == "random":
-            drawn = torch.rand(x.shape, generator=self.generator)
-            return torch.where(drawn < 0.5, -1.0, 1.0)
-        outwards = torch.where(x < 0, -1.0, 1.0)
+            chances = torch.rand(x.shape, generator=self.generator)
+            return torch.where(chances < 0.5, -1.0, 1.0)
+        outwards: Tensor = torch.where(x < 0, -1.0, 1.0)
         return outwards if self.signs == "outwards" else -outwards
 
     def err(self, x: Tensor, relative: float | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from rnn_conformance.derivatives import derivative
 from rnn_conformance.functions import FunctionImplementation
 from rnn_conformance.gradients import Backward
 from rnn_conformance.oracle import Oracle
+from rnn_conformance.registry import load
 from rnn_conformance.results import Outcome
 from rnn_conformance.spec import Config, Dtype, Feature, Kind
 from rnn_conformance.subject import Profile, Subject
@@ -224,6 +226,45 @@ def test_a_failure_names_the_argument_the_gate_and_the_results_used() -> None:
     assert failure.where["array"].startswith("gradient of weight_")
     assert failure.where["gate"] == "f"
     assert failure.excerpt
+
+
+HALVED = """
+import torch
+
+
+class Halved(torch.nn.{kind}):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        next(self.parameters()).register_hook(lambda gradient: 0.5 * gradient)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "sort"),
+    [
+        (Kind.LSTM, "input_states_and_parameters"),
+        (Kind.GRU, "sequences_of_different_lengths"),
+        (Kind.RNN, "a_single_step"),
+        (Kind.LSTM_CELL, "input_states_and_parameters"),
+    ],
+)
+def test_the_script_of_a_failure_shows_both_gradients(
+    kind: Kind, sort: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "halved.py"
+    file.write_text(HALVED.format(kind=kind), "utf-8")
+    (wrong,) = load(f"{file}:Halved")
+    (check,) = (check for check in CHAPTER if check.id.endswith(f"::test_gradients_of_{sort}"))
+    failure = examine(check, Subject(wrong, kind, QUICK, 0)).failure
+    assert failure is not None
+    assert failure.script is not None
+    script = {"__name__": "script"}
+    exec(compile(failure.script, "script.py", "exec"), script)
+    name = "weight_ih" + "_l0" * (not kind.is_cell)
+    shown: Any = script["forward"], getattr(torch.nn, kind), script["got"]
+    right, got = shown[0](shown[1])[name], shown[2][name]
+    torch.testing.assert_close(got, 0.5 * right, rtol=0.0, atol=0.0)
+    assert name in capsys.readouterr().out
 
 
 def test_a_gradient_of_the_wrong_shape_is_named() -> None:

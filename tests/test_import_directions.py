@@ -49,7 +49,7 @@ MODULES = {
         "spec errors calls checks classes memory parts programs subject",
         "numpy torch",
     ),
-    "reproduction": ("spec calls interface", "numpy"),
+    "reproduction": ("spec errors calls gradients interface", "numpy"),
     "results": ("spec errors clauses", "jsonschema"),
     "suite": (
         "spec errors cases clauses checks interface locations reproduction results strategies "

@@ -68,15 +68,19 @@ def differentiated(
     """The gradients of these arguments (default: all) are right, within their bound."""
     backward = gradients.backward
     expected = gradient_reference(backward) if to is None else to
-    for argument in arguments or backward.arguments:
-        within(
-            GRADIENT + argument,
-            gradients[argument],
-            expected.gradients[argument],
-            expected.bounds[argument],
-            calls=(backward.call,),
-            what=what or backward.described,
-        )
+    try:
+        for argument in arguments or backward.arguments:
+            within(
+                GRADIENT + argument,
+                gradients[argument],
+                expected.gradients[argument],
+                expected.bounds[argument],
+                calls=(backward.call,),
+                what=what or backward.described,
+            )
+    except NonConforming as error:
+        error.backward = backward
+        raise
 
 
 def within(

@@ -89,6 +89,9 @@ class DropInImplementation(Implementation):
     def script(self, call: Call) -> str:
         """See :meth:`Implementation.script`."""
         place, _, name = self.target.rpartition(":")
+        if not place:
+            load = f"from rnn_conformance.registry import load\n\n(layer_class,) = load({name!r})"
+            return f"{load}\ngot = forward(layer_class)"
         if place.endswith(".py"):
             load = f"import runpy\n\n{name} = runpy.run_path({place!r})[{name!r}]"
             return f"{load}\ngot = forward({name})"

@@ -12,7 +12,8 @@ class NonConforming(AssertionError):
     result that differs (``output``, ``h_n``, ``c_n``) and ``index`` the element,
     in the layout of steps by samples by units, where one element can be named;
     ``excerpt`` are rows of (place, expected, got, error, bound), worst first; ``case`` is
-    what was drawn, as far as it was drawn.
+    what was drawn, as far as it was drawn; ``backward`` the backward pass that shows it, if
+    it takes one.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class NonConforming(AssertionError):
         self.bound = bound
         self.excerpt = excerpt
         self.case: Any = None
+        self.backward: Any = None
 
 
 class Unsupported(Exception):

@@ -69,7 +69,12 @@ def load(target: str, kind: str = "") -> list[Implementation]:
     else:
         return _by_name(target)
     found = _named(module, place, name, kind) if name else _all(module, place)
-    return [replace(implementation, target=target) for implementation, target in found]
+    # What is bundled is registered everywhere under its name, and lies elsewhere everywhere.
+    own = place.endswith(".py") and Path(place).resolve().is_relative_to(bundled("impls").resolve())
+    return [
+        replace(implementation, target=implementation.name if own else target)
+        for implementation, target in found
+    ]
 
 
 def _registered_targets() -> Iterator[tuple[str, str]]:

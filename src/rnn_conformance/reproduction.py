@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from rnn_conformance.calls import Array, Call
+from rnn_conformance.errors import Unsupported
+from rnn_conformance.gradients import Backward
 from rnn_conformance.interface import Implementation
 
 LARGEST = 2000
@@ -24,18 +26,17 @@ parameters = {{
 input = {input}
 state = {state}
 lengths = {lengths}
-
+{cotangents}
 
 def forward(cls):
     layer = cls({arguments}).to(dtype).{mode}()
     layer.load_state_dict(parameters)
-    data = input
+{asking}    data = input
     if lengths is not None:
         data = torch.nn.utils.rnn.pack_padded_sequence(
             data, lengths, batch_first={batch_first}, enforce_sorted=False
         )
-{seed}    with torch.no_grad():
-        return layer(data) if state is None else layer(data, state)
+{seed}{answer}
 
 
 print("torch.nn:", forward(torch.nn.{kind}))
@@ -43,14 +44,54 @@ print("torch.nn:", forward(torch.nn.{kind}))
 '''
 
 
-def script(implementation: Implementation, call: Call) -> str | None:
+_ANSWER = """\
+    with torch.no_grad():
+        return layer(data) if state is None else layer(data, state)"""
+
+_ASKING = """\
+    asking = {"input": input}
+    if state is not None:
+        asking |= dict(zip(("h_0", "c_0"), state if isinstance(state, tuple) else (state,)))
+    for tensor in asking.values():
+        tensor.requires_grad_()
+    asking |= dict(layer.named_parameters())
+"""
+
+_GRADIENTS = """\
+    returned = layer(data) if state is None else layer(data, state)
+    output, states = returned if hasattr(layer, "flatten_parameters") else (None, returned)
+    if lengths is not None:
+        output, _ = torch.nn.utils.rnn.pad_packed_sequence(
+            output, batch_first={batch_first}, total_length={length}
+        )
+    states = states if isinstance(states, tuple) else (states,)
+    results = dict(zip(("output", "h_n", "c_n"), (output, *states)))
+    gradients = torch.autograd.grad(
+        [results[name] for name in cotangents],
+        list(asking.values()),
+        list(cotangents.values()),
+        allow_unused=True,
+    )
+    return dict(zip(asking, gradients))"""
+
+
+def script(
+    implementation: Implementation, call: Call, backward: Backward | None = None
+) -> str | None:
     """The script that shows what ``implementation`` answers beside ``torch.nn``.
 
-    ``None`` for a case too large to be read.
+    With a backward pass it shows the gradients, for modules. ``None`` for a case too large
+    to be read.
     """
     size = call.input.size + sum(array.size for array in call.parameters.values())
     if size > LARGEST:
         return None
+    if backward is not None:
+        call = backward.call
+        try:
+            implementation.module_class  # noqa: B018
+        except Unsupported:
+            return None
 
     def tensor(name: str, array: Array) -> str:
         given = array if name == "parameter" else call.give(name, array)
@@ -65,6 +106,14 @@ def script(implementation: Implementation, call: Call) -> str | None:
         if call.c_0 is not None:
             state = f"({state}, {tensor('c_0', call.c_0)})"
     arguments = call.config.arguments()
+    cotangents = answer = asking = ""
+    if backward is not None:
+        cotangents = "cotangents = {\n" + "".join(
+            f"    {name!r}: {tensor(name, array)},\n" for name, array in backward.cotangents.items()
+        )
+        cotangents += "}\n"
+        asking = _ASKING
+        answer = _GRADIENTS.format(batch_first=call.config.batch_first, length=call.length)
     head = _HEAD.format(
         dtype=call.dtype,
         parameters="\n".join(
@@ -76,6 +125,9 @@ def script(implementation: Implementation, call: Call) -> str | None:
         lengths="None" if call.lengths is None else f"torch.tensor({list(call.lengths)})",
         arguments=", ".join(f"{name}={value!r}" for name, value in arguments.items()),
         batch_first=call.config.batch_first,
+        cotangents=cotangents,
+        asking=asking,
+        answer=answer or _ANSWER,
         kind=call.config.kind,
         mode="train" if call.training else "eval",
         seed="    torch.manual_seed(0)\n" if call.training else "",

@@ -37,7 +37,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 14, 60),
+        Profile("quick", 10, 60),
         Profile("standard", 100, 300),
         Profile("thorough", 1000, 1000),
     )
@@ -97,8 +97,12 @@ class Subject:
             back = self.implementation.pullback(call)
 
         def timed(backward: Backward) -> Gradients:
-            with self.doing(backward.call, backward.described):
-                return back(backward)
+            try:
+                with self.doing(backward.call, backward.described):
+                    return back(backward)
+            except NonConforming as error:
+                error.backward = backward
+                raise
 
         return timed
 

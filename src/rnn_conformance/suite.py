@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -252,10 +253,15 @@ def _failure(subject: Subject, error: NonConforming) -> Failure:
         error=error.error,
         bound=error.bound,
         excerpt=error.excerpt,
-        script=None if call is None else script(subject.implementation, call),
+        script=None if call is None else script(subject.implementation, call, error.backward),
         traceback=None if cause is None else _traceback(cause),
     )
 
 
 def _traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(error))
+    # By the places where Python finds them: a report should read the same on every machine.
+    folders = {str(bundled("conformance").parent), *filter(None, sys.path)}
+    for folder in sorted(folders, key=len, reverse=True):
+        text = text.replace(folder.rstrip("/\\") + os.sep, "")
+    return text
