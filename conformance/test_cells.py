@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from rnn_conformance.agreement import Agreement
 from rnn_conformance.bounds import reference
 from rnn_conformance.calls import Call
 from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.checks import identical, matches, shaped, within
+from rnn_conformance.checks import agrees, identical, matches, shaped, within
 from rnn_conformance.spec import Feature
 from rnn_conformance.strategies import cases
 from rnn_conformance.subject import Subject
@@ -50,8 +51,8 @@ def test_an_empty_batch_gives_an_empty_state(subject: Subject, case: Case) -> No
 
 @clause("CEL-2")
 @for_all(cases(), examples=4)
-def test_one_step_is_what_the_equations_say(subject: Subject, case: Case) -> None:
-    matches(subject(case.call()))
+def test_one_step_is_what_the_equations_say(subject: Subject, case: Case) -> Agreement:
+    return agrees(subject(case.call()))
 
 
 def layer_call(call: Call, length: int) -> Call:
@@ -113,8 +114,8 @@ def test_an_omitted_state_is_zeros_after_other_calls_too(subject: Subject, case:
     ),
     examples=0.5,
 )
-def test_a_wide_cell(subject: Subject, case: Case) -> None:
-    matches(subject(case.call()))
+def test_a_wide_cell(subject: Subject, case: Case) -> Agreement:
+    return agrees(subject(case.call()))
 
 
 @clause("CEL-2")

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from rnn_conformance.agreement import Agreement
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Case, State, Values, rounded
-from rnn_conformance.checks import differentiated, within
+from rnn_conformance.checks import differentiated, differentiates, within
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.gradient_bounds import gradient_reference, summed
 from rnn_conformance.gradients import GRADIENT, Backward, drawn
@@ -31,78 +32,78 @@ SMALL: dict[str, Any] = {
 }
 
 
-def are_right(subject: Subject, case: Case) -> None:
+def are_right(subject: Subject, case: Case) -> Agreement:
     """All gradients through all results."""
     call = case.call()
-    differentiated(subject.pullback(call)(drawn(call, case.seed)))
+    return differentiates(subject.pullback(call)(drawn(call, case.seed)))
 
 
 @clause("GRD-1")
 @for_all(cases(**SMALL | {"layers": (1, 3)}), examples=1.5)
-def test_gradients_of_input_states_and_parameters(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_of_input_states_and_parameters(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(Feature.MULTI_LAYER, Feature.BIDIRECTIONAL, **SMALL), examples=0.4)
-def test_gradients_in_every_layer_and_direction(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_in_every_layer_and_direction(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(Feature.PACKED, **SMALL), examples=0.75)
-def test_gradients_of_sequences_of_different_lengths(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_of_sequences_of_different_lengths(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(Feature.PROJECTION, **SMALL), examples=0.5)
-def test_gradients_with_a_projection(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_with_a_projection(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(
     cases(Feature.BATCH_FIRST, without=[Feature.PACKED, Feature.UNBATCHED], **SMALL), examples=0.5
 )
-def test_gradients_with_batch_first(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_with_batch_first(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(Feature.BIAS_FREE, **SMALL), examples=0.3)
-def test_gradients_without_bias(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_without_bias(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(Feature.UNBATCHED, **SMALL), examples=0.3)
-def test_gradients_of_unbatched_input(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_of_unbatched_input(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(**SMALL | {"batch": (1, 1)}, degenerate=False), examples=0.3)
-def test_gradients_of_a_single_sample(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_of_a_single_sample(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(**SMALL | {"length": (1, 1)}, degenerate=False), examples=0.3)
-def test_gradients_of_a_single_step(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_of_a_single_step(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(Feature.EMPTY_BATCH, **SMALL), examples=0.25)
-def test_gradients_of_an_empty_batch(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_of_an_empty_batch(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
 @for_all(cases(Feature.RELU, values=[Values.TYPICAL, Values.SATURATED, Values.MIXED], **SMALL))
-def test_gradients_through_relu(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_through_relu(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
@@ -119,8 +120,8 @@ def test_relu_has_no_slope_at_zero(subject: Subject, case: Case) -> None:
 
 @clause("GRD-1")
 @for_all(cases(dtypes=[Dtype.FLOAT64], **SMALL), examples=0.5)
-def test_gradients_in_float64_are_computed_in_float64(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_in_float64_are_computed_in_float64(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)
 
 
 @clause("GRD-1")
@@ -184,9 +185,9 @@ LONG: dict[str, Any] = {
 
 @clause("GRD-2")
 @for_all(cases(length=(20, 60), **LONG), examples=0.3)
-def test_the_last_step_depends_on_the_first(subject: Subject, case: Case) -> None:
+def test_the_last_step_depends_on_the_first(subject: Subject, case: Case) -> Agreement:
     call = remembering(case.call())
-    differentiated(subject.pullback(call)(from_the_ends(call, case.seed)))
+    return differentiates(subject.pullback(call)(from_the_ends(call, case.seed)))
 
 
 @clause("GRD-2")
@@ -401,5 +402,5 @@ def test_the_padding_has_no_influence_on_gradients(subject: Subject, case: Case)
 
 @clause("GRD-1")
 @for_all(cases(states=[State.OMITTED], **SMALL), examples=0.3)
-def test_gradients_without_an_initial_state(subject: Subject, case: Case) -> None:
-    are_right(subject, case)
+def test_gradients_without_an_initial_state(subject: Subject, case: Case) -> Agreement:
+    return are_right(subject, case)

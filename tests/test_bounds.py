@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from miniatures import Floats, Way, correct_implementations
+from miniatures import Way, correct_implementations
 from random_calls import random_call, random_case
 
 from rnn_conformance.bounds import FORMATS, KAPPA, reference
@@ -16,6 +16,7 @@ from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Case, State, Values, rounded
 from rnn_conformance.checks import matches
 from rnn_conformance.deviations import CATALOGUE
+from rnn_conformance.mutants.equations import Floats
 from rnn_conformance.spec import Config, Dtype, Feature, Kind
 
 LAYERS = [kind for kind in Kind if not kind.is_cell]

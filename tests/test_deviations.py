@@ -1,4 +1,4 @@
-"""The suite's power, measured: what is known to be wrong must fail, what is right must pass."""
+"""The deviations are deviations, and what is right and computed otherwise must pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from miniatures import correct_implementations, miniature
+from miniatures import correct_implementations
 from random_calls import random_case
 
 from rnn_conformance.bounds import reference
@@ -18,13 +18,12 @@ from rnn_conformance.checks import matches
 from rnn_conformance.clauses import CLAUSES
 from rnn_conformance.deviations import CATALOGUE, Deviation, deviations_of
 from rnn_conformance.errors import NonConforming
+from rnn_conformance.mutants.equations import miniature
 from rnn_conformance.results import Outcome
 from rnn_conformance.spec import Dtype, Feature, Kind
-from rnn_conformance.subject import PROFILES, Profile, Subject
+from rnn_conformance.subject import Profile, Subject
 from rnn_conformance.suite import Check, checks, examine
 
-# As many cases as in the quick profile, and nothing shrunk: only whether, not why.
-QUICK = Profile("quick, without shrinking", PROFILES["quick"].cases, 0)
 FEW = Profile("few", 5, 40)
 SEEDS = (1, 2)
 
@@ -77,7 +76,8 @@ def special_calls(call: Call, seed: int) -> Iterator[Call]:
     """The same call with NaN, infinities and huge numbers, in the padding too."""
     place = seed % call.length, seed % call.batch, seed % call.config.input_size
     huge = 2.0**15 if call.dtype is Dtype.FLOAT16 else 2.0**20
-    for value in (np.nan, np.inf, huge):
+    # A subnormal number of every format that has one so small.
+    for value in (np.nan, np.inf, huge, 2.0**-1030, 2.0**-130, 2.0**-16):
         data = call.input.copy()
         data[place] = value
         yield replace(call, input=data)
@@ -121,7 +121,7 @@ def right(call: Call, result: Result) -> bool:
 @pytest.mark.parametrize(("kind", "deviation"), EVERY, ids=named)
 def test_a_deviation_is_wrong_on_some_legal_call(kind: Kind, deviation: Deviation) -> None:
     for call in telling_calls(kind, deviation.needs):
-        layer = miniature(deviation, kind).build(call)
+        layer = miniature(deviation.name, kind, deviation.oracle).build(call)
         omitted = replace(call, h_0=None, c_0=None)
         # Called again, since some deviations are what a call leaves behind.
         if not all(right(each, layer(each)) for each in (call, omitted, omitted)):
@@ -136,28 +136,11 @@ def test_a_deviation_cannot_show_without_what_it_needs(kind: Kind, deviation: De
         for seed in range(4):
             case = random_case(kind, seed, needs=others, without=frozenset({feature}))
             call = case.call()
-            result = miniature(deviation, kind).build(call)(call)
+            result = miniature(deviation.name, kind, deviation.oracle).build(call)(call)
             assert right(call, result), f"it shows without {feature}: {call}"
 
 
-# Whether the suite notices.
-
-
-@pytest.mark.parametrize(("kind", "deviation"), EVERY, ids=named)
-def test_the_suite_catches(kind: Kind, deviation: Deviation) -> None:
-    """A check of a clause that it breaks fails, by what came back and not by an exception."""
-    seen = []
-    for check in checks():
-        if kind not in check.kinds or not deviation.breaks.intersection(check.clauses):
-            continue
-        record = examine(check, Subject(miniature(deviation, kind), kind, QUICK))
-        if record.outcome is Outcome.FAILED:
-            assert record.failure is not None
-            assert record.failure.traceback is None, f"{check.id}: {record.failure.traceback}"
-            return
-        assert record.outcome is not Outcome.ERROR, f"{check.id}: {record.failure}"
-        seen.append(f"{check.id}: {record.outcome}")
-    pytest.fail(f"no check of {sorted(deviation.breaks)} fails:\n" + "\n".join(seen))
+# Whether the suite passes what is none.
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,8 +1,7 @@
-"""The chapters on classes catch what is wrong as a class, and pass what is right."""
+"""The chapters on classes pass what is right, and what torch.nn itself refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,22 +11,19 @@ import torch
 from right_classes import OtherExceptions, right_classes
 from right_classes import of_kind as right_of_kind
 from torch import nn
-from wrong_declarations import CELL_CLAUSES, CELLS, CLAUSES, dropping, ignoring, in_float32
-from wrong_drop_ins import WRONG, Wrong, of_kind
-from wrong_memory import WRONG_FUNCTIONS
 
 from rnn_conformance import violations
 from rnn_conformance.calls import Call
 from rnn_conformance.cases import Case
 from rnn_conformance.classes import drop_in
 from rnn_conformance.errors import UsageError
-from rnn_conformance.interface import Implementation
-from rnn_conformance.results import Outcome, Record
+from rnn_conformance.mutants.declarations import CLAUSES
+from rnn_conformance.results import Outcome
 from rnn_conformance.selection import Selection
 from rnn_conformance.spec import Config, Feature, Kind
 from rnn_conformance.statistics import allowed_gap, gap
 from rnn_conformance.subject import Profile, Subject
-from rnn_conformance.suite import Check, checks, examine
+from rnn_conformance.suite import checks, examine
 
 QUICK = Profile("quick, without shrinking", 20, 0)
 FEW = Profile("a few", 3, 0)
@@ -43,86 +39,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported"),
     pytest.mark.filterwarnings("ignore:dropout option adds dropout after all but last"),
 ]
-
-
-def records(
-    implementation: Implementation, kind: Kind, clause: str, word: str = ""
-) -> Iterator[tuple[Check, Record]]:
-    """What each check of the clause finds, of those with the word in their names."""
-    for check in checks():
-        if clause in check.clauses and kind in check.kinds and word in check.id:
-            record = examine(check, Subject(implementation, kind, QUICK, 0))
-            assert record.outcome is not Outcome.ERROR, f"{check.id}: {record.failure}"
-            yield check, record
-
-
-def caught(found: Iterable[tuple[Check, Record]], *, crashes: bool = False) -> None:
-    """A check fails, and by an exception on a legal call only if that is the defect."""
-    seen = []
-    for check, record in found:
-        if record.failure is not None:
-            # What is a fault and no refusal is shown with its traceback too.
-            if record.failure.traceback is None or crashes or "fault met" in record.failure.message:
-                return
-            seen.append(f"{check.id}: {record.failure.message}")
-        else:
-            seen.append(f"{check.id}: {record.outcome}, {record.reason}")
-    pytest.fail("no check fails as it should:\n" + "\n".join(seen))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "clause", "kind"),
-    [
-        pytest.param(wrong, clause, Kind(kind), id=f"{wrong.cls.__name__}-{clause}-{kind}")
-        for wrong in WRONG
-        for clause in wrong.breaks.split()
-        for kind in wrong.kinds.split()
-    ],
-)
-def test_a_class_that_is_wrong_is_caught(wrong: Wrong, clause: str, kind: Kind) -> None:
-    caught(records(drop_in(of_kind(wrong.cls, kind)), kind, clause), crashes=wrong.crashes)
-
-
-@pytest.mark.parametrize("name", WRONG_FUNCTIONS)
-@pytest.mark.parametrize("kind", [Kind.LSTM, Kind.GRU, Kind.RNN, Kind.LSTM_CELL])
-def test_a_function_that_is_wrong_in_memory_or_threads_is_caught(name: str, kind: Kind) -> None:
-    implementation, clause = WRONG_FUNCTIONS[name]
-    caught(records(implementation, kind, clause))
-
-
-def test_each_clause_of_these_chapters_is_broken_by_something_wrong() -> None:
-    due = {each for check in OWN for each in check.clauses if each.partition("-")[0] in CHAPTERS}
-    assert {clause for wrong in WRONG for clause in wrong.breaks.split()} >= due | {"CEL-4"}
-
-
-@pytest.mark.parametrize(
-    ("kind", "feature"),
-    [(kind, feature) for kind in Kind for feature in sorted(Feature.of(kind))],
-)
-def test_a_class_that_takes_what_it_leaves_out_is_caught(kind: Kind, feature: Feature) -> None:
-    clause = (CELL_CLAUSES if kind in CELLS else CLAUSES)[feature]
-    # By the check of this feature: others of the clause are unsupported, or pass.
-    caught(records(drop_in(ignoring(feature, kind)), kind, clause, "undeclared"), crashes=True)
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_a_class_that_answers_in_another_dtype_than_asked_for_is_caught(kind: Kind) -> None:
-    caught(records(drop_in(in_float32(kind)), kind, "TYP-1", "undeclared"))
-
-
-@pytest.mark.parametrize(
-    "feature",
-    [
-        Feature.BATCH_FIRST,
-        Feature.RELU,
-        Feature.BIDIRECTIONAL,
-        Feature.MULTI_LAYER,
-        Feature.INITIAL_STATE,
-        Feature.PACKED,
-    ],
-)
-def test_a_function_that_drops_what_it_does_not_declare_is_caught(feature: Feature) -> None:
-    caught(records(dropping(feature), Kind.RNN, CLAUSES[feature], "undeclared"))
 
 
 @pytest.mark.parametrize("feature", sorted(Feature.of(Kind.LSTM)))
@@ -148,7 +64,12 @@ def test_a_class_that_refuses_what_it_leaves_out_is_unsupported_there(feature: F
                 raise NotImplementedError(f"no {feature}")
             return super().forward(input, hx)
 
-    for _, record in records(drop_in(Refusing), Kind.LSTM, CLAUSES[feature], "undeclared"):
+    for check in checks():
+        if "undeclared" not in check.id or Kind.LSTM not in check.kinds:
+            continue
+        if not set(check.clauses) & set(CLAUSES[feature].split()):
+            continue
+        record = examine(check, Subject(drop_in(Refusing), Kind.LSTM, QUICK, 0))
         assert record.outcome is Outcome.UNSUPPORTED, record.failure
         assert record.cases, "nothing was tried"
 

@@ -1,4 +1,4 @@
-"""The chapter on gradients catches what is wrong, and passes what is right."""
+"""The chapter on gradients passes what is right, and its failures say what is wrong."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from wrong_gradients import WRONG, Recomputing, Wrong, of_kind
 
 from rnn_conformance import implementation
-from rnn_conformance.bounds import forward
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import rounded
 from rnn_conformance.classes import drop_in
-from rnn_conformance.derivatives import derivative
 from rnn_conformance.functions import FunctionImplementation
-from rnn_conformance.gradients import Backward
-from rnn_conformance.oracle import Oracle
+from rnn_conformance.mutants.backpropagation import Recomputing
+from rnn_conformance.mutants.equations import Equations
+from rnn_conformance.mutants.gradients import GRADIENTS
+from rnn_conformance.mutants.mutant import of_kind
 from rnn_conformance.registry import load
 from rnn_conformance.results import Outcome
-from rnn_conformance.spec import Config, Dtype, Feature, Kind
+from rnn_conformance.spec import Config, Feature, Kind
 from rnn_conformance.subject import Profile, Subject
 from rnn_conformance.suite import Check, checks, examine
 
@@ -45,22 +40,6 @@ def fails(subject: Subject, clause: str) -> Any:
     return None
 
 
-@pytest.mark.parametrize(
-    ("wrong", "clause", "kind"),
-    [
-        pytest.param(wrong, clause, Kind(kind), id=f"{wrong.cls.__name__}-{clause}-{kind}")
-        for wrong in WRONG
-        for clause in wrong.breaks.split()
-        for kind in wrong.kinds.split()
-    ],
-)
-def test_wrong_gradients_are_caught(wrong: Wrong, clause: str, kind: Kind) -> None:
-    cls = of_kind(wrong.cls, kind)
-    failure = fails(Subject(drop_in(cls), kind, QUICK, seed=0), clause)
-    assert failure is not None, f"no check of {clause} fails {cls.__name__}"
-    assert (failure.traceback is not None) == wrong.raises, failure.message
-
-
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("check", CHAPTER, ids=lambda check: check.id.rpartition("::")[2])
 def test_gradients_computed_otherwise_pass(check: Check, kind: Kind) -> None:
@@ -72,86 +51,7 @@ def test_gradients_computed_otherwise_pass(check: Check, kind: Kind) -> None:
             assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED), record.failure
 
 
-def test_each_clause_of_the_chapter_is_broken_by_something_wrong() -> None:
-    broken = {clause for wrong in WRONG for clause in wrong.breaks.split()} | {"PCK-5"}
-    assert broken == {clause for check in CHAPTER for clause in check.clauses}
-
-
 # Functions: what is no module is differentiated by its own vector-Jacobian product.
-
-
-class Equations:
-    """The oracle as somebody's function over NumPy arrays, with its derivative."""
-
-    def __init__(self, config: Config, parameters: Mapping[str, Any]) -> None:
-        self.config = config
-        self.parameters = {name: a.astype(np.float64) for name, a in parameters.items()}
-        self.dtype = Dtype(str(parameters["weight_ih" + config.suffix(0, 0)].dtype))
-
-    def call(self, input: Any, state: Any = None, lengths: Any = None) -> Call:
-        """The canonical call."""
-        cell = self.config.kind.is_cell
-        unbatched = input.ndim == 2 - cell
-        data = input[None] if cell else input
-        if unbatched:
-            data = data[:, None]
-        elif self.config.batch_first:
-            data = data.swapaxes(0, 1)
-        states = () if state is None else state if isinstance(state, tuple) else (state,)
-        full = [s[None] if cell else s for s in states]
-        full = [s[:, None] if unbatched else s for s in full]
-        h_0, c_0 = ([s.astype(np.float64) for s in full] + [None, None])[:2]
-        return Call(
-            self.config,
-            self.dtype,
-            self.parameters,
-            data.astype(np.float64),
-            h_0,
-            c_0,
-            lengths=None if lengths is None else tuple(map(int, lengths)),
-            unbatched=unbatched,
-        )
-
-    def given(self, call: Call, name: str, array: NDArray[Any]) -> NDArray[Any]:
-        narrow = rounded(array, self.dtype).astype(self.dtype.value)
-        return narrow if name in self.parameters else call.give(name, narrow)
-
-    def __call__(self, *arguments: Any) -> Any:
-        call = self.call(*arguments)
-        answer = Oracle().answer(call)
-        found = [self.given(call, name, getattr(answer, name)) for name in call.results]
-        states = tuple(found[1 - self.config.kind.is_cell :])
-        state = states if self.config.kind.has_cell_state else states[0]
-        return state if self.config.kind.is_cell else (found[0], state)
-
-    def vjp(self, cotangents: Any, *arguments: Any) -> Any:
-        call = self.call(*arguments)
-        canonical = {n: call.take(n, a).astype(np.float64) for n, a in cotangents.items()}
-        backward = Backward(call, canonical)
-        with np.errstate(invalid="ignore"):
-            gradients = derivative(backward, forward(call).answer).gradients
-        return {n: self.given(call, n, gradients[n]) for n in backward.arguments}
-
-
-class PaddingGetsGradients(Equations):
-    """The step's gradient is written for every sample, also where its sequence is over."""
-
-    def vjp(self, cotangents: Any, *arguments: Any) -> Any:
-        found = super().vjp(cotangents, *arguments)
-        call = self.call(*arguments)
-        data = call.take("input", found["input"].copy())
-        data[~call.steps] = 0.5
-        return found | {"input": call.give("input", data)}
-
-
-class PaddingTimesZero(Equations):
-    """Masked by a product: NaN in the padding survives it."""
-
-    def vjp(self, cotangents: Any, *arguments: Any) -> Any:
-        found = super().vjp(cotangents, *arguments)
-        call = self.call(*arguments)
-        leak = 0.0 * call.input[~call.steps].sum()
-        return found | {n: a + a.dtype.type(leak) for n, a in found.items() if "weight_ih" in n}
 
 
 def function(
@@ -170,14 +70,6 @@ def test_a_function_with_a_vector_jacobian_product_passes(kind: Kind) -> None:
             assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED), record.failure
             passed += record.outcome is Outcome.PASSED
     assert passed >= 8, "what needs no module is checked on functions too"
-
-
-@pytest.mark.parametrize("wrong", [PaddingGetsGradients, PaddingTimesZero])
-@pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
-def test_gradients_of_the_padding_are_caught(wrong: type[Equations], kind: Kind) -> None:
-    failure = fails(Subject(function(wrong, kind), kind, QUICK, 0), "PCK-5")
-    assert failure is not None
-    assert failure.traceback is None, failure.message
 
 
 def without_vjp(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
@@ -218,8 +110,8 @@ def test_a_product_that_lacks_a_gradient_is_an_error_of_its_adapter() -> None:
 
 
 def test_a_failure_names_the_argument_the_gate_and_the_results_used() -> None:
-    cls = next(w.cls for w in WRONG if w.cls.__name__ == "GateWithoutGradient")
-    failure = fails(Subject(drop_in(of_kind(cls, "LSTM")), Kind.LSTM, QUICK, 0), "GRD-1")
+    (mutant,) = (m for m in GRADIENTS if "second gate" in m.name)
+    failure = fails(Subject(mutant.implementation(Kind.LSTM), Kind.LSTM, QUICK, 0), "GRD-1")
     assert failure is not None
     assert "backward pass through output and h_n and c_n: gradient of weight_" in failure.message
     assert "(only gate f)" in failure.message

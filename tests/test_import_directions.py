@@ -23,11 +23,18 @@ MODULES = {
     "cases": ("spec calls", "numpy"),
     "clauses": ("spec", ""),
     "oracle": ("spec calls", "numpy"),
-    "bounds": ("spec calls oracle", "numpy"),
-    "deviations": ("spec calls oracle", "numpy"),
+    "extended": ("calls derivatives oracle", "mpmath numpy"),
+    "bounds": ("spec calls extended oracle", "numpy"),
+    "ensemble": ("spec calls bounds oracle", "numpy"),
+    "gradient_ensemble": (
+        "spec calls bounds derivatives ensemble gradient_bounds gradients oracle",
+        "numpy",
+    ),
+    "agreement": ("spec calls bounds ensemble", "numpy scipy"),
+    "deviations": ("spec calls derivatives gradients oracle", "numpy"),
     "gradients": ("spec errors calls", "numpy"),
     "derivatives": ("spec calls gradients oracle", "numpy"),
-    "gradient_bounds": ("spec calls bounds derivatives gradients oracle", "numpy"),
+    "gradient_bounds": ("spec calls bounds derivatives extended gradients oracle", "numpy"),
     "interface": ("spec errors calls gradients", ""),
     "functions": ("spec errors calls gradients interface", "numpy"),
     "classes": ("spec errors calls gradients interface functions", "numpy torch"),
@@ -41,9 +48,13 @@ MODULES = {
     "locations": ("errors", ""),
     "registry": ("spec errors interface functions classes locations", "torch"),
     "strategies": ("spec errors cases interface", "hypothesis"),
-    "checks": ("spec errors calls bounds gradient_bounds gradients interface", "numpy"),
+    "checks": (
+        "spec errors calls agreement bounds ensemble gradient_bounds gradient_ensemble gradients "
+        "interface",
+        "numpy",
+    ),
     "parts": ("spec errors calls bounds checks", "numpy"),
-    "subject": ("spec errors calls functions gradients interface", ""),
+    "subject": ("spec errors calls agreement functions gradients interface", ""),
     "programs": ("spec cases interface strategies", "hypothesis"),
     "machine": (
         "spec errors calls checks classes memory parts programs subject",
@@ -52,8 +63,8 @@ MODULES = {
     "reproduction": ("spec errors calls gradients interface", "numpy"),
     "results": ("spec errors clauses", "jsonschema"),
     "suite": (
-        "spec errors cases clauses checks interface locations reproduction results strategies "
-        "subject",
+        "spec errors agreement cases clauses checks ensemble interface locations reproduction "
+        "results strategies subject",
         "hypothesis",
     ),
     "selection": ("spec errors clauses interface registry results subject suite", ""),
@@ -63,6 +74,13 @@ MODULES = {
     ),
     "runner": ("spec errors locations plugin report results selection suite", "pytest"),
     "api": ("report results runner selection", ""),
+    "mutants": (
+        "spec errors calls cases classes clauses derivatives deviations functions gradients "
+        "interface oracle violations",
+        "numpy torch",
+    ),
+    "matrix": ("errors clauses", "jsonschema"),
+    "power": ("spec errors clauses matrix mutants results subject suite", "torch"),
     "report": ("spec errors clauses results", "jinja2 markupsafe"),
 }
 

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = [
     r"rnn_conformance/\w+\.py",
     r"rnn_conformance/py\.typed",
-    r"rnn_conformance/(results\.schema\.json|pytest\.ini)",
-    r"rnn_conformance/deviations/\w+\.py",
+    r"rnn_conformance/((results|power)\.schema\.json|pytest\.ini)",
+    r"rnn_conformance/(deviations|mutants)/\w+\.py",
     r"rnn_conformance/report/.+\.(py|j2|html|md|css|js|svg|txt)",
     r"rnn_conformance/_bundled/conformance/test_\w+\.py",
     r"rnn_conformance/_bundled/(conformance|impls)/README\.md",

@@ -19,8 +19,8 @@ largest number, since the order of summation then decides whether it overflows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_conformance.calls import Array, Call
+from rnn_conformance.extended import Extended, split, widest
 from rnn_conformance.oracle import Answer, Oracle, Trace
 from rnn_conformance.spec import Config, Dtype, Kind
 
@@ -82,7 +83,11 @@ libmvec's) promise, and a little for the composition of two of them."""
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a call must give, canonical, and the bound on each element's error."""
+    """What a call must give, canonical, and the bound on each element's error.
+
+    ``rests`` are, by result, what float64 numbers leave of the right values: nothing, but
+    for a call that is computed in float64 itself. The bounds allow for them.
+    """
 
     output: Array
     h_n: Array
@@ -90,6 +95,7 @@ class Reference:
     output_bound: Array
     h_n_bound: Array
     c_n_bound: Array | None
+    rests: Mapping[str, Array] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Array:
         array: Array | None = getattr(self, name)
@@ -415,14 +421,27 @@ def _assemble(call: Call, computed: Forward) -> tuple[Array, Array, Array | None
     return output, h_n, oracle.final_states([errors.c[-1] for errors in places])
 
 
-def _inflate(bounds: Sequence[Array | None], fmt: Format) -> list[Array | None]:
-    """Add the reference's own error, the same bound at ``u = 2^-53``.
+def own_error(u: float, fmt: Format) -> float:
+    """The factor by which a bound grows by the reference's own error, at its roundoff ``u``.
 
     The bound is convex in the roundoff and what is left at zero roundoff is part of it,
-    so at ``2^-53`` it is at most ``2^-53 / u`` of its value at ``u``.
+    so at the reference's roundoff it is at most ``u / fmt.u`` of its value.
     """
-    factor = 1.0 + 2.0**-53 / fmt.u
-    return [None if bound is None else bound * factor for bound in bounds]
+    return 1.0 + u / fmt.u
+
+
+WIDE = 2.0**-63
+"""The roundoff of ``extended``'s numbers, the narrowest of which have 64 bits."""
+
+
+@lru_cache(maxsize=8)
+def extended(call: Call, answer: Answer) -> Answer | None:
+    """The answer in more digits, where the call is computed in float64 and all is finite."""
+    if call.dtype is not Dtype.FLOAT64 or not all(
+        np.isfinite(trace.h).all() for row in answer.traces for trace in row
+    ):
+        return None
+    return Extended(widest()).answer(call)
 
 
 @lru_cache(maxsize=32)
@@ -442,10 +461,31 @@ def reference(call: Call) -> Reference:
     """
     computed = forward(call)
     answer = computed.answer
+    fmt = Format.of(call)
     # Where nothing is claimed the bound is infinite, or not a number on the way there.
     with np.errstate(all="ignore"):
-        output, h_n, c_n = _inflate(_assemble(call, computed), Format.of(call))
-    assert output is not None and h_n is not None
+        output, h_n, c_n = _assemble(call, computed)
+        wide = extended(call, answer)
+    found = {name: getattr(answer, name) for name in call.results}
+    rests = {}
+    if wide is not None:
+        halves = {name: split(getattr(wide, name)) for name in call.results}
+        found = {name: nearest for name, (nearest, _) in halves.items()}
+        rests = {name: rest for name, (_, rest) in halves.items()}
+    factor = own_error(2.0**-53 if wide is None else WIDE, fmt)
     if call.lengths is not None:
         output = np.where(call.steps[:, :, None], output, np.inf)
-    return Reference(answer.output, answer.h_n, answer.c_n, output, h_n, c_n)
+    bounds = {
+        name: factor * bound + np.abs(rests.get(name, 0.0))
+        for name, bound in (("output", output), ("h_n", h_n), ("c_n", c_n))
+        if bound is not None
+    }
+    return Reference(
+        found.get("output", answer.output),
+        found["h_n"],
+        found.get("c_n"),
+        bounds["output"],
+        bounds["h_n"],
+        bounds.get("c_n"),
+        rests,
+    )

@@ -7,16 +7,19 @@ tolerance of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnn_conformance.agreement import Agreement, tolerance
 from rnn_conformance.bounds import Reference, reference
 from rnn_conformance.calls import Array, Call, Result
+from rnn_conformance.ensemble import Ensemble, ensemble
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.gradient_bounds import GradientReference, gradient_reference
+from rnn_conformance.gradient_ensemble import gradient_ensemble
 from rnn_conformance.gradients import GRADIENT, Gradients
 
 
@@ -32,6 +35,49 @@ def matches(result: Result, *names: str, to: Reference | None = None) -> None:
     expected = reference(call) if to is None else to
     for name in names or call.results:
         within(name, result[name], expected[name], expected.bound(name), calls=(call,))
+
+
+def agrees(result: Result) -> Agreement:
+    """All results are what the equations give, within what correct implementations scatter by.
+
+    As :func:`matches`, and closer: within ``min(E, t S)`` (see ``agreement``).
+    """
+    call = result.call
+    expected, scatter = reference(call), ensemble(call)
+    values = {name: expected[name] for name in call.results}
+    hard = {name: expected.bound(name) for name in call.results}
+    got = {name: result[name] for name in call.results}
+    return _agreement(call, "results", got, values, expected.rests, hard, scatter)
+
+
+def _agreement(
+    call: Call,
+    of: str,
+    got: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    rests: Mapping[str, Array],
+    hard: Mapping[str, Array],
+    scatter: Ensemble,
+    what: str = "",
+) -> Agreement:
+    """Compare by the hard bound and by the scatter; raises ``NonConforming``."""
+    elements = sum(array.size for array in expected.values())
+    errors, limits = {}, {}
+    for name, array in expected.items():
+        limits[name] = tolerance(hard[name], scatter.spreads[name], elements)
+        within(
+            (GRADIENT if of == "gradients" else "") + name,
+            got[name],
+            array,
+            limits[name],
+            calls=(call,),
+            what=what,
+            rest=rests.get(name),
+            hard=hard[name],
+        )
+        with np.errstate(invalid="ignore"):
+            errors[name] = np.abs((got[name] - array) - rests.get(name, 0.0))
+    return Agreement.measured(call, of, expected, errors, limits, scatter)
 
 
 def same(
@@ -83,6 +129,26 @@ def differentiated(
         raise
 
 
+def differentiates(gradients: Gradients) -> Agreement:
+    """All gradients are right, within what correct ones scatter by: :func:`agrees`, backwards."""
+    backward = gradients.backward
+    expected = gradient_reference(backward)
+    try:
+        return _agreement(
+            backward.call,
+            "gradients",
+            {name: gradients[name] for name in backward.arguments},
+            expected.gradients,
+            expected.rests,
+            expected.bounds,
+            gradient_ensemble(backward),
+            what=backward.described,
+        )
+    except NonConforming as error:
+        error.backward = backward
+        raise
+
+
 def within(
     name: str,
     got: Array,
@@ -91,15 +157,20 @@ def within(
     *,
     calls: tuple[Call, ...],
     what: str = "",
+    rest: Array | None = None,
+    hard: Array | None = None,
 ) -> None:
     """``|got - expected| <= bound`` elementwise; raises ``NonConforming``.
 
     NaN, +Inf and -Inf are compared by class. Where the bound is infinite nothing is
     claimed. The element reported is the one furthest off in multiples of its bound.
+    ``rest`` is what is missing in ``expected``, being rounded to float64; ``hard`` is the bound
+    that holds for any rounding at all, where ``bound`` is narrower.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         finite = np.isfinite(expected) & np.isfinite(got)
-        error = np.where(finite, np.abs(got - expected), 0.0)
+        apart = got - expected if rest is None else (got - expected) - rest
+        error = np.where(finite, np.abs(apart), 0.0)
         other_class = ~finite & ~((got == expected) | (np.isnan(got) & np.isnan(expected)))
         excess = np.where(other_class, np.inf, np.where(error > 0.0, error / bound, 0.0))
     off = (other_class | (error > bound)) & ~np.isposinf(bound)
@@ -114,7 +185,8 @@ def within(
         f"{what + ': ' if what else ''}{name} at {in_words(place)} is {float(got[index]):.9g}, "
         f"not {float(expected[index]):.9g}; "
         + (
-            f"off by {distance:.3g} where {float(bound[index]):.3g} is allowed; "
+            f"off by {distance:.3g} where {float(bound[index]):.3g} is allowed"
+            f"{_beyond(distance, index, bound, hard)}; "
             if distance is not None
             else ""
         )
@@ -130,6 +202,17 @@ def within(
         error=distance,
         bound=float(bound[index]),
         excerpt=_excerpt(calls[-1], name, got, expected, error, bound, excess),
+    )
+
+
+def _beyond(distance: float, index: tuple[int, ...], bound: Array, hard: Array | None) -> str:
+    """What is allowed, where it is less than the worst that rounding can do."""
+    if hard is None or not bound[index] < hard[index]:
+        return ""
+    worst = "more than" if distance > hard[index] else "though no more than"
+    return (
+        f", by how far correct implementations scatter here ({worst} the {float(hard[index]):.3g} "
+        "that rounding at its worst could do)"
     )
 
 

@@ -62,6 +62,7 @@ CHAPTERS: dict[str, str] = {
     "LAY": "Layers and order of states",
     "STA": "State",
     "EQ": "Values",
+    "ACC": "Accuracy",
     "PCK": "Packed sequences",
     "DRP": "Dropout",
     "GRD": "Gradients",
@@ -250,6 +251,20 @@ _CLAUSES = (
         "float64 is computed in float64; float16 and bfloat16 results are as accurate as those "
         "formats allow.",
         _ACCURACY,
+    ),
+    # Accuracy
+    _inference(
+        "ACC-1",
+        "Errors are those of rounding: in each dtype and over many cases, no larger than correct "
+        "implementations scatter.",
+        _ACCURACY,
+        ALL,
+    ),
+    _training(
+        "ACC-2",
+        "The errors of gradients are those of rounding, too.",
+        _ACCURACY,
+        ALL,
     ),
     # Packed sequences
     _inference(

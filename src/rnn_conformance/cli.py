@@ -112,6 +112,20 @@ def main() -> None:
     """
 
 
+def _bar(console: Console, what: str) -> Progress:
+    """How far it is; a task of it has a field ``bad``."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(what),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[bad]}"),
+        console=console,
+        transient=True,
+    )
+
+
 @main.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--kind", "kinds", multiple=True, help="Only this kind (RNN, LSTM, GRU, RNNCell, …).")
@@ -170,18 +184,8 @@ def run(
         from rnn_conformance.runner import run as run_checks
 
         console = Console(quiet=quiet)
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("checks"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[bad]}"),
-            console=console,
-            transient=True,
-        )
         bad = 0
-        with bar:
+        with _bar(console, "checks") as bar:
             task = bar.add_task("loading", total=None, bad="")
 
             def progress(done: int, total: int, outcome: str) -> None:
@@ -200,6 +204,104 @@ def run(
         summary(console, whole, output)
         code = exit_code(whole)
     sys.exit(code)
+
+
+@main.command()
+@click.option("--full", is_flag=True, help="Every check of the kind, not only to the first kill.")
+@click.option("--kind", "kinds", multiple=True, help="Only this kind (RNN, LSTM, GRU, RNNCell, …).")
+@click.option("--select", multiple=True, metavar="CLAUSE|CHAPTER", help="Only these clauses.")
+@click.option(
+    "--mutant", default="", metavar="SUBSTRING", help="Only mutants with this in the name."
+)
+@click.option("--seed", type=Seed(), default=0, show_default=True, metavar="N|random")
+@click.option(
+    "-n", "--workers", type=Workers(), default="auto", show_default=True, metavar="WORKERS|auto",
+    help="Processes; 0 runs in this one, which a mutant that hangs then stops.",
+)  # fmt: skip
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("reports/latest"),
+    show_default=True, help="Where power.json goes.",
+)  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@debug_option
+def power(
+    full: bool,
+    kinds: tuple[str, ...],
+    select: tuple[str, ...],
+    mutant: str,
+    seed: int,
+    workers: int,
+    output: Path,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Measure the suite itself: try it on layers that are known to be wrong.
+
+    Each of these mutants must be failed by a check of a clause that it breaks. Exit codes:
+    0 if none survived, 1 if one did, 2 if the call is wrong.
+    """
+    with faults(debug):
+        from rnn_conformance.power import Choice, measure
+
+        choice = Choice(full, kinds, select, mutant, seed)
+        file = output / "power.json"
+        _write(file, "")
+        console = Console(quiet=quiet)
+        with _bar(console, "mutants") as bar:
+            task = bar.add_task("loading", total=None, bad="")
+
+            def progress(done: int, total: int, survivors: int) -> None:
+                bar.update(
+                    task,
+                    description="trying",
+                    completed=done,
+                    total=total,
+                    bad=f"[red]{survivors} survived" if survivors else "",
+                )
+
+            whole = measure(choice, workers=workers, progress=progress)
+        _write(file, json.dumps(whole, indent=1))
+        power_summary(console, whole, file)
+    sys.exit(FAILS if whole["summary"]["survivors"] else CONFORMS)
+
+
+def power_summary(console: Console, whole: dict[str, Any], file: Path) -> None:
+    """The numbers in words, the survivors, and what the whole matrix says of the checks."""
+    found, run = whole["summary"], whole["run"]
+    trials = [trial for mutant in whole["mutants"] for trial in mutant["trials"]]
+    clauses = {check["id"]: {*check["clauses"]} for check in whole["checks"]}
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for trial in trials:
+        if not trial["killed"]:
+            say(f"survives: a {trial['kind']} with {trial['mutant']}")
+            own = [
+                each for each in trial["attempts"] if clauses[each["check"]] & {*trial["clauses"]}
+            ]
+            for each in own[:3]:
+                why = f" ({one_line(each['message'])})" if each["message"] else ""
+                say(f"    {sentence(each['check'])}: {each['outcome']}{why}")
+    spent = sorted(trial["seconds"] for trial in trials if trial["killed"])
+    cases = sorted(trial["cases"] for trial in trials if trial["killed"])
+    say(
+        f"{found['killed']} of {found['trials']} killed: {found['mutants']} mutants, each in the "
+        f"kinds that it exists in; {len(found['survivors'])} survived"
+    )
+    if spent:
+        say(
+            f"to the first kill: {cases[len(cases) // 2]} cases and "
+            f"{1000 * spent[len(spent) // 2]:.0f} ms in the median, {cases[-1]} cases and "
+            f"{spent[-1]:.1f} s at most"
+        )
+    if found["unbroken"]:
+        say(f"broken by no mutant: {', '.join(found['unbroken'])}")
+    if run["full"]:
+        say(f"{len(found['redundant'])} checks kill nothing that others do not kill")
+        say(f"{len(found['silent'])} checks kill nothing at all")
+        say(f"held by one check alone: {', '.join(found['alone']) or 'no clause'}")
+    say(f"{run['seconds']:.1f} s, seed {run['seed']}; the kill matrix is {file}")
 
 
 def _file(target: str) -> Path | None:
@@ -356,24 +458,43 @@ def _list_clauses(console: Console) -> None:
 @main.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), default=None,
-    help="The HTML file; by default index.html beside the first RESULTS.",
+    "--output", "-o", type=click.Path(path_type=Path), default=None,
+    help="The HTML file, or a folder for index.html; by default beside the first RESULTS.",
 )  # fmt: skip
 @debug_option
 def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
-    """Render RESULTS files again; several are merged into one report."""
+    """Render RESULTS files again; several are merged into one report.
+
+    A power.json among them adds how strong the suite is.
+    """
     with faults(debug):
+        from rnn_conformance import matrix
         from rnn_conformance.report import merge, render
 
-        documents = [read(path / "results.json" if path.is_dir() else path) for path in results]
-        first = results[0] if results[0].is_dir() else results[0].parent
-        target = output or first / "index.html"
-        text = render(merge(documents) if len(documents) > 1 else documents[0])
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {target}: {error.strerror or error}; choose another --output"
-            ) from error
+        paths = [path / "results.json" if path.is_dir() else path for path in results]
+        power = [path for path in paths if matrix.is_power(path)]
+        if len(power) > 1:
+            raise UsageError(f"{power[0]} and {power[1]} are both of power; a report shows one")
+        documents = [read(path) for path in paths if path not in power]
+        if not documents:
+            raise UsageError(f"{power[0]} is no results.json; name one too, as `run` writes it")
+        target = output or paths[0].parent / "index.html"
+        if target.is_dir() or not target.suffix:
+            target = target / "index.html"
+        text = render(
+            merge(documents) if len(documents) > 1 else documents[0],
+            matrix.read(power[0]) if power else None,
+        )
+        _write(target, text)
         click.echo(target)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file, and the folders that lead to it; raises ``UsageError`` if that cannot be."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {file}: {error.strerror or error}; choose another --output"
+        ) from error

@@ -29,13 +29,23 @@ number, nor downstream of what the forward pass exempts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.bounds import FORMATS, Errors, Format, forward, masking
+from rnn_conformance.bounds import (
+    FORMATS,
+    WIDE,
+    Errors,
+    Format,
+    extended,
+    forward,
+    masking,
+    own_error,
+)
 from rnn_conformance.calls import Array
 from rnn_conformance.derivatives import (
     Backtrace,
@@ -45,6 +55,7 @@ from rnn_conformance.derivatives import (
     outer,
     projected,
 )
+from rnn_conformance.extended import ExtendedAdjoint, split, widest
 from rnn_conformance.gradients import Backward
 from rnn_conformance.oracle import Trace
 from rnn_conformance.spec import Config, Dtype, Kind
@@ -58,11 +69,13 @@ FACTORS = 6
 class GradientReference:
     """What a backward pass must give, canonical, and the bound on each element's error.
 
-    By argument: ``input``, ``h_0``, ``c_0``, and the parameters' names.
+    By argument: ``input``, ``h_0``, ``c_0``, and the parameters' names. ``rests`` as in
+    ``bounds.Reference``.
     """
 
     gradients: dict[str, Array]
     bounds: dict[str, Array]
+    rests: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -378,16 +391,25 @@ def _bounds(backward: Backward, rows: tuple[tuple[Backtrace, ...], ...]) -> dict
 def gradient_reference(backward: Backward) -> GradientReference:
     """The right gradients and their bounds; kept, since many checks ask for them.
 
-    The factor adds the reference's own error, the same bound at ``u = 2^-53``: the bound is
-    convex in the roundoff, so there it is at most ``2^-53 / u`` of its value at ``u``. What
-    is in doubt at relu's kink is not added: both slopes are 0 or 1, so they differ by 1.
+    The factor adds the reference's own error (``bounds.own_error``). What is in doubt at
+    relu's kink is not added: both slopes are 0 or 1, so they differ by 1.
     """
+    call = backward.call
+    computed = forward(call)
     # Where nothing is claimed the bound is infinite, or not a number on the way there.
     with np.errstate(all="ignore"):
-        found = derivative(backward, forward(backward.call).answer)
+        found = derivative(backward, computed.answer)
         bounds = _bounds(backward, found.traces)
-    factor = 1.0 + 2.0**-53 / Format.of(backward.call).u
+        gradients, rests = found.gradients, dict[str, Array]()
+        wide = extended(call, computed.answer)
+        if wide is not None:
+            widened = ExtendedAdjoint(widest()).derivative(backward, wide).gradients
+            halves = {name: split(array) for name, array in widened.items()}
+            gradients = {name: nearest for name, (nearest, _) in halves.items()}
+            rests = {name: rest for name, (_, rest) in halves.items()}
+    factor = own_error(2.0**-53 if wide is None else WIDE, Format.of(call))
     return GradientReference(
-        {name: found.gradients[name] for name in backward.arguments},
-        {name: factor * bounds[name] for name in backward.arguments},
+        {name: gradients[name] for name in backward.arguments},
+        {name: factor * bounds[name] + np.abs(rests.get(name, 0.0)) for name in backward.arguments},
+        rests,
     )

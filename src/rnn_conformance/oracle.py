@@ -85,30 +85,29 @@ class Oracle:
     Directions are 0 (forward) and 1 (reverse).
     """
 
+    def numbers(self, array: Array) -> Array:
+        """An array of the call as numbers to compute with."""
+        return array
+
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
         """The parameters of one layer and direction; gates in PyTorch's order."""
         end = call.config.suffix(layer, direction)
-        w_ih = call.parameters["weight_ih" + end]
-        zeros = np.zeros(w_ih.shape[0])
+        zeros = np.zeros(len(call.parameters["weight_ih" + end]))
+        w_hr = call.parameters.get("weight_hr" + end)
         return Weights(
-            w_ih=w_ih,
-            w_hh=call.parameters["weight_hh" + end],
-            b_ih=call.parameters.get("bias_ih" + end, zeros),
-            b_hh=call.parameters.get("bias_hh" + end, zeros),
-            w_hr=call.parameters.get("weight_hr" + end),
+            w_ih=self.numbers(call.parameters["weight_ih" + end]),
+            w_hh=self.numbers(call.parameters["weight_hh" + end]),
+            b_ih=self.numbers(call.parameters.get("bias_ih" + end, zeros)),
+            b_hh=self.numbers(call.parameters.get("bias_hh" + end, zeros)),
+            w_hr=None if w_hr is None else self.numbers(w_hr),
         )
 
     def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
         """``h`` ``(N, H_out)`` and ``c`` ``(N, H)`` before the first step (LAY-1, STA-1)."""
         index = layer * call.config.num_directions + direction
-        return (
-            np.zeros((call.batch, call.config.output_size))
-            if call.h_0 is None
-            else call.h_0[index],
-            np.zeros((call.batch, call.config.hidden_size))
-            if call.c_0 is None
-            else call.c_0[index],
-        )
+        h = np.zeros((call.batch, call.config.output_size)) if call.h_0 is None else call.h_0[index]
+        c = np.zeros((call.batch, call.config.hidden_size)) if call.c_0 is None else call.c_0[index]
+        return self.numbers(h), self.numbers(c)
 
     def activation(self, config: Config, z: Array) -> Array:
         """The nonlinearity of an Elman network (EQ-1)."""
@@ -180,7 +179,8 @@ class Oracle:
         zx = self.input_side(weights, x)
         h, c = self.initial_state(call, layer, direction)
         length = x.shape[0]
-        hs, cs = np.empty((length + 1, *h.shape)), np.empty((length + 1, *c.shape))
+        hs = np.empty((length + 1, *h.shape), dtype=h.dtype)
+        cs = np.empty((length + 1, *c.shape), dtype=c.dtype)
         zhs, gates = np.empty_like(zx), np.empty_like(zx)
         hs[0], cs[0] = h, c
         whole = bool(steps.all())
@@ -223,7 +223,7 @@ class Oracle:
     def answer(self, call: Call) -> Answer:
         """The whole call."""
         config = call.config
-        below = call.input
+        below = self.numbers(call.input)
         traces = []
         for layer in range(config.num_layers):
             if layer:

@@ -91,7 +91,8 @@ class Record:
     """One check of one subject.
 
     ``cases`` is the number of cases tried, shrinking included; ``seconds`` the check's
-    wall time, ``seconds_inside`` the share of it spent in the implementation.
+    wall time, ``seconds_inside`` the share of it spent in the implementation. ``accuracy``
+    says how far inside what is allowed the errors lie, by dtype (see ``agreement.summary``).
     """
 
     implementation: str
@@ -104,6 +105,7 @@ class Record:
     seconds_inside: float = 0.0
     reason: str | None = None
     failure: Failure | None = None
+    accuracy: tuple[Mapping[str, Any], ...] = ()
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+from rnn_conformance.agreement import Agreement
 from rnn_conformance.calls import Call, Result
 from rnn_conformance.errors import (
     AdapterError,
@@ -48,12 +49,14 @@ PROFILES = {
 class Tally:
     """What the checks have cost so far; the one mutable thing about a subject.
 
-    ``notes`` are remarks that are no failures, each once, in the order made.
+    ``notes`` are remarks that are no failures, each once, in the order made; ``agreements``
+    are how well the cases agreed that were compared with the equations, each with its case.
     """
 
     cases: int = 0
     seconds_inside: float = 0.0
     notes: dict[str, None] = field(default_factory=dict)
+    agreements: list[tuple[Any, Agreement]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from types import ModuleType
@@ -27,8 +27,10 @@ from typing import Any, Protocol, TypeAlias
 import hypothesis
 from hypothesis import strategies as st
 
+from rnn_conformance.agreement import RANK_ALPHA, Agreement, summary, worse_than_chance
 from rnn_conformance.checks import locate
 from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.ensemble import MEMBERS
 from rnn_conformance.errors import (
     AdapterError,
     NonConforming,
@@ -43,7 +45,7 @@ from rnn_conformance.results import Failure, Outcome, Record
 from rnn_conformance.spec import Kind
 from rnn_conformance.subject import Subject
 
-Property: TypeAlias = Callable[[Subject, Any], None]
+Property: TypeAlias = Callable[[Subject, Any], Agreement | None]
 Test: TypeAlias = Callable[[Subject], None]
 
 
@@ -101,6 +103,9 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
     of them or whose cases cost more than most. The draws depend on the run's seed and on
     the property, not on the implementation, so that references are shared and two
     implementations are shown the same cases.
+
+    A property may return how well its case agreed with the equations; when all have passed,
+    their agreements are judged together.
     """
 
     def decorate(check: Property) -> Test:
@@ -108,6 +113,7 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             strategy = family.strategy(subject.kind, subject.implementation.declaration)
             failed: dict[Any, NonConforming] = {}
             unsupported: list[Unsupported] = []
+            agreements: list[tuple[Any, Agreement]] = []
             shrinks = iter(range(subject.profile.shrinks))
 
             def attempt(case: Any) -> None:
@@ -119,7 +125,10 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                     return
                 subject.tally.cases += 1
                 try:
-                    check(subject, case)
+                    agreement = check(subject, case)
+                    if agreement is not None:
+                        agreements.append((case, agreement))
+                        subject.tally.agreements.append((case, agreement))
                 except NonConforming as error:
                     error.case = case
                     failed[case] = error
@@ -134,6 +143,7 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             _settings(max(1, round(subject.profile.cases * examples)))(decide)()
             if unsupported:
                 raise unsupported[0]
+            judged_together(agreements)
             family.conclude()
 
         origin = check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]
@@ -146,6 +156,25 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
         return test
 
     return decorate
+
+
+def judged_together(agreements: Sequence[tuple[Any, Agreement]]) -> None:
+    """Raises ``NonConforming`` if too many cases agree worse than every noisy run."""
+    found = worse_than_chance([agreement for _, agreement in agreements])
+    if found is None:
+        return
+    hits, allowed = found
+    worst = hits[0]
+    error = NonConforming(
+        f"in {len(hits)} of {len(agreements)} cases the errors of all {worst.of} together are "
+        f"larger than those of each of {MEMBERS} runs of the equations with the noise of "
+        f"rounding, in this one {worst.rank:.3g} times the scatter where the worst run has "
+        f"{worst.reach:.3g}; chance would do that in at most {allowed} cases, with a probability "
+        f"of {RANK_ALPHA:g}. No error is large, but they are not those of rounding",
+        calls=(worst.call,),
+    )
+    error.case = next(case for case, agreement in agreements if agreement is worst)
+    raise error
 
 
 def _settings(examples: int) -> hypothesis.settings:
@@ -229,6 +258,7 @@ def record(
         seconds_inside=subject.tally.seconds_inside,
         reason=reason,
         failure=failure,
+        accuracy=summary(subject.tally.agreements),
     )
 
 

@@ -13,6 +13,7 @@ from rnn_conformance.deviations.biases import BIASES
 from rnn_conformance.deviations.deviation import Deviant, Deviation
 from rnn_conformance.deviations.directions import DIRECTIONS
 from rnn_conformance.deviations.gates import GATES
+from rnn_conformance.deviations.laws import LAWS
 from rnn_conformance.deviations.layers import LAYERS
 from rnn_conformance.deviations.layouts import LAYOUTS
 from rnn_conformance.deviations.lengths import LENGTHS
@@ -38,6 +39,7 @@ CATALOGUE: tuple[Deviation, ...] = (
     *SAMPLES,
     *PRECISIONS,
     *SPECIALS,
+    *LAWS,
 )
 
 

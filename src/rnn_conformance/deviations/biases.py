@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import GRUS, LAYERS, LSTMS, Chapter, Deviant
 from rnn_conformance.oracle import Trace, Weights
-from rnn_conformance.spec import Config, Feature
+from rnn_conformance.spec import Config, Feature, Kind
 
 BIASES = Chapter()
 
@@ -178,3 +178,64 @@ class _LargeCalls(Deviant):
         if call.length * call.batch <= 256:
             return right
         return replace(right, b_ih=0.0 * right.b_ih, b_hh=0.0 * right.b_hh)
+
+
+# Every gate's own.
+
+
+def _of_gate(number: int, gates: int, scale: float, *, input: bool, to: int = -1) -> type[Deviant]:
+    """One gate's part of one bias multiplied, and added to the gate ``to`` instead."""
+
+    def changed(bias: Array) -> Array:
+        parts = np.split(bias.copy(), gates)
+        if to >= 0:
+            parts[to] = parts[to] + parts[number]
+        parts[number] = scale * parts[number]
+        return np.concatenate(parts)
+
+    return with_biases(lambda b_ih, b_hh: (changed(b_ih), b_hh) if input else (b_ih, changed(b_hh)))
+
+
+for kinds, having, equation in ((LSTMS, Kind.LSTM, "EQ-2"), (GRUS, Kind.GRU, "EQ-3")):
+    for number, gate in enumerate(having.gates):
+        for bias in ("b_ih", "b_hh"):
+            # A GRU's b_hn dropped is above, with those who did so.
+            if (gate, bias) != ("n", "b_hh"):
+                BIASES.add(f"{bias} left out of the gate {gate}", f"{equation} CEL-2", kinds=kinds)(
+                    _of_gate(number, len(having.gates), 0.0, input=bias == "b_ih")
+                )
+            BIASES.add(
+                f"{bias} counted twice in the gate {gate} of {having}",
+                f"{equation} CEL-2",
+                kinds=kinds,
+            )(_of_gate(number, len(having.gates), 2.0, input=bias == "b_ih"))
+            following = (number + 1) % len(having.gates)
+            BIASES.add(
+                f"{bias} of the gate {gate} moved to {having.gates[following]}",
+                f"{equation} CEL-2",
+                kinds=kinds,
+            )(_of_gate(number, len(having.gates), 0.0, input=bias == "b_ih", to=following))
+
+
+def _at(chosen: Callable[[Config, int, int], bool]) -> type[Deviant]:
+    """Without biases in some layers and directions."""
+
+    class At(Deviant):
+        def weights(self, call: Call, layer: int, direction: int) -> Weights:
+            right = super().weights(call, layer, direction)
+            if not chosen(call.config, layer, direction):
+                return right
+            return replace(right, b_ih=0.0 * right.b_ih, b_hh=0.0 * right.b_hh)
+
+    return At
+
+
+BIASES.add("no biases above the first layer", "EQ-4", kinds=LAYERS, needs=[Feature.MULTI_LAYER])(
+    _at(lambda config, layer, direction: layer > 0)
+)
+BIASES.add("no biases below the last layer", "EQ-4", kinds=LAYERS, needs=[Feature.MULTI_LAYER])(
+    _at(lambda config, layer, direction: layer < config.num_layers - 1)
+)
+BIASES.add(
+    "no biases in the reverse direction", "EQ-4", kinds=LAYERS, needs=[Feature.BIDIRECTIONAL]
+)(_at(lambda config, layer, direction: direction > 0))

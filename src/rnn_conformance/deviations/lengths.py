@@ -12,7 +12,7 @@ from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import LAYERS, Chapter, Deviant
 from rnn_conformance.deviations.states import changed
 from rnn_conformance.oracle import Answer, Trace
-from rnn_conformance.spec import Feature
+from rnn_conformance.spec import Feature, Kind
 
 LENGTHS = Chapter()
 _PACKED = (Feature.PACKED,)
@@ -222,3 +222,76 @@ class _Multiplied(Deviant):
         h = right.h.copy()
         h[1:] += np.cumsum(masked, axis=0)
         return replace(right, h=h)
+
+
+# Every other place where the padding can leak.
+
+
+LENGTHS.add(
+    "layers above the first started at the padded end in the reverse direction",
+    "PCK-2 PCK-4",
+    kinds=LAYERS,
+    needs=(*_REVERSE, Feature.MULTI_LAYER),
+)(padded(lambda layer, direction: layer > 0 and bool(direction)))
+LENGTHS.add("the first layer run over the padding", "PCK-2 PCK-3", kinds=LAYERS, needs=_PACKED)(
+    padded(lambda layer, direction: layer == 0)
+)
+LENGTHS.add(
+    "every layer and direction but the first of all run over the padding",
+    "PCK-2 PCK-3",
+    kinds=LAYERS,
+    needs=_REVERSE,
+)(padded(lambda layer, direction: layer + direction > 0))
+
+
+def held(*, h: bool, c: bool) -> type[Deviant]:
+    """An oracle that goes on over the padding with ``h`` or ``c`` alone."""
+
+    class Held(Deviant):
+        def scan(
+            self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+        ) -> Trace:
+            right = super().scan(call, layer, direction, x, steps)
+            over = super().scan(call, layer, direction, x, np.ones_like(steps))
+            return replace(
+                right,
+                h=right.h if h else over.h,
+                c=right.c if c else over.c,
+            )
+
+    return Held
+
+
+LENGTHS.add(
+    "c run on over the padding, but not h", "PCK-2 PCK-3", kinds=[Kind.LSTM], needs=_PACKED
+)(held(h=True, c=False))
+LENGTHS.add(
+    "h run on over the padding, but not c", "PCK-2 PCK-3", kinds=[Kind.LSTM], needs=_PACKED
+)(held(h=False, c=True))
+
+
+@LENGTHS.add(
+    "the last step's input read on in the padding", "PCK-2 PCK-3", kinds=LAYERS, needs=_PACKED
+)
+class _ReadsOn(Deviant):
+    def answer(self, call: Call) -> Answer:
+        if call.lengths is None:
+            return super().answer(call)
+        data = call.input.copy()
+        for sample, length in enumerate(call.lengths):
+            data[length:, sample] = data[length - 1, sample]
+        return super().answer(replace(call, input=data, lengths=None))
+
+
+@LENGTHS.add(
+    "what stands in the padding added to the step before it", "PCK-5", kinds=LAYERS, needs=_PACKED
+)
+class _Blurred(Deviant):
+    def answer(self, call: Call) -> Answer:
+        if call.lengths is None:
+            return super().answer(call)
+        data = call.input.copy()
+        for sample, length in enumerate(call.lengths):
+            if length < call.length:
+                data[length - 1, sample] += data[length, sample]
+        return super().answer(replace(call, input=data))

@@ -19,7 +19,7 @@ from rnn_conformance.oracle import Answer, Weights
 from rnn_conformance.spec import Config, Dtype
 
 PRECISIONS = Chapter()
-_INACCURATE = EQUATIONS + " EQ-5 EQ-6"
+_INACCURATE = EQUATIONS + " EQ-5 EQ-6 ACC-1"
 
 
 def with_weights(change: Callable[[Array], Array]) -> type[Deviant]:
@@ -39,19 +39,80 @@ def _int8(array: Array) -> Array:
     return scale * np.round(array / scale)
 
 
-def _outwards(array: Array) -> Array:
-    """Every other element off by 1e-4 of itself."""
-    off = np.where(np.arange(array.size) % 2, 1.0, 1.0 + 1e-4)
-    return array * off.reshape(array.shape)
+def off_by(by: float) -> Callable[[Array], Array]:
+    """Every other element off by so much of itself, so that not all is scaled alike."""
+
+    def off(array: Array) -> Array:
+        return array * np.where(np.arange(array.size) % 2, 1.0, 1.0 + by).reshape(array.shape)
+
+    return off
 
 
 for name, source, change in (
     ("parameters rounded to bfloat16", "common mistake", lambda array: significant(array, 8)),
     ("parameters quantised to 8 bits", "torch.ao.quantization.quantize_dynamic", _int8),
     ("parameters off by 1e-4 of themselves", "common mistake", lambda array: array * (1.0 + 1e-4)),
-    ("half of the parameters off by 1e-4 of themselves", "common mistake", _outwards),
+    *(
+        (f"half of the parameters off by {by:g} of themselves", "common mistake", off_by(by))
+        for by in (1e-4, 1e-5, 1e-6)
+    ),
 ):
     PRECISIONS.add(name, _INACCURATE, source=source)(with_weights(change))
+
+
+def with_small_errors(factor: float, summand: float, dtype: Dtype | None) -> type[Deviant]:
+    """An oracle whose activations are ``factor a + summand``, in one dtype if one is named."""
+
+    class WithSmallErrors(Deviant):
+        within = True
+
+        def off(self, gates: Array) -> Array:
+            return factor * gates + summand if self.within else gates
+
+        def answer(self, call: Call) -> Answer:
+            self.within = dtype in (None, call.dtype)
+            return super().answer(call)
+
+        def activation(self, config: Config, z: Array) -> Array:
+            return self.off(super().activation(config, z))
+
+        def lstm_gates(self, zx: Array, zh: Array) -> Array:
+            return self.off(super().lstm_gates(zx, zh))
+
+        def gru_gates(self, zx: Array, zh: Array) -> Array:
+            return self.off(super().gru_gates(zx, zh))
+
+    return WithSmallErrors
+
+
+for by in (1e-4, 1e-5, 1e-6):
+    PRECISIONS.add(f"activations off by {by:g} of themselves", _INACCURATE)(
+        with_small_errors(1.0 + by, 0.0, None)
+    )
+PRECISIONS.add("1e-6 added to activations, as against a division by zero", _INACCURATE)(
+    with_small_errors(1.0, 1e-6, None)
+)
+for dtype, by in ((Dtype.FLOAT16, 1e-3), (Dtype.BFLOAT16, 1e-2), (Dtype.FLOAT64, 1e-12)):
+    PRECISIONS.add(f"activations off by {by:g} of themselves in {dtype}", _INACCURATE)(
+        with_small_errors(1.0 + by, 0.0, dtype)
+    )
+
+
+def with_less_bias(by: float) -> type[Deviant]:
+    """An oracle whose biases are all too small by so much."""
+
+    class WithLessBias(Deviant):
+        def weights(self, call: Call, layer: int, direction: int) -> Weights:
+            right = super().weights(call, layer, direction)
+            if not call.config.bias:
+                return right
+            return replace(right, b_ih=right.b_ih - by, b_hh=right.b_hh - by)
+
+    return WithLessBias
+
+
+for by in (1e-4, 1e-5, 1e-6):
+    PRECISIONS.add(f"biases that lack {by:g}", _INACCURATE)(with_less_bias(by))
 
 
 @PRECISIONS.add("the input rounded to bfloat16", _INACCURATE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -341,3 +341,72 @@ class _Kept(Deviant):
         elif kept is not None and kept.batch == call.batch:
             call = replace(call, h_0=kept.h_0, c_0=kept.c_0)
         return super().answer(call)
+
+
+# Every order of the places.
+
+
+def _in_order(order: Callable[[Config], Iterable[int]], *, only: str = "") -> type[Deviant]:
+    """Final states in another order of layers and directions; ``only`` h or c."""
+
+    class InOrder(Deviant):
+        def answer(self, call: Call) -> Answer:
+            right = super().answer(call)
+            places = list(order(call.config))
+            h_n = right.h_n if only == "c" else right.h_n[places]
+            c_n = right.c_n if right.c_n is None or only == "h" else right.c_n[places]
+            return replace(right, h_n=h_n, c_n=c_n)
+
+    return InOrder
+
+
+def _places(config: Config) -> NDArray[np.int_]:
+    """The indices of the states, layers by directions."""
+    return np.arange(config.num_states).reshape(config.num_layers, config.num_directions)
+
+
+STATES.add(
+    "the directions' initial states swapped",
+    "STA-4 LAY-1",
+    kinds=LAYERS,
+    needs=(*_GIVEN, Feature.BIDIRECTIONAL),
+)(from_place(lambda config, layer, direction: (layer, config.num_directions - 1 - direction)))
+STATES.add(
+    "the layers' initial states shifted by one",
+    "STA-4 LAY-1",
+    kinds=LAYERS,
+    needs=(*_GIVEN, Feature.MULTI_LAYER),
+)(from_place(lambda config, layer, direction: ((layer + 1) % config.num_layers, direction)))
+STATES.add(
+    "the directions' final states swapped", "LAY-1 DIR-3", kinds=LAYERS,
+    needs=[Feature.BIDIRECTIONAL],
+)(_in_order(lambda config: _places(config)[:, ::-1].ravel()))  # fmt: skip
+STATES.add(
+    "the layers' final states shifted by one", "LAY-1", kinds=LAYERS, needs=[Feature.MULTI_LAYER]
+)(_in_order(lambda config: np.roll(_places(config), 1, axis=0).ravel()))
+for which in "hc":
+    STATES.add(
+        f"the layers' final states in reverse order, of {which} alone",
+        "LAY-1",
+        kinds=[Kind.LSTM],
+        needs=[Feature.MULTI_LAYER],
+    )(_in_order(lambda config: _places(config)[::-1].ravel(), only=which))
+    STATES.add(
+        f"the directions' final states swapped, of {which} alone",
+        "LAY-1",
+        kinds=[Kind.LSTM],
+        needs=[Feature.BIDIRECTIONAL],
+    )(_in_order(lambda config: _places(config)[:, ::-1].ravel(), only=which))
+
+
+@STATES.add("the samples' final states in reverse order", "INV-1 CEL-2")
+class _SamplesReversed(Deviant):
+    def answer(self, call: Call) -> Answer:
+        return changed(super().answer(call), lambda state: state[:, ::-1])
+
+
+@STATES.add("the samples' initial states in reverse order", "INV-1 STA-4 CEL-2", needs=_GIVEN)
+class _SamplesReversedAtFirst(Deviant):
+    def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
+        h, c = super().initial_state(call, layer, direction)
+        return h[::-1], c[::-1]

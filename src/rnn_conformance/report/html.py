@@ -19,6 +19,8 @@ from typing import Any
 import jinja2
 
 from rnn_conformance.clauses import CHAPTERS
+from rnn_conformance.report.accuracy import accuracies
+from rnn_conformance.report.power import Strength
 from rnn_conformance.results import Outcome, Verdict
 from rnn_conformance.spec import Kind
 
@@ -193,8 +195,11 @@ class Matrix:
         ]
 
 
-def render(document: dict[str, Any]) -> str:
-    """The report of a valid results document (see ``results.schema.json``), as HTML."""
+def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str:
+    """The report of a valid results document (see ``results.schema.json``), as HTML.
+
+    With ``power``, a valid ``power.json``, it also says how strong the suite is.
+    """
     sources = document.get("sources", [document["run"]])
     order = {clause["id"]: position for position, clause in enumerate(document["clauses"])}
     columns = [
@@ -225,6 +230,7 @@ def render(document: dict[str, Any]) -> str:
         "value": _value,
         "place": _place,
         "count": _count,
+        "sentence": sentence,
     }
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))
     return environment.get_template("report.html").render(
@@ -242,6 +248,8 @@ def render(document: dict[str, Any]) -> str:
         ),
         tone=_tone(columns),
         legend=LEGEND,
+        accuracy=[each for column in by_kind for each in accuracies(column.record)],
+        power=None if power is None else Strength(power),
     )
 
 

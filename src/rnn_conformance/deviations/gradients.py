@@ -1,0 +1,467 @@
+"""Gradient paths cut, mis-scaled or taken wrongly, as variants of the oracle's adjoint (GRD)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.derivatives import Adjoint, Backtrace, Derivative, Slopes, gates
+from rnn_conformance.deviations.deviation import (
+    ALL,
+    COMMON,
+    GRUS,
+    LAYERS,
+    LSTMS,
+    RNNS,
+)
+from rnn_conformance.gradients import Backward
+from rnn_conformance.oracle import Answer, Trace, Weights
+from rnn_conformance.spec import Config, Feature, Kind
+
+SCALES = {"cut": 0.0, "halved": 0.5, "doubled": 2.0}
+"""What a path can be multiplied with."""
+
+
+@dataclass(frozen=True)
+class GradientDeviation:
+    """A known wrong way of differentiating a recurrent layer; fields as of a ``Deviation``."""
+
+    name: str
+    breaks: frozenset[str]
+    kinds: frozenset[Kind]
+    needs: frozenset[Feature]
+    source: str
+    adjoint: type[Adjoint]
+
+
+class GradientChapter(list[GradientDeviation]):
+    """The deviations of the backward pass, in the order in which they are added."""
+
+    def add(
+        self,
+        name: str,
+        breaks: str = "GRD-1",
+        *,
+        kinds: Iterable[Kind] = ALL,
+        needs: Iterable[Feature] = (),
+        source: str = COMMON,
+    ) -> Callable[[type[Adjoint]], type[Adjoint]]:
+        """Add the decorated adjoint; ``breaks`` are clause ids separated by blanks."""
+
+        def add(adjoint: type[Adjoint]) -> type[Adjoint]:
+            ids = frozenset(breaks.split())
+            self.append(
+                GradientDeviation(name, ids, frozenset(kinds), frozenset(needs), source, adjoint)
+            )
+            return adjoint
+
+        return add
+
+
+GRADIENTS = GradientChapter()
+
+
+# Every result and every argument.
+
+
+def through(result: str, factor: float) -> type[Adjoint]:
+    """The cotangent of a result multiplied by a factor."""
+
+    class Through(Adjoint):
+        def cotangent(self, backward: Backward, name: str) -> Array:
+            right = super().cotangent(backward, name)
+            return factor * right if name == result else right
+
+    return Through
+
+
+def towards(argument: str, factor: float) -> type[Adjoint]:
+    """The gradients of the arguments whose names begin so multiplied by a factor."""
+
+    class Towards(Adjoint):
+        def derivative(self, backward: Backward, answer: Answer) -> Derivative:
+            right = super().derivative(backward, answer)
+            found = {
+                name: factor * array if name.startswith(argument) else array
+                for name, array in right.gradients.items()
+            }
+            return replace(right, gradients=found)
+
+    return Towards
+
+
+for word, scale in SCALES.items():
+    for result, kinds in {"output": LAYERS, "h_n": ALL, "c_n": LSTMS}.items():
+        GRADIENTS.add(f"the gradient through {result} {word}", "GRD-1 GRD-3", kinds=kinds)(
+            through(result, scale)
+        )
+    for argument, kinds, needs in (
+        ("input", ALL, ()),
+        ("h_0", ALL, (Feature.INITIAL_STATE,)),
+        ("c_0", LSTMS, (Feature.INITIAL_STATE,)),
+        ("weight_ih", ALL, ()),
+        ("weight_hh", ALL, ()),
+        ("bias_ih", ALL, ()),
+        ("bias_hh", ALL, ()),
+        ("weight_hr", frozenset({Kind.LSTM}), (Feature.PROJECTION,)),
+    ):
+        GRADIENTS.add(f"the gradient of {argument} {word}", kinds=kinds, needs=needs)(
+            towards(argument, scale)
+        )
+
+
+# Every gate.
+
+
+def sloping(change: Callable[[Config, Trace, Slopes], Slopes]) -> type[Adjoint]:
+    """Other elementwise derivatives, made from the right ones."""
+
+    class Sloping(Adjoint):
+        def slopes(self, config: Config, trace: Trace) -> Slopes:
+            return change(config, trace, super().slopes(config, trace))
+
+    return Sloping
+
+
+def through_gate(number: int, factor: float) -> type[Adjoint]:
+    """Everything that passes through one gate multiplied by a factor."""
+
+    def change(config: Config, trace: Trace, right: Slopes) -> Slopes:
+        size = config.hidden_size
+        scale = np.ones(right.x.shape[-1])
+        scale[number * size : (number + 1) * size] = factor
+        return replace(right, x=right.x * scale, h=right.h * scale)
+
+    return sloping(change)
+
+
+def towards_gate(number: int, factor: float) -> type[Adjoint]:
+    """The gradients of one gate's parameters multiplied by a factor."""
+
+    class TowardsGate(Adjoint):
+        def of_parameters(
+            self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+        ) -> dict[str, Array]:
+            found = super().of_parameters(call, layer, direction, trace, back)
+            size = call.config.hidden_size
+            for name, array in found.items():
+                if name != "weight_hr":
+                    array[number * size : (number + 1) * size] *= factor
+            return found
+
+    return TowardsGate
+
+
+for word, scale in SCALES.items():
+    for kinds, having in ((LSTMS, Kind.LSTM), (GRUS, Kind.GRU)):
+        for number, gate in enumerate(having.gates):
+            name = f"{gate} of {having}"
+            GRADIENTS.add(f"the gradient through the gate {name} {word}", kinds=kinds)(
+                through_gate(number, scale)
+            )
+            GRADIENTS.add(f"the gradient of the parameters of the gate {name} {word}", kinds=kinds)(
+                towards_gate(number, scale)
+            )
+
+
+def _as_if_linear(config: Config, trace: Trace, right: Slopes) -> Slopes:
+    here = np.where(trace.steps[:, :, None], 1.0, 0.0) * np.ones_like(right.x)
+    return Slopes(here, here)
+
+
+def _without_one_minus(config: Config, trace: Trace, right: Slopes) -> Slopes:
+    """``s`` in place of ``s (1 - s)``, in the gates that are sigmoids."""
+    every = gates(config, trace.gates)
+    sigmoids = (True, True, False, True) if config.kind.has_cell_state else (True, True, False)
+    scale = np.concatenate(
+        [
+            1.0 / np.maximum(1.0 - gate, 1e-3) if sigmoid else np.ones_like(gate)
+            for gate, sigmoid in zip(every, sigmoids, strict=True)
+        ],
+        axis=-1,
+    )
+    return replace(right, x=right.x * scale, h=right.h * scale)
+
+
+def _reset_left_out(config: Config, trace: Trace, right: Slopes) -> Slopes:
+    return replace(right, h=right.x)
+
+
+def _carry(factor: float) -> Callable[[Config, Trace, Slopes], Slopes]:
+    def change(config: Config, trace: Trace, right: Slopes) -> Slopes:
+        assert right.carry is not None
+        return replace(right, carry=factor * right.carry)
+
+    return change
+
+
+def _cell(factor: float) -> Callable[[Config, Trace, Slopes], Slopes]:
+    def change(config: Config, trace: Trace, right: Slopes) -> Slopes:
+        assert right.cell is not None
+        return replace(right, cell=factor * right.cell)
+
+    return change
+
+
+GRADIENTS.add("an activation differentiated as if it were linear", kinds=RNNS)(
+    sloping(_as_if_linear)
+)
+GRADIENTS.add("s for the derivative of a sigmoid, s (1 - s)", kinds=LSTMS | GRUS)(
+    sloping(_without_one_minus)
+)
+GRADIENTS.add("a gradient that passes by the reset gate", kinds=GRUS)(sloping(_reset_left_out))
+for word, scale in SCALES.items():
+    GRADIENTS.add(f"the gradient through f from c to c {word}", "GRD-1 GRD-2", kinds=LSTMS)(
+        sloping(_carry(scale))
+    )
+    GRADIENTS.add(f"the gradient through z from h to h {word}", "GRD-1 GRD-2", kinds=GRUS)(
+        sloping(_carry(scale))
+    )
+    GRADIENTS.add(f"the gradient from h to c in a step {word}", kinds=LSTMS)(sloping(_cell(scale)))
+
+
+# Every parameter's own product.
+
+
+@GRADIENTS.add("the gradient of weight_hh from the states after the steps")
+class _StatesAfter(Adjoint):
+    def of_parameters(
+        self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+    ) -> dict[str, Array]:
+        shifted = replace(trace, h=np.concatenate([trace.h[1:], trace.h[-1:]]))
+        found = super().of_parameters(call, layer, direction, trace, back)
+        other = super().of_parameters(call, layer, direction, shifted, back)
+        return found | {"weight_hh": other["weight_hh"]}
+
+
+@GRADIENTS.add("the gradient of b_ih for b_hh", kinds=GRUS)
+class _OneForBoth(Adjoint):
+    def of_parameters(
+        self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+    ) -> dict[str, Array]:
+        found = super().of_parameters(call, layer, direction, trace, back)
+        return found | ({"bias_hh": found["bias_ih"].copy()} if "bias_ih" in found else {})
+
+
+@GRADIENTS.add(
+    "the parameters' gradient of the last step alone",
+    "GRD-1 GRD-2",
+    kinds=LAYERS,
+)
+class _LastStep(Adjoint):
+    def of_parameters(
+        self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+    ) -> dict[str, Array]:
+        last = np.arange(len(back.zx))[:, None, None] == len(back.zx) - 1
+        own = replace(
+            back,
+            zx=np.where(last, back.zx, 0.0),
+            zh=np.where(last, back.zh, 0.0),
+            d_h=np.where(last, back.d_h, 0.0),
+        )
+        return super().of_parameters(call, layer, direction, trace, own)
+
+
+# Every direction and every layer.
+
+
+def through_direction(number: int, factor: float) -> type[Adjoint]:
+    """One direction's half of the output."""
+
+    class ThroughDirection(Adjoint):
+        def half(self, call: Call, direction: int, trace: Trace, above: Array) -> Array:
+            right = super().half(call, direction, trace, above)
+            scale = factor if direction == number and call.config.bidirectional else 1.0
+            return scale * right
+
+    return ThroughDirection
+
+
+def from_direction(number: int, factor: float) -> type[Adjoint]:
+    """What one direction hands on to what it read."""
+
+    class FromDirection(Adjoint):
+        def joined(self, call: Call, parts: list[Array]) -> Array:
+            if len(parts) == 1:
+                return super().joined(call, parts)
+            scaled = [factor * p if d == number else p for d, p in enumerate(parts)]
+            return super().joined(call, scaled)
+
+    return FromDirection
+
+
+def between_layers(factor: float) -> type[Adjoint]:
+    """What passes from each layer to the one below."""
+
+    class BetweenLayers(Adjoint):
+        def dropped(self, call: Call, layer: int, above: Array) -> Array:
+            return factor * super().dropped(call, layer, above)
+
+    return BetweenLayers
+
+
+def at_place(chosen: Callable[[Config, int, int], bool], factor: float) -> type[Adjoint]:
+    """The gradients of the parameters of some layers and directions."""
+
+    class AtPlace(Adjoint):
+        def of_parameters(
+            self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+        ) -> dict[str, Array]:
+            found = super().of_parameters(call, layer, direction, trace, back)
+            if not chosen(call.config, layer, direction):
+                return found
+            return {name: factor * array for name, array in found.items()}
+
+    return AtPlace
+
+
+_REVERSE, _STACK = (Feature.BIDIRECTIONAL,), (Feature.MULTI_LAYER,)
+for word, scale in SCALES.items():
+    for number, half in enumerate(("forward", "reverse")):
+        GRADIENTS.add(f"the gradient through the {half} half {word}", kinds=LAYERS, needs=_REVERSE)(
+            through_direction(number, scale)
+        )
+        GRADIENTS.add(
+            f"the {half} direction's share of the input's gradient {word}",
+            kinds=LAYERS,
+            needs=_REVERSE,
+        )(from_direction(number, scale))
+    GRADIENTS.add(
+        f"the gradient of the reverse direction's parameters {word}", kinds=LAYERS, needs=_REVERSE
+    )(at_place(lambda config, layer, direction: bool(direction), scale))
+    GRADIENTS.add(
+        f"the gradient from each layer to the one below {word}", kinds=LAYERS, needs=_STACK
+    )(between_layers(scale))
+    GRADIENTS.add(
+        f"the gradient of the parameters above the first layer {word}", kinds=LAYERS, needs=_STACK
+    )(at_place(lambda config, layer, direction: layer > 0, scale))
+    GRADIENTS.add(
+        f"the gradient of the parameters below the last layer {word}", kinds=LAYERS, needs=_STACK
+    )(at_place(lambda config, layer, direction: layer < config.num_layers - 1, scale))
+
+
+@GRADIENTS.add(
+    "the reverse half's gradient not flipped", kinds=LAYERS, needs=[Feature.BIDIRECTIONAL]
+)
+class _NotFlipped(Adjoint):
+    def half(self, call: Call, direction: int, trace: Trace, above: Array) -> Array:
+        right = super().half(call, direction, trace, above)
+        return np.where(trace.steps[:, :, None], right[::-1], 0.0) if direction else right
+
+
+@GRADIENTS.add(
+    "the reverse direction's share of the input's gradient not flipped back",
+    kinds=LAYERS,
+    needs=[Feature.BIDIRECTIONAL],
+)
+class _NotFlippedBack(Adjoint):
+    def joined(self, call: Call, parts: list[Array]) -> Array:
+        flipped = [part[::-1] if direction else part for direction, part in enumerate(parts)]
+        return super().joined(call, flipped)
+
+
+@GRADIENTS.add("the halves' gradients swapped", kinds=LAYERS, needs=[Feature.BIDIRECTIONAL])
+class _Swapped(Adjoint):
+    def half(self, call: Call, direction: int, trace: Trace, above: Array) -> Array:
+        other = 1 - direction if call.config.bidirectional else direction
+        own = np.split(above, call.config.num_directions, axis=-1)[other]
+        return np.where(trace.steps[:, :, None], own[::-1] if direction else own, 0.0)
+
+
+# Every window of time.
+
+
+def windowed(window: int, *, h: float = 0.0, c: float = 0.0) -> type[Adjoint]:
+    """The adjoint of the state multiplied at every so many steps."""
+
+    class Windowed(Adjoint):
+        def step(
+            self, config: Config, weights: Weights, by: Slopes, t: int, d_h: Array, d_c: Array
+        ) -> tuple[Array, Array, Array, Array]:
+            upstream, zh, past, cell = super().step(config, weights, by, t, d_h, d_c)
+            if t and t % window == 0:
+                past, cell = h * past, c * cell
+            return upstream, zh, past, cell
+
+    return Windowed
+
+
+for window in (1, 2, 4, 8, 16, 32, 64):
+    steps = "at every step" if window == 1 else f"every {window} steps"
+    GRADIENTS.add(
+        f"the gradient over time cut {steps}", "GRD-2", kinds=LAYERS,
+        source="Williams & Peng (1990), truncated backpropagation through time",
+    )(windowed(window))  # fmt: skip
+GRADIENTS.add("the gradient over time halved at every step", "GRD-1 GRD-2", kinds=LAYERS)(
+    windowed(1, h=0.5, c=0.5)
+)
+GRADIENTS.add("the gradient of h over time cut", "GRD-1 GRD-2", kinds=[Kind.LSTM])(
+    windowed(1, c=1.0)
+)
+GRADIENTS.add("the gradient of c over time cut", "GRD-1 GRD-2", kinds=[Kind.LSTM])(
+    windowed(1, h=1.0)
+)
+
+
+# The padding.
+
+
+@GRADIENTS.add(
+    "a gradient for the padding, which is differentiated like any step",
+    "GRD-1 PCK-5",
+    kinds=LAYERS,
+    needs=[Feature.PACKED],
+)
+class _OverThePadding(Adjoint):
+    def backtrace(
+        self,
+        call: Call,
+        layer: int,
+        direction: int,
+        trace: Trace,
+        output: Array,
+        h_n: Array,
+        c_n: Array,
+    ) -> Backtrace:
+        every = replace(trace, steps=np.ones_like(trace.steps))
+        return super().backtrace(call, layer, direction, every, output, h_n, c_n)
+
+
+@GRADIENTS.add(
+    "the gradient of a shorter sequence's final state lost in the padding",
+    "GRD-1 GRD-3",
+    kinds=LAYERS,
+    needs=[Feature.PACKED],
+)
+class _LostInThePadding(Adjoint):
+    def backtrace(
+        self,
+        call: Call,
+        layer: int,
+        direction: int,
+        trace: Trace,
+        output: Array,
+        h_n: Array,
+        c_n: Array,
+    ) -> Backtrace:
+        ends = trace.steps[-1][:, None]
+        h_n, c_n = np.where(ends, h_n, 0.0), np.where(ends, c_n, 0.0)
+        return super().backtrace(call, layer, direction, trace, output, h_n, c_n)
+
+
+@GRADIENTS.add(
+    "NaN in the padding multiplied into the gradient of weight_ih",
+    "PCK-5",
+    kinds=LAYERS,
+    needs=[Feature.PACKED],
+)
+class _TimesZero(Adjoint):
+    def of_parameters(
+        self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+    ) -> dict[str, Array]:
+        found = super().of_parameters(call, layer, direction, trace, back)
+        leak = 0.0 * trace.x[~trace.steps].sum()
+        return found | {"weight_ih": found["weight_ih"] + leak}

@@ -1,0 +1,99 @@
+"""What breaks a law that needs no reference: causality, symmetries, closed forms (INV, DIR-5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.deviations.deviation import ALL, LAYERS, Chapter, Deviant
+from rnn_conformance.oracle import Answer, Trace, Weights
+from rnn_conformance.spec import Dtype, Feature
+
+LAWS = Chapter()
+
+
+@LAWS.add("the next step's input read beside each step's own", "DIR-5", kinds=LAYERS)
+class _LooksAhead(Deviant):
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
+        ahead = np.concatenate([x[1:], x[-1:]])
+        return super().scan(call, layer, direction, x + 0.25 * ahead, steps)
+
+
+@LAWS.add("the input's mean over time subtracted", "DIR-5", kinds=LAYERS)
+class _Centred(Deviant):
+    def answer(self, call: Call) -> Answer:
+        mean = call.input.mean(axis=0, keepdims=True)
+        return super().answer(replace(call, input=call.input - mean))
+
+
+@LAWS.add("more weight on the first unit's recurrence", "INV-2", kinds=LAYERS)
+class _FirstUnit(Deviant):
+    def weights(self, call: Call, layer: int, direction: int) -> Weights:
+        right = super().weights(call, layer, direction)
+        w_hh = right.w_hh.copy()
+        w_hh[:: call.config.hidden_size] *= 1.5
+        return replace(right, w_hh=w_hh)
+
+
+@LAWS.add("more weight on the first input feature", "INV-2", kinds=LAYERS)
+class _FirstFeature(Deviant):
+    def weights(self, call: Call, layer: int, direction: int) -> Weights:
+        right = super().weights(call, layer, direction)
+        w_ih = right.w_ih.copy()
+        w_ih[:, 0] *= 1.5
+        return replace(right, w_ih=w_ih)
+
+
+@LAWS.add("a constant added to the pre-activations of the input", "INV-3", kinds=LAYERS)
+class _Offset(Deviant):
+    def input_side(self, weights: Weights, x: Array) -> Array:
+        return super().input_side(weights, x) + 0.01
+
+
+@LAWS.add(
+    "the recurrent weights transposed in the reverse direction",
+    "INV-4",
+    kinds=LAYERS,
+    needs=[Feature.BIDIRECTIONAL],
+)
+class _OneDirection(Deviant):
+    def weights(self, call: Call, layer: int, direction: int) -> Weights:
+        right = super().weights(call, layer, direction)
+        if not direction:
+            return right
+        size = right.w_hh.shape[1]
+        blocks = [b.T if b.shape == (size, size) else b for b in _blocks(right.w_hh, call)]
+        return replace(right, w_hh=np.concatenate(blocks))
+
+
+def _blocks(array: Array, call: Call) -> list[Array]:
+    """The rows of each gate."""
+    return np.split(array, len(call.config.kind.gates))
+
+
+@LAWS.add(
+    "a given state that decays on its way into a cell",
+    "CEL-3",
+    kinds=ALL - LAYERS,
+    needs=[Feature.INITIAL_STATE],
+)
+class _Decaying(Deviant):
+    def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
+        h, c = super().initial_state(call, layer, direction)
+        return 0.99 * h, 0.99 * c
+
+
+_NORMAL = {Dtype.FLOAT64: -1022, Dtype.FLOAT32: -126, Dtype.BFLOAT16: -126, Dtype.FLOAT16: -14}
+"""The exponent of the smallest normal number."""
+
+
+@LAWS.add("subnormal input taken for NaN", "SPC-3", kinds=LAYERS)
+class _Subnormal(Deviant):
+    def answer(self, call: Call) -> Answer:
+        small = (np.abs(call.input) < 2.0 ** _NORMAL[call.dtype]) & (call.input != 0.0)
+        return super().answer(replace(call, input=np.where(small, np.nan, call.input)))

@@ -1,0 +1,241 @@
+"""The scatter of correct gradients: the ensemble, run backwards.
+
+As in ``ensemble``, and in its notation. The members' forward passes, noise included, are
+differentiated one by one, with noise wherever the backward pass rounds: the slopes, which
+are products of up to ``FACTORS`` factors; the sums over the gates; what is carried from step
+to step; the sums over steps and samples.
+
+At relu's kink correct gradients differ by all there is, which is no scatter: of a call in
+which some pre-activation may have either sign nothing is claimed but the hard bound.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from rnn_conformance.bounds import Forward, forward, masking
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.derivatives import (
+    Adjoint,
+    Backtrace,
+    Derivative,
+    Slopes,
+    derivative,
+    gates,
+    projected,
+)
+from rnn_conformance.ensemble import (
+    MEMBERS,
+    SMALL,
+    UNIFORM,
+    Ensemble,
+    Members,
+    exempt,
+    gathered,
+    nothing,
+    of_activation,
+    root_of_squares,
+    run,
+    widened,
+)
+from rnn_conformance.gradient_bounds import FACTORS
+from rnn_conformance.gradients import Backward
+from rnn_conformance.oracle import Trace, Weights
+from rnn_conformance.spec import Config
+
+
+class AdjointMembers(Adjoint):
+    """The derivative with noise at every place of a rounding."""
+
+    def __init__(self, right: Derivative, members: Members) -> None:
+        self.right = right
+        self.fmt, self.noise = members.fmt, members.noise
+
+    def times(self, array: Array, roundings: int) -> Array:
+        """Multiplied with noise of so many roundings."""
+        scale = UNIFORM * math.sqrt(roundings) * self.fmt.u_s
+        return array * (1.0 + scale * self.noise.draw(*array.shape))
+
+    def of_sum(self, terms: int, squares: Array, total: Array) -> Array:
+        """The noise of a sum of so many products, and of storing it; ``(L, N, U)``.
+
+        ``squares`` are those of the terms, added up; ``total`` is the sum itself.
+        """
+        fmt, square = self.fmt, total * total
+        variance = terms * fmt.u**2 / 3.0 * (squares + square) + 4.0 * fmt.u_m**2 * squares
+        if fmt.u_s != fmt.u:
+            # Some of the partial sums, those of gates or of steps, are stored.
+            variance = variance + fmt.u_s**2 / 3.0 * (squares + square)
+        return self.noise.at(np.sqrt(variance))
+
+    def slopes(self, config: Config, trace: Trace) -> Slopes:
+        """Each member's own, and what multiplying their factors rounds."""
+        by = super().slopes(config, trace)
+        noisy = self.times(by.h, FACTORS)
+        # Where both sides have one slope it is one number, rounded once.
+        x = noisy if by.x is by.h else self.times(by.x, FACTORS)
+        if by.cell is None:
+            return Slopes(x, noisy, None if by.carry is None else self.times(by.carry, 1))
+        assert trace.c is not None and by.carry is not None
+        # tanh(c') is an activation like the others, but no trace keeps it.
+        t, o, size = np.tanh(trace.c[1:]), gates(config, trace.gates)[3], trace.c.shape[-1]
+        off = of_activation(t, self.fmt) * self.noise.draw(*t.shape)
+        last = slice(3 * size, None)
+        noisy[..., last] += np.where(by.carry > 0.0, off * o * (1.0 - o), 0.0)
+        cell = self.times(by.cell, 3) - np.where(by.carry > 0.0, 2.0 * o * t * off, 0.0)
+        return Slopes(noisy, noisy, self.times(by.carry, 1), cell)
+
+    def backtrace(
+        self,
+        call: Call,
+        layer: int,
+        direction: int,
+        trace: Trace,
+        output: Array,
+        h_n: Array,
+        c_n: Array,
+    ) -> Backtrace:
+        """As the oracle's, with the noise of this layer and direction."""
+        weights, back = trace.weights, self.right.traces[layer][direction]
+        by, rows = back.slopes, weights.w_hh.shape[0]
+        size = call.config.hidden_size
+        past = back.zh @ weights.w_hh
+        squares = (back.zh**2) @ (weights.w_hh**2)
+        if by.cell is None and by.carry is not None:
+            past = past + back.d_h * by.carry
+            squares = squares + (back.d_h * by.carry) ** 2
+        # The cotangent is added to what comes back, and rounded with it.
+        self.h = self.of_sum(rows + 4, squares, root_of_squares(past, back.d_h))
+        if by.cell is not None:
+            assert by.carry is not None
+            m, c = back.upstream[..., 3 * size :], back.upstream[..., :size]
+            stored = UNIFORM * self.fmt.u_s
+            self.c = self.noise.at(stored * root_of_squares(c, m * by.cell, c * by.carry))
+            if weights.w_hr is not None:
+                squares = (back.d_h**2) @ (weights.w_hr**2)
+                self.m = self.of_sum(weights.w_hr.shape[0], squares, m)
+        squares = (back.zx**2) @ (weights.w_ih**2)
+        self.x = self.of_sum(rows, squares, back.x)
+        return super().backtrace(call, layer, direction, trace, output, h_n, c_n)
+
+    def step(
+        self, config: Config, weights: Weights, by: Slopes, t: int, h: Array, c: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """With the noise of what is carried on."""
+        upstream, zh, h, c = super().step(config, weights, by, t, h, c)
+        return upstream, zh, h + self.h[t], c if by.cell is None else c + self.c[t]
+
+    def through_projection(self, weights: Weights, t: int, h: Array) -> Array:
+        """With the noise of the product."""
+        m = super().through_projection(weights, t, h)
+        return m if weights.w_hr is None else m + self.m[t]
+
+    def to_input(self, weights: Weights, zx: Array) -> Array:
+        """With the noise of the product."""
+        return super().to_input(weights, zx) + self.x
+
+    def joined(self, call: Call, parts: list[Array]) -> Array:
+        """With the rounding of the sum."""
+        return super().joined(call, [self.times(part, 2) for part in parts])
+
+    def dropped(self, call: Call, layer: int, above: Array) -> Array:
+        """With the rounding of the products with the mask."""
+        through = super().dropped(call, layer, above)
+        if call.masks is None:
+            return through
+        scale = UNIFORM * masking(call.masks[layer - 1], self.fmt)
+        return through * (1.0 + scale * self.noise.draw(*through.shape))
+
+    def of_parameters(
+        self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+    ) -> dict[str, Array]:
+        """Each member's own, ``(K, …)``, with the noise of sums over steps and samples."""
+        here = trace.steps[:, :, None]
+        x = np.where(here, trace.x, 0.0)
+        found = {
+            "weight_ih": self.outer(back.zx, x),
+            "weight_hh": self.outer(back.zh, trace.h[:-1]),
+        }
+        if call.config.bias:
+            one = np.ones((*trace.steps.shape, 1))
+            found["bias_ih"] = self.outer(back.zx, one)[..., 0]
+            found["bias_hh"] = self.outer(back.zh, one)[..., 0]
+        if call.config.proj_size:
+            own, read = (np.where(here, each, 0.0) for each in (back.d_h, projected(trace)))
+            found["weight_hr"] = self.outer(own, read)
+        return found
+
+    def outer(self, left: Array, right: Array) -> Array:
+        """``(L, K*N, a), (L, K*N, b) -> (K, a, b)``, for each member alone."""
+        a, b = (
+            each.reshape(len(each), MEMBERS, -1, each.shape[-1])
+            .swapaxes(0, 1)
+            .reshape(MEMBERS, -1, each.shape[-1])
+            for each in (left, right)
+        )
+        total: Array = a.swapaxes(1, 2) @ b
+        # The first member's, which is as good as the truth for the size of its rounding.
+        squares = (a[0] * a[0]).T @ (b[0] * b[0])
+        terms = a.shape[1]
+        variance = terms * self.fmt.u_s**2 / 3.0 * (squares + total[0] ** 2)
+        variance = variance + 4.0 * self.fmt.u_m**2 * squares
+        noise = self.noise.at(np.sqrt(variance)[:, None])
+        return total + noise.swapaxes(0, 1)
+
+
+def kinked(right: Forward, config: Config) -> bool:
+    """Whether relu's pre-activation may have either sign anywhere."""
+    return config.nonlinearity == "relu" and any(
+        bool(((np.abs(trace.zx + trace.zh) <= errors.inner) & trace.steps[:, :, None]).any())
+        for traces, row in zip(right.answer.traces, right.errors, strict=True)
+        for trace, errors in zip(traces, row, strict=True)
+    )
+
+
+@lru_cache(maxsize=64)
+def gradient_ensemble(backward: Backward) -> Ensemble:
+    """The scatter of the gradients of everything that has one; by argument, canonical."""
+    call = backward.call
+    config, right = call.config, forward(call)
+    shapes = {"input": call.input.shape}
+    for name, width in (("h_0", config.output_size), ("c_0", config.hidden_size)):
+        if name in backward.arguments:
+            shapes[name] = (config.num_states, call.batch, width)
+    shapes |= {name: array.shape for name, array in call.parameters.items()}
+    if not call.batch or exempt(right) or kinked(right, config):
+        return nothing(shapes)
+    wide, due = run(call), derivative(backward, right.answer)
+    if not small(wide.answer.traces, right):
+        return nothing(shapes)
+    through = replace(
+        backward,
+        call=wide.call,
+        cotangents={name: widened(array) for name, array in backward.cotangents.items()},
+    )
+    adjoint = AdjointMembers(due, wide.members)
+    found = adjoint.derivative(through, wide.answer).gradients
+    deviations, claimed = {}, {}
+    for name, shape in shapes.items():
+        array = found[name]
+        if name not in call.parameters:
+            array = array.reshape(shape[0], MEMBERS, *shape[1:]).swapaxes(0, 1)
+        deviations[name] = array - due.gradients[name]
+        claimed[name] = np.ones(shape, dtype=bool)
+    return gathered(deviations, claimed, wide.members)
+
+
+def small(traces: tuple[tuple[Trace, ...], ...], right: Forward) -> bool:
+    """Whether all members stay so near the truth that their slopes are those of the truth."""
+    for found, due in zip(traces, right.answer.traces, strict=True):
+        for one, other in zip(found, due, strict=True):
+            for near, true in ((one.h, other.h), (one.c, other.c)):
+                if near is None or true is None:
+                    continue
+                apart = np.abs(near - widened(true))
+                if (apart > SMALL * np.maximum(1.0, np.abs(widened(true)))).any():
+                    return False
+    return True

@@ -1,0 +1,161 @@
+"""Wrong answers, in silence, where nothing is declared: what is left out is taken all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from rnn_conformance.classes import drop_in
+from rnn_conformance.functions import FunctionImplementation
+from rnn_conformance.mutants.functions import function
+from rnn_conformance.mutants.mutant import Chapter, mapped
+from rnn_conformance.spec import Config, Feature, Kind
+
+DECLARATIONS = Chapter("Declarations")
+
+CLAUSES = {
+    Feature.BIDIRECTIONAL: "DIR-1",
+    Feature.MULTI_LAYER: "LAY-2",
+    Feature.BATCH_FIRST: "BF-1",
+    Feature.BIAS_FREE: "EQ-4 CEL-2",
+    Feature.INITIAL_STATE: "STA-4 CEL-1",
+    Feature.UNBATCHED: "SHP-6 CEL-1",
+    Feature.PACKED: "PCK-2",
+    Feature.PROJECTION: "EQ-2",
+    Feature.RELU: "EQ-1 CEL-2",
+    Feature.DROPOUT: "DRP-1",
+    Feature.EMPTY_BATCH: "SHP-5 CEL-1",
+}
+"""The clauses that forbid a wrong answer where the feature is not declared."""
+
+ARGUMENTS = {
+    Feature.BIDIRECTIONAL: "bidirectional",
+    Feature.MULTI_LAYER: "num_layers",
+    Feature.BATCH_FIRST: "batch_first",
+    Feature.BIAS_FREE: "bias",
+    Feature.PROJECTION: "proj_size",
+    Feature.RELU: "nonlinearity",
+    Feature.DROPOUT: "dropout",
+}
+
+IN_WORDS = {
+    Feature.BIDIRECTIONAL: "a second direction",
+    Feature.MULTI_LAYER: "further layers",
+    Feature.BATCH_FIRST: "batch_first",
+    Feature.BIAS_FREE: "bias=False",
+    Feature.INITIAL_STATE: "an initial state",
+    Feature.UNBATCHED: "unbatched input",
+    Feature.PACKED: "packed input",
+    Feature.PROJECTION: "a projection",
+    Feature.RELU: "relu",
+    Feature.DROPOUT: "dropout",
+    Feature.EMPTY_BATCH: "an empty batch",
+}
+
+
+def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
+    """``torch.nn``'s class, which takes what it leaves out and does not heed it."""
+    base: Any = getattr(nn, kind.value)
+
+    class Ignoring(base):  # type: ignore[misc]
+        rnn_conformance: ClassVar = {"without": [feature.value], "kind": kind.value}
+
+        def __init__(self, *args: Any, **keywords: Any) -> None:
+            keywords.pop(ARGUMENTS.get(feature, ""), None)
+            super().__init__(*args, **keywords)
+
+        def forward(self, input: Any, hx: Any = None) -> Any:
+            if feature is Feature.INITIAL_STATE:
+                return super().forward(input)
+            if feature is Feature.PACKED and isinstance(input, PackedSequence):
+                padded, lengths = pad_packed_sequence(input, batch_first=self.batch_first)
+                output, state = super().forward(padded, hx)
+                return pack_padded_sequence(
+                    output, lengths, self.batch_first, enforce_sorted=False
+                ), state
+            if feature is Feature.UNBATCHED and input.dim() == 2 - kind.is_cell:
+                return super().forward(input.unsqueeze(-2))
+            if feature is Feature.EMPTY_BATCH and 0 in input.shape:
+                shape = [max(size, 1) for size in input.shape]
+                return super().forward(torch.zeros(shape, dtype=input.dtype))
+            return super().forward(input, hx)
+
+    return Ignoring
+
+
+def in_float32(kind: Kind) -> type[nn.Module]:
+    """Declares float32 alone, and gives float32 for float64."""
+    base: Any = getattr(nn, kind.value)
+
+    class Float32(base):  # type: ignore[misc]
+        rnn_conformance: ClassVar = {"dtypes": ["float32"], "kind": kind.value}
+
+        def to(self, *args: Any, **keywords: Any) -> Any:
+            return self
+
+        def forward(self, input: Any, hx: Any = None) -> Any:
+            return super().forward(
+                mapped(torch.Tensor.float, input), mapped(torch.Tensor.float, hx)
+            )
+
+    return Float32
+
+
+def dropping(feature: Feature, name: str, kind: Kind) -> FunctionImplementation:
+    """A function that drops the argument which it does not declare."""
+
+    def change(layer: Callable[..., Any], config: Config) -> Callable[..., Any]:
+        def called(input: Any, state: Any = None, lengths: Any = None) -> Any:
+            if feature is Feature.INITIAL_STATE:
+                state = None
+            return layer(input, state, None if feature is Feature.PACKED else lengths)
+
+        return called
+
+    def narrowed(config: Config) -> Config:
+        match feature:
+            case Feature.BATCH_FIRST:
+                return replace(config, batch_first=False)
+            case Feature.RELU:
+                return replace(config, nonlinearity="tanh")
+            case Feature.BIDIRECTIONAL:
+                return replace(config, bidirectional=False)
+            case Feature.MULTI_LAYER:
+                return replace(config, num_layers=1)
+        return config
+
+    return function(name, kind, change, without=feature, config=narrowed)
+
+
+def _put() -> None:
+    for feature in Feature:
+        kinds = [kind for kind in Kind if feature in Feature.of(kind)]
+        what = f"{IN_WORDS[feature]} not declared, taken and ignored"
+
+        def make(kind: Kind, feature: Feature = feature, name: str = what) -> Any:
+            return drop_in(ignoring(feature, kind), name=name)
+
+        # What is ignored may end in a structure that nobody can read, which is an exception.
+        DECLARATIONS.put(what, CLAUSES[feature], make, kinds=kinds, crashes=True)
+    for feature in (
+        Feature.BATCH_FIRST,
+        Feature.RELU,
+        Feature.BIDIRECTIONAL,
+        Feature.MULTI_LAYER,
+        Feature.INITIAL_STATE,
+        Feature.PACKED,
+    ):
+        kinds = [kind for kind in Kind if feature in Feature.of(kind)]
+        name = f"{IN_WORDS[feature]} not declared, and dropped by its function over arrays"
+        DECLARATIONS.put(name, CLAUSES[feature], partial(dropping, feature, name), kinds=kinds)
+    name = "float64 not declared, and answered in float32"
+    DECLARATIONS.put(name, "TYP-1", lambda kind: drop_in(in_float32(kind), name=name))
+
+
+_put()

@@ -1,0 +1,81 @@
+"""The deviations of the oracle and of its derivative, each as somebody's implementation."""
+
+from __future__ import annotations
+
+from rnn_conformance.deviations import Deviation
+from rnn_conformance.deviations.activations import ACTIVATIONS
+from rnn_conformance.deviations.biases import BIASES
+from rnn_conformance.deviations.directions import DIRECTIONS
+from rnn_conformance.deviations.gates import GATES
+from rnn_conformance.deviations.gradients import GRADIENTS, GradientDeviation
+from rnn_conformance.deviations.laws import LAWS
+from rnn_conformance.deviations.layers import LAYERS
+from rnn_conformance.deviations.layouts import LAYOUTS
+from rnn_conformance.deviations.lengths import LENGTHS
+from rnn_conformance.deviations.precisions import PRECISIONS
+from rnn_conformance.deviations.projections import PROJECTIONS
+from rnn_conformance.deviations.samples import SAMPLES
+from rnn_conformance.deviations.specials import SPECIALS
+from rnn_conformance.deviations.states import STATES
+from rnn_conformance.interface import Implementation
+from rnn_conformance.mutants.equations import differentiated, miniature
+from rnn_conformance.mutants.mutant import Chapter
+from rnn_conformance.spec import Kind
+
+
+def _forward(title: str, found: list[Deviation]) -> Chapter:
+    chapter = Chapter(title)
+    for deviation in found:
+
+        def make(kind: Kind, deviation: Deviation = deviation) -> Implementation:
+            return miniature(deviation.name, kind, deviation.oracle)
+
+        chapter.put(
+            deviation.name,
+            " ".join(deviation.breaks),
+            make,
+            kinds=deviation.kinds,
+            needs=deviation.needs,
+            source=deviation.source,
+        )
+    return chapter
+
+
+def _backward(title: str, found: list[GradientDeviation]) -> Chapter:
+    chapter = Chapter(title)
+    for deviation in found:
+
+        def make(kind: Kind, deviation: GradientDeviation = deviation) -> Implementation:
+            return differentiated(deviation.name, kind, deviation.adjoint)
+
+        chapter.put(
+            deviation.name,
+            " ".join(deviation.breaks),
+            make,
+            kinds=deviation.kinds,
+            needs=deviation.needs,
+            source=deviation.source,
+        )
+    return chapter
+
+
+FORWARD: tuple[Chapter, ...] = tuple(
+    _forward(title, found)
+    for title, found in (
+        ("Gates", GATES),
+        ("Biases", BIASES),
+        ("Activations", ACTIVATIONS),
+        ("Directions", DIRECTIONS),
+        ("States", STATES),
+        ("Layers", LAYERS),
+        ("Lengths and padding", LENGTHS),
+        ("Projections", PROJECTIONS),
+        ("Layouts", LAYOUTS),
+        ("Samples and units", SAMPLES),
+        ("Precision", PRECISIONS),
+        ("Special values", SPECIALS),
+        ("Laws", LAWS),
+    )
+)
+
+BACKWARD: tuple[Chapter, ...] = (_backward("Gradient paths", GRADIENTS),)

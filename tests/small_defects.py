@@ -1,0 +1,335 @@
+"""Small defects, and what each measure of error says of a case.
+
+Each defect is computed in float64 and rounded to the dtype: nothing but the defect is
+wrong, which makes it harder to see than in an implementation that rounds as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from random_calls import random_case
+
+from rnn_conformance.agreement import tolerance
+from rnn_conformance.bounds import reference
+from rnn_conformance.calls import Array, Call
+from rnn_conformance.cases import Values, rounded
+from rnn_conformance.derivatives import Adjoint, Backtrace, Slopes
+from rnn_conformance.deviations.deviation import significant
+from rnn_conformance.ensemble import Ensemble, ensemble
+from rnn_conformance.gradient_bounds import gradient_reference
+from rnn_conformance.gradient_ensemble import gradient_ensemble
+from rnn_conformance.gradients import Backward
+from rnn_conformance.oracle import Oracle, Trace, Weights
+from rnn_conformance.spec import Config, Dtype, Feature, Kind
+
+Answers: TypeAlias = dict[str, Array]
+
+DEFAULTS = {
+    Dtype.FLOAT64: (1e-7, 1e-7),
+    Dtype.FLOAT32: (1.3e-6, 1e-5),
+    Dtype.FLOAT16: (1e-3, 1e-5),
+    Dtype.BFLOAT16: (1.6e-2, 1e-5),
+}
+"""``rtol`` and ``atol`` of ``torch.testing.assert_close``
+(https://docs.pytorch.org/docs/stable/testing.html)."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What each measure says of one case: whether it refuses it."""
+
+    hard: bool
+    scatter: bool
+    hit: bool
+    fixed: bool
+    worst: float
+
+
+def judged(
+    dtype: Dtype,
+    got: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    rests: Mapping[str, Array],
+    hard: Mapping[str, Array],
+    scatter: Ensemble,
+) -> Verdicts:
+    """By the hard bound, by the scatter, by rank, and by PyTorch's own default tolerances."""
+    rtol, atol = DEFAULTS[dtype]
+    elements = sum(array.size for array in expected.values())
+    errors = {
+        name: np.abs((got[name] - array) - rests.get(name, 0.0)) for name, array in expected.items()
+    }
+    claimed = {name: np.isfinite(bound) for name, bound in hard.items()}
+    worst = 0.0
+    for name, some in claimed.items():
+        limit = tolerance(hard[name], scatter.spreads[name], elements)[some]
+        error = errors[name][some]
+        with np.errstate(divide="ignore"):  # What must be exact is infinitely wrong.
+            shares = np.divide(error, limit, out=np.zeros_like(error), where=error > 0.0)
+        worst = max(worst, float(shares.max(initial=0.0)))
+    return Verdicts(
+        any(bool((errors[name] > hard[name]).any()) for name in expected),
+        worst > 1.0,
+        scatter.claims and scatter.rank(errors) > float(scatter.ranks.max()),
+        any(
+            bool((errors[name] > atol + rtol * np.abs(expected[name]))[claimed[name]].any())
+            for name in expected
+        ),
+        worst,
+    )
+
+
+def of_results(call: Call, got: Mapping[str, Array]) -> Verdicts:
+    """The verdicts on a call's results."""
+    due = reference(call)
+    return judged(
+        call.dtype,
+        got,
+        {name: due[name] for name in call.results},
+        due.rests,
+        {name: due.bound(name) for name in call.results},
+        ensemble(call),
+    )
+
+
+def of_gradients(backward: Backward, got: Mapping[str, Array]) -> Verdicts:
+    """The verdicts on a backward pass."""
+    due, call = gradient_reference(backward), backward.call
+    names = backward.arguments
+    return judged(
+        call.dtype,
+        {name: got[name] for name in names},
+        {name: due.gradients[name] for name in names},
+        due.rests,
+        {name: due.bounds[name] for name in names},
+        gradient_ensemble(backward),
+    )
+
+
+def every_other(array: Array, by: float) -> Array:
+    """Every other element off by so much of itself."""
+    return array * np.where(np.arange(array.size) % 2, 1.0, 1.0 + by).reshape(array.shape)
+
+
+@dataclass(frozen=True)
+class OffWeights:
+    """All weights off by so much of themselves, every other one more."""
+
+    by: float
+
+    def __call__(self, call: Call) -> Answers:
+        changed = {name: every_other(array, self.by) for name, array in call.parameters.items()}
+        return plain(replace(call, parameters=changed), Oracle())
+
+
+class OffActivations(Oracle):
+    """Activations off by so much of themselves, or by a constant."""
+
+    def __init__(self, by: float = 0.0, plus: float = 0.0) -> None:
+        self.by, self.plus = by, plus
+
+    def off(self, gates: Array) -> Array:
+        return gates * (1.0 + self.by) + self.plus
+
+    def activation(self, config: Config, z: Array) -> Array:
+        return self.off(super().activation(config, z))
+
+    def lstm_gates(self, zx: Array, zh: Array) -> Array:
+        return self.off(super().lstm_gates(zx, zh))
+
+    def gru_gates(self, zx: Array, zh: Array) -> Array:
+        return self.off(super().gru_gates(zx, zh))
+
+
+class Tanh(Oracle):
+    """Another function in the place of tanh."""
+
+    def __init__(self, tanh: Callable[[Array], Array]) -> None:
+        self.tanh = tanh
+
+    def activation(self, config: Config, z: Array) -> Array:
+        return np.maximum(z, 0.0) if config.nonlinearity == "relu" else self.tanh(z)
+
+    def lstm_gates(self, zx: Array, zh: Array) -> Array:
+        gates, size = super().lstm_gates(zx, zh), zx.shape[-1] // 4
+        gates[:, 2 * size : 3 * size] = self.tanh((zx + zh)[:, 2 * size : 3 * size])
+        return gates
+
+    def gru_gates(self, zx: Array, zh: Array) -> Array:
+        gates, size = super().gru_gates(zx, zh), zx.shape[-1] // 3
+        r = gates[:, :size]
+        gates[:, 2 * size :] = self.tanh(zx[:, 2 * size :] + r * zh[:, 2 * size :])
+        return gates
+
+
+class Products(Oracle):
+    """Products of rounded factors, or added up with few digits."""
+
+    def __init__(self, factors: int = 53, sums: int = 53) -> None:
+        self.factors, self.sums = factors, sums
+
+    def product(self, x: Array, w: Array, b: Array) -> Array:
+        x, w = significant(x, self.factors), significant(w, self.factors)
+        if self.sums == 53:
+            exact: Array = x @ w.T + b
+            return exact
+        total = np.zeros((*x.shape[:-1], len(w))) + b
+        for column in range(x.shape[-1]):
+            total = significant(total + x[..., column, None] * w[:, column], self.sums)
+        return total
+
+    def input_side(self, weights: Weights, x: Array) -> Array:
+        return self.product(x, weights.w_ih, weights.b_ih)
+
+    def step(
+        self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        zh = self.product(h, weights.w_hh, weights.b_hh)
+        # The hidden side comes as a bias of a layer that has no other.
+        bare = replace(weights, w_hh=np.zeros_like(weights.w_hh), b_hh=np.zeros_like(weights.b_hh))
+        if config.kind.layer is Kind.GRU:
+            gates = self.gru_gates(zx, zh)
+            return zh, gates, self.gru_step(gates, h), c
+        return super().step(config, bare, zx + zh, h, c)
+
+
+def plain(call: Call, oracle: Oracle) -> Answers:
+    """The oracle's answer, rounded to the dtype."""
+    answer = oracle.answer(call)
+    return {name: rounded(getattr(answer, name), call.dtype) for name in call.results}
+
+
+def lost_bias(by: float) -> Callable[[Call], Answers]:
+    """Every bias too small by so much."""
+
+    def answer(call: Call) -> Answers:
+        changed = {
+            name: array - by if name.startswith("bias") else array
+            for name, array in call.parameters.items()
+        }
+        return plain(replace(call, parameters=changed), Oracle())
+
+    return answer
+
+
+def without_the_last_step(call: Call) -> Answers:
+    """The last step is not computed, and the state stands still."""
+
+    class Short(Oracle):
+        def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Any) -> Trace:
+            steps = steps.copy()
+            steps[-1] = False
+            return super().scan(call, layer, direction, x, steps)
+
+    return plain(call, Short())
+
+
+def in_single(call: Call) -> Answers:
+    """float64 computed in float32."""
+    narrow = {name: significant(array, 24) for name, array in call.parameters.items()}
+    found = plain(replace(call, parameters=narrow, input=significant(call.input, 24)), Oracle())
+    return {name: significant(array, 24) for name, array in found.items()}
+
+
+def with_oracle(make: Callable[[], Oracle]) -> Callable[[Call], Answers]:
+    """A defect that is an oracle."""
+    return lambda call: plain(call, make())
+
+
+@dataclass(frozen=True)
+class Defect:
+    """What is wrong, and in which dtype it is looked for."""
+
+    answer: Callable[[Call], Answers]
+    dtype: Dtype = Dtype.FLOAT32
+    without: frozenset[Feature] = frozenset()
+
+
+def clipped(z: Array) -> Array:
+    """tanh, its argument cut off at 3."""
+    return np.tanh(np.clip(z, -3.0, 3.0))
+
+
+def rational(z: Array) -> Array:
+    """Padé's approximant of tanh."""
+    z = np.clip(z, -3.0, 3.0)
+    return z * (27.0 + z * z) / (27.0 + 9.0 * z * z)
+
+
+DEFECTS: dict[str, Defect] = {
+    **{f"weights off by {by:g}": Defect(OffWeights(by)) for by in (1e-4, 1e-5, 1e-6)},
+    **{
+        f"activations off by {by:g}": Defect(with_oracle(lambda by=by: OffActivations(by)))  # type: ignore[misc]
+        for by in (1e-4, 1e-5, 1e-6)
+    },
+    **{
+        f"{by:g} missing in each bias": Defect(
+            lost_bias(by), without=frozenset({Feature.BIAS_FREE})
+        )
+        for by in (1e-4, 1e-5, 1e-6)
+    },
+    "1e-6 added to activations": Defect(with_oracle(lambda: OffActivations(plus=1e-6))),
+    "added up in bfloat16": Defect(with_oracle(lambda: Products(sums=8))),
+    "products as in TF32": Defect(with_oracle(lambda: Products(factors=11))),
+    "tanh clipped at 3": Defect(with_oracle(lambda: Tanh(clipped))),
+    "rational tanh": Defect(with_oracle(lambda: Tanh(rational))),
+    "the last step dropped": Defect(without_the_last_step),
+    "float64 computed in float32": Defect(in_single, Dtype.FLOAT64),
+    "float16 activations off by 1e-3": Defect(
+        with_oracle(lambda: OffActivations(1e-3)), Dtype.FLOAT16
+    ),
+    "bfloat16 activations off by 1e-2": Defect(
+        with_oracle(lambda: OffActivations(1e-2)), Dtype.BFLOAT16
+    ),
+}
+
+
+class OffSlopes(Adjoint):
+    """The derivatives of activations off by so much of themselves."""
+
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+    def slopes(self, config: Config, trace: Trace) -> Slopes:
+        right = super().slopes(config, trace)
+        return replace(right, x=right.x * (1.0 + self.by), h=right.h * (1.0 + self.by))
+
+
+class OffSums(Adjoint):
+    """The gradients of parameters off by so much of themselves, every other one."""
+
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+    def of_parameters(
+        self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+    ) -> dict[str, Array]:
+        found = super().of_parameters(call, layer, direction, trace, back)
+        return {name: every_other(array, self.by) for name, array in found.items()}
+
+
+GRADIENT_DEFECTS: dict[str, tuple[Adjoint, Dtype]] = {
+    **{f"slopes off by {by:g}": (OffSlopes(by), Dtype.FLOAT32) for by in (1e-4, 1e-5, 1e-6)},
+    **{
+        f"gradients of parameters off by {by:g}": (OffSums(by), Dtype.FLOAT32)
+        for by in (1e-4, 1e-5, 1e-6)
+    },
+    "slopes off by 1e-12 in float64": (OffSlopes(1e-12), Dtype.FLOAT64),
+}
+
+
+def typical_calls(
+    dtype: Dtype, count: int, seed: int, without: frozenset[Feature] = frozenset()
+) -> Iterator[Call]:
+    """Of every layer in turn, with values as the checks draw them."""
+    layers = [kind for kind in Kind if not kind.is_cell]
+    values = (Values.PLAIN, Values.TYPICAL, Values.SATURATED, Values.MIXED, Values.POSITIVE)
+    for each in range(seed, seed + count):
+        kind = layers[each % len(layers)]
+        yield random_case(
+            kind, each, dtype, without=without, values=values[each // 3 % len(values)]
+        ).call()
