@@ -35,6 +35,7 @@ from small_defects import (
 )
 from structured_calls import STRUCTURES
 
+from rnn_conformance import drop_in
 from rnn_conformance.agreement import most_hits
 from rnn_conformance.bounds import forward
 from rnn_conformance.calls import Call
@@ -173,6 +174,9 @@ def correct(count: int, seed: int) -> None:
             tallies[name].add(group, of_results(call, got))
         if number % 10 == 0:
             backward = drawn(call, number)
+            layer = drop_in(getattr(torch.nn, call.config.kind.value)).pullback(call)(backward)
+            found = {each: layer[each] for each in backward.arguments}
+            tallies["gradients: torch.nn"].add(group, of_gradients(backward, found))
             for way in GRADIENT_WAYS:
                 got = way(call.dtype).gradients(backward)
                 tallies[f"gradients: {way.__name__}"].add(group, of_gradients(backward, got))

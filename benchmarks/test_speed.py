@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rnn_conformance.bounds import reference
+from rnn_conformance.bounds import forward, reference
+from rnn_conformance.calls import Call
 from rnn_conformance.cases import Case, State
+from rnn_conformance.ensemble import MEMBERS, Ensemble, ensemble, run
+from rnn_conformance.gradient_bounds import gradient_reference
+from rnn_conformance.gradient_ensemble import gradient_ensemble
+from rnn_conformance.gradients import Backward, drawn
 from rnn_conformance.oracle import Oracle
 from rnn_conformance.registry import load
 from rnn_conformance.spec import Config, Kind
@@ -65,9 +69,33 @@ def test_cases_a_second_and_the_share_inside_the_implementation(
 WORK: dict[str, Callable[[Case], Callable[[], Any]]] = {
     "torch.nn forward": lambda case: _forward(case),
     "oracle": lambda case: lambda: Oracle().answer(case.call()),
-    # The function behind the cache: what one reference costs with its bound.
-    "oracle and bound": lambda case: lambda: reference.__wrapped__(case.call()),
+    # The functions behind the caches: what one reference costs with its bound, and what the
+    # scatter costs besides; then the same backwards.
+    "oracle and bound E": lambda case: lambda: reference.__wrapped__(fresh(case)),
+    # As many oracles as there are members, one after the other: what running all of them at once,
+    # as shares of one batch, spares.
+    "the members one by one": lambda case: (
+        lambda: [Oracle().answer(case.call()) for _ in range(MEMBERS)]
+    ),
+    "scatter S": lambda case: lambda: _scattered(case),
+    "backward: bound E": lambda case: lambda: gradient_reference.__wrapped__(_backward(case)),
+    "backward: scatter S": lambda case: lambda: gradient_ensemble.__wrapped__(_backward(case)),
 }
+
+
+def _backward(case: Case) -> Backward:
+    return drawn(case.call(), 0)
+
+
+def fresh(case: Case) -> Call:
+    """The case's call, of which nothing is known yet."""
+    forward.cache_clear()
+    return case.call()
+
+
+def _scattered(case: Case) -> Ensemble:
+    run.cache_clear()
+    return ensemble.__wrapped__(case.call())
 
 
 def _forward(case: Case) -> Callable[[], Any]:
@@ -82,5 +110,5 @@ def test_the_cost_of_a_reference_beside_a_forward(
     benchmark: BenchmarkFixture, shape: str, work: str
 ) -> None:
     benchmark.group = shape
-    result = benchmark(WORK[work](SHAPES[shape]))
-    assert np.isfinite(result.output).all()
+    found = benchmark(WORK[work](SHAPES[shape]))
+    assert found is not None

@@ -145,7 +145,9 @@ def test_arithmetic_that_errs_as_much_as_it_may_stays_within(
         adversary = Adversary(dtype)
         adversary.sign = sign
         ratio = worst_ratio(call, adversary(call))
-        assert ratio <= 1.0, f"{call} errs by {ratio:.3f} E"
+        # What errs on purpose is computed in float64, whose own rounding comes on top.
+        most = 1.0 + 2.0**-53 / FORMATS[dtype].u
+        assert ratio <= most, f"{call} errs by {ratio:.3f} E"
 
 
 # It is no wider than it need be.

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from gradient_ways import WAYS as GRADIENT_WAYS
 from miniatures import correct_implementations
 from random_calls import random_call, random_case
 from small_defects import of_gradients, of_results
 from structured_calls import STRUCTURES
 
+from rnn_conformance import drop_in
 from rnn_conformance.bounds import FORMATS, forward
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Case, State, Values
@@ -55,6 +57,9 @@ def test_no_correct_gradient_is_refused(kind: Kind, dtype: Dtype) -> None:
         call = random_call(kind, seed, dtype)
         for each in (call, structures[seed % len(structures)](call, seed)):
             backward = drawn(each, seed)
+            torch_s = drop_in(getattr(torch.nn, kind.value)).pullback(each)(backward)
+            found = {name: torch_s[name] for name in backward.arguments}
+            assert not of_gradients(backward, found).scatter, f"torch.nn is right: {each}"
             for way in GRADIENT_WAYS:
                 verdicts = of_gradients(backward, way(dtype).gradients(backward))
                 assert not verdicts.scatter, (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from made_results import COMPLETE, DIFFERS, entry, record, records, results
+from made_results import ACCURATE, COMPLETE, DIFFERS, entry, record, records, results
 
 from rnn_conformance.clauses import CHAPTERS, CLAUSES
 from rnn_conformance.report import merge, render
@@ -26,7 +26,7 @@ LOOP = entry()
 GRU = entry("scan", Kind.GRU)
 WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
 HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "br", "img"}
+VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "line", "br", "img"}
 
 
 @dataclasses.dataclass
@@ -303,6 +303,33 @@ def test_the_summary_gives_level_counts_and_time() -> None:
     assert "none of inference" in row.text
     assert "1 failed" in row.text
     assert f"{len(found)} {20 * len(found):,}".replace(",", " ") in row.text
+
+
+def test_accuracy_is_added_up_over_the_checks_by_dtype_and_drawn() -> None:
+    gradients = ACCURATE | {"of": "gradients", "dtype": "float64", "worst": 0.25}
+    found = [
+        record(LOOP, ["EQ-2"], accuracy=(ACCURATE,)),
+        record(LOOP, ["EQ-5"], accuracy=(ACCURATE | {"worst": 0.5}, gradients)),
+    ]
+    page = Parsed(render(document(COMPLETE, [LOOP], found)))
+    kinds = ("results float32", "gradients float64")
+    rows = [e.text for e in page.elements if e.tag == "tr" and any(k in e.text for k in kinds)]
+    first, second = rows
+    assert "results float32" in first
+    assert "0.75" in first, "the worst of both checks"
+    assert "2 of 40" in first, "hits and cases of both checks"
+    assert "gradients float64" in second
+    pictures = [e for e in page.elements if "histogram" in e.classes]
+    assert len(pictures) == 4
+    assert (
+        pictures[0].attributes["aria-label"].startswith("Error by tolerance: 100 elements; 0: 10")
+    )
+    bars = [e for e in page.elements if e.tag == "rect" and e.parent is pictures[0]]
+    assert len(bars) == len(ACCURATE["shares"]), "one bar a class"
+
+
+def test_without_a_comparison_there_is_no_accuracy() -> None:
+    assert "accuracy-title" not in render(results(LOOP))
 
 
 def test_columns_are_grouped_by_kind_and_what_is_wrong_on_purpose_comes_last() -> None:

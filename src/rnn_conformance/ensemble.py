@@ -141,7 +141,8 @@ class Sites:
     """The noise along one layer and direction, for every member, in the trace's order of time.
 
     ``z`` ``(L, K*N, G*H)`` on the pre-activation, ``gates`` on the activations; ``c`` on a cell
-    state, ``m`` ``(L, K*N, H)`` on what the step gives, ``h`` on its projection. ``bends``
+    state, ``m`` ``(L, K*N, H)`` on what the step gives, ``h`` on its projection; ``q`` on the
+    hidden side of a GRU's new gate, which the reset gate multiplies. ``bends``
     ``(L, K*N, H)`` is false where relu's pre-activation may have either sign.
     """
 
@@ -150,6 +151,7 @@ class Sites:
     m: Array
     c: Array | None = None
     h: Array | None = None
+    q: Array | None = None
     bends: NDArray[np.bool_] | None = None
 
 
@@ -238,8 +240,7 @@ class _Sites:
         x, h = self.sides(trace)
         q, new = trace.zh[..., 2 * size :], slice(2 * size, None)
         zn = trace.zx[..., new] + r * q
-        # The hidden side reaches the new gate through r, and is rounded with it.
-        own = np.sqrt(x[..., new] + r * r * h[..., new] + self.stored(r * q, zn) ** 2)
+        own = np.sqrt(x[..., new] + self.stored(r * q, zn) ** 2)
         rest = slice(0, 2 * size)
         stored = self.stored((trace.zx + trace.zh)[..., rest]) if fmt.u_s != fmt.u else 0.0
         both = np.sqrt(x[..., rest] + h[..., rest] + stored * stored)
@@ -248,6 +249,7 @@ class _Sites:
             noise.at(of_activation(trace.gates, fmt), 3),
             # (1 - z) n + z h, or n + z (h - n): products, differences and the sum.
             noise.at(math.sqrt(3.0) * self.stored(n, z * trace.h[:-1])),
+            q=noise.at(np.sqrt(h[..., new])),
         )
 
 
@@ -284,8 +286,15 @@ class Members(Oracle):
         return super().scan(call, layer, direction, x, steps)
 
     def input_side(self, weights: Weights, x: Array) -> Array:
-        """With the noise of both sides, which is added up anyway."""
+        """With the noise of both sides, where they are added up anyway."""
         return super().input_side(weights, x) + self.here.z
+
+    def state_side(self, weights: Weights, h: Array) -> Array:
+        """With its own noise where it is multiplied before it is added."""
+        zh = super().state_side(weights, h)
+        if self.here.q is not None:
+            zh[:, -self.here.q.shape[-1] :] += self.here.q[self.t]
+        return zh
 
     def rnn_step(self, config: Config, zx: Array, zh: Array) -> Array:
         """With the activation's noise; where relu may bend, it does not."""

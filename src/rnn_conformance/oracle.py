@@ -151,7 +151,7 @@ class Oracle:
         self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
     ) -> tuple[Array, Array, Array, Array]:
         """One step: ``zh``, the gates, ``h'`` and ``c'``; each ``(N, ·)``."""
-        zh = h @ weights.w_hh.T + weights.b_hh
+        zh = self.state_side(weights, h)
         if config.kind.layer is Kind.LSTM:
             gates = self.lstm_gates(zx, zh)
             h, c = self.lstm_step(gates, c, weights.w_hr)
@@ -165,6 +165,10 @@ class Oracle:
     def input_side(self, weights: Weights, x: Array) -> Array:
         """``W_ih x + b_ih`` for all steps at once."""
         return x @ weights.w_ih.T + weights.b_ih
+
+    def state_side(self, weights: Weights, h: Array) -> Array:
+        """``W_hh h + b_hh`` for one step."""
+        return h @ weights.w_hh.T + weights.b_hh
 
     def scan(
         self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]

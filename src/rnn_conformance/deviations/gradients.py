@@ -223,6 +223,21 @@ for word, scale in SCALES.items():
     GRADIENTS.add(f"the gradient from h to c in a step {word}", kinds=LSTMS)(sloping(_cell(scale)))
 
 
+# Less accuracy than is due.
+
+
+def _off_by(by: float) -> Callable[[Config, Trace, Slopes], Slopes]:
+    return lambda config, trace, right: replace(
+        right, x=(1.0 + by) * right.x, h=(1.0 + by) * right.h
+    )
+
+
+for by in (1e-3, 1e-4, 1e-5):
+    GRADIENTS.add(f"the derivatives of activations off by {by:g} of themselves", "ACC-2")(
+        sloping(_off_by(by))
+    )
+
+
 # Every parameter's own product.
 
 
