@@ -389,7 +389,7 @@ def test_the_report_tells_how_each_clause_ended_in_words_and_symbols() -> None:
 def test_the_report_shows_cases_time_and_the_killing_checks() -> None:
     section = page(document(BOTH, ONE, ALONE)).one("section", id="power").text
     assert "1 clause held by one check alone EQ-4: C" in section
-    assert "1 check that kill nothing that others do not kill A" in section
+    assert "1 check killing nothing that others do not kill A" in section
     assert "20 500 ms" in section
 
 

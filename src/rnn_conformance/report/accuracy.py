@@ -82,7 +82,7 @@ def accuracies(record: Mapping[str, Any]) -> list[Accuracy]:
     """By what was compared and by dtype, of one implementation of a results document."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for check in record["checks"]:
-        for each in check["accuracy"]:
+        for each in check.get("accuracy", ()):
             groups[each["of"], each["dtype"]].append(each)
     found = []
     # Results come first, and before the half types those that have more digits.
