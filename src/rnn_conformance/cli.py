@@ -291,8 +291,8 @@ def power_summary(console: Console, whole: dict[str, Any], file: Path) -> None:
     )
     if spent:
         say(
-            f"to the first kill: cases {cases[len(cases) // 2]} in the median, {cases[-1]} at most; "
-            f"seconds {spent[len(spent) // 2]:.2f} in the median, {spent[-1]:.1f} at most"
+            f"to the first kill: cases {cases[len(cases) // 2]} in the median, {cases[-1]} at "
+            f"most; seconds {spent[len(spent) // 2]:.2f} in the median, {spent[-1]:.1f} at most"
         )
     if found["unbroken"]:
         say(f"broken by no mutant: {', '.join(found['unbroken'])}")

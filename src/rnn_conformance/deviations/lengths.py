@@ -240,7 +240,7 @@ LENGTHS.add(
     "every layer and direction but the first of all run over the padding",
     "PCK-2 PCK-3",
     kinds=LAYERS,
-    needs=_REVERSE,
+    needs=[Feature.PACKED],
 )(padded(lambda layer, direction: layer + direction > 0))
 
 
