@@ -193,7 +193,7 @@ class _Scan:
         # What is rounded carries an error already, and that is rounded with it: nothing in
         # float32, but a percentage in bfloat16. A factor for each rounding on the way.
         self.rounded = 1.0 + fmt.u_s
-        self.sum_rounded = 1.0 if fmt.u_s == fmt.u else self.rounded**2
+        self.sum_rounded = 1.0 if fmt.u_s == fmt.u else self.rounded**4
         self.recurrent = self.sum_rounded * (1.0 + self.gamma) * np.abs(weights.w_hh).T
         h = trace.h[:-1]
         special = not (np.isfinite(trace.x).all() and np.isfinite(trace.h).all())
@@ -258,12 +258,16 @@ class _Scan:
         """``z`` and the part of ``Ez`` that does not depend on the recurrent error.
 
         ``Ez = |W| Ex + |U| Eh + gamma_n (|W|(|x| + Ex) + |b| + |U|(|h| + Eh) + |b'|) + n eta``
-        and, in the half types, one storage error of each of ``zx, zh, z, b, b'``.
+        and what is stored on the way, in the half types: ``W x``, ``U h`` and, as their order
+        is free, two partial sums of these and the biases, each no greater than all four in
+        magnitude, and ``z`` itself.
         """
         trace, weights = self.trace, self.trace.weights
         z = trace.zx + trace.zh
         ez = self.x.constant + self.h.constant + self.width * self.fmt.eta
-        ez = ez + self.stored(trace.zx, trace.zh, z, weights.b_ih, weights.b_hh)
+        terms = (trace.zx - weights.b_ih, trace.zh - weights.b_hh)
+        partial = (*terms, weights.b_ih, weights.b_hh)
+        ez = ez + self.stored(*terms, *partial, *partial, z)
         return z, self.sum_rounded * ez
 
     def rnn(self) -> Advance:
@@ -342,10 +346,13 @@ class _Scan:
         q, zn_x = trace.zh[..., new], trace.zx[..., new]
         zn = zn_x + r * q
         # The new gate's two sides meet only after the product with r, so they are apart.
-        ex_n = (
-            self.x.constant[..., new] + self.width * fmt.eta + self.stored(zn_x, weights.b_ih[new])
-        )
-        eq0 = self.h.constant[..., new] + self.width * fmt.eta + self.stored(q, weights.b_hh[new])
+        # Either's product is stored, and its sum with the bias; where r q is added to W x before
+        # the bias is, the partial sum is that much larger.
+        product, bias = zn_x - weights.b_ih[new], weights.b_ih[new]
+        ex_n = self.x.constant[..., new] + self.width * fmt.eta
+        ex_n = ex_n + self.stored(product, product, bias, r * q)
+        eq0 = self.h.constant[..., new] + self.width * fmt.eta
+        eq0 = eq0 + self.stored(q - weights.b_hh[new], q)
         abs_q, abs_n, abs_h = np.abs(q), np.abs(n), np.abs(trace.h[:-1])
         # An infinite sum is exact: were its rounding infinite too, nothing would be claimed.
         rq_rounding = fmt.u_s * np.abs(_finite(r * q))
@@ -360,10 +367,10 @@ class _Scan:
             exempt, ez = self.exempt(t, ez), ez[:, : 2 * size]
             ea = _sigmoid_error(z[t][:, : 2 * size], trace.gates[t][:, : 2 * size], ez, fmt)
             er, eu = ea[:, :size], ea[:, size:]
-            eq = self.rounded * eq0[t] + recurrent[:, new]
+            eq = self.rounded**2 * eq0[t] + recurrent[:, new]
             self.errors.inner[t] = eq
             e_rq = self.rounded * (r[t] * eq + abs_q[t] * er + er * eq + rq_rounding[t])
-            ezn = self.rounded**2 * (ex_n[t] + e_rq + zn_rounding[t])
+            ezn = self.rounded**3 * (ex_n[t] + e_rq + zn_rounding[t])
             en = _tanh_error(zn[t], n[t], ezn, fmt)
             self.errors.gates[t, :, : 2 * size], self.errors.gates[t, :, new] = ea, en
             error = self.rounded**4 * (

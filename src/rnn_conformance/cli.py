@@ -21,7 +21,7 @@ from rich.table import Table
 from rnn_conformance.clauses import CHAPTERS, CLAUSES
 from rnn_conformance.errors import SuiteError, UsageError
 from rnn_conformance.report.html import sentence
-from rnn_conformance.results import Outcome, Verdict, read
+from rnn_conformance.results import diagnoses, Outcome, Verdict, read
 from rnn_conformance.selection import Selection
 
 CONFORMS, FAILS, USAGE, FAULT = 0, 1, 2, 3
@@ -391,9 +391,14 @@ def _explain(console: Console, each: dict[str, Any], most: int = 3) -> None:
         console.print(
             f"  mend {first} first: other clauses that compare values fail with it", style="dim"
         )
+    for diagnosis, count in diagnoses(each):
+        console.print(
+            f"  [bold]{count} of {len(failing)} failing checks:[/] ", end="", highlight=False
+        )
+        console.print(diagnosis["text"], highlight=False, markup=False)
     for check in failing[:most]:
         name = sentence(check["check"])
-        message = check["failure"]["diagnosis"] or check["failure"]["message"]
+        message = check["failure"]["message"]
         console.print(f"  {'/'.join(check['clauses'])} {name}", highlight=False, markup=False)
         console.print(f"    {one_line(message)}", highlight=False, markup=False)
         for call in check["failure"]["calls"][-1:]:

@@ -201,9 +201,9 @@ class _Sites:
         rounded = n * fmt.u**2 / 3.0 + 4.0 * fmt.u_m**2
         x, h = rounded * x, rounded * h
         if fmt.u_s != fmt.u:
-            # Each side is stored, with its bias, before they are added.
-            x = x + fmt.u_s**2 / 3.0 * (trace.zx**2 + w.b_ih**2)
-            h = h + fmt.u_s**2 / 3.0 * (trace.zh**2 + w.b_hh**2)
+            # Each product is stored, and each side with its bias, before they are added.
+            x = x + fmt.u_s**2 / 3.0 * (trace.zx**2 + (trace.zx - w.b_ih) ** 2 + w.b_ih**2)
+            h = h + fmt.u_s**2 / 3.0 * (trace.zh**2 + (trace.zh - w.b_hh) ** 2 + w.b_hh**2)
         return x, h
 
     def preactivation(self, trace: Trace) -> Array:

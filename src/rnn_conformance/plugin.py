@@ -11,19 +11,21 @@ import faulthandler
 import json
 import traceback
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 from rnn_conformance.clauses import CLAUSES
-from rnn_conformance.errors import Unsupported, UsageError
+from rnn_conformance.diagnosis import Diagnostician
+from rnn_conformance.errors import NonConforming, Unsupported, UsageError
 from rnn_conformance.locations import bundled
-from rnn_conformance.results import Outcome
+from rnn_conformance.results import Outcome, Record
 from rnn_conformance.selection import Selection
 from rnn_conformance.subject import PROFILES, Subject
 from rnn_conformance.suite import Check, record
 
 SUBJECTS = pytest.StashKey[list[Subject]]()
+DIAGNOSTICIANS = pytest.StashKey[dict[str, Diagnostician]]()
 REFUSAL = pytest.StashKey[UsageError]()
 
 GRACE = 30.0
@@ -142,6 +144,8 @@ def pytest_runtest_makereport(
     found = record(
         check, subject, error, call.duration, outcome=Outcome.TIMEOUT if timed_out else None
     )
+    if isinstance(error, NonConforming):
+        found = diagnosed(found, subject, error, item.config.stash)
     report.rnn_record = json.dumps(found.to_record())  # type: ignore[attr-defined]
     if isinstance(error, Unsupported):
         report.outcome = "skipped"
@@ -150,6 +154,8 @@ def pytest_runtest_makereport(
         titles = "\n".join(f"{each}: {CLAUSES[each].title}" for each in check.clauses)
         calls = "\n".join(found.failure.calls)
         report.longrepr = f"{titles}\n\n{found.failure.message}\n\n{calls}"
+        if found.failure.diagnosis:
+            report.longrepr += f"\n\n{found.failure.diagnosis['text']}"
         if found.failure.traceback:
             report.longrepr += f"\n\n{found.failure.traceback}"
         if all(CLAUSES[each].optional for each in check.clauses):
@@ -157,6 +163,20 @@ def pytest_runtest_makereport(
             report.outcome = "skipped"
             report.wasxfail = f"{', '.join(check.clauses)}, optional: {found.failure.message}"
     return report
+
+
+def diagnosed(
+    found: Record, subject: Subject, error: NonConforming, stash: pytest.Stash
+) -> Record:
+    """The record with what is behind its failure."""
+    known = stash.setdefault(DIAGNOSTICIANS, {})
+    if subject.name not in known:
+        # Not made, and nothing paid for it, where everything conforms.
+        known[subject.name] = Diagnostician(subject.implementation, subject.kind)
+    diagnosis = known[subject.name].diagnose(error)
+    if diagnosis is None or found.failure is None:
+        return found
+    return replace(found, failure=replace(found.failure, diagnosis=diagnosis.to_record()))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

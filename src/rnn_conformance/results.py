@@ -67,8 +67,9 @@ class Failure:
     ``fault`` is ``implementation``, ``adapter`` or ``suite``. ``calls`` are the calls
     that show it, in words; ``case`` what was drawn, to replay it; ``where`` names the
     element (``array``, ``time`` and so on). ``excerpt`` holds rows of
-    ``(index, expected, got, error, bound)``; ``script`` shows it with torch and the
-    implementation alone; ``traceback`` where an exception was raised.
+    ``(index, expected, got, error, bound)``; ``diagnosis`` says what is behind it (see
+    ``diagnosis.Diagnosis``); ``script`` shows it with torch and the implementation alone;
+    ``traceback`` where an exception was raised.
     """
 
     fault: str
@@ -81,7 +82,7 @@ class Failure:
     error: float | None = None
     bound: float | None = None
     excerpt: tuple[tuple[Any, ...], ...] = ()
-    diagnosis: str | None = None
+    diagnosis: Mapping[str, Any] | None = None
     script: str | None = None
     traceback: str | None = None
 
@@ -216,6 +217,20 @@ def document(
     }
     plain: dict[str, Any] = json.loads(json.dumps(_finite(whole), allow_nan=False))
     return plain
+
+
+def diagnoses(implementation: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], int]]:
+    """Each distinct diagnosis of one implementation's record, and the failures it is behind.
+
+    Those behind most failures come first.
+    """
+    found: dict[str, tuple[Mapping[str, Any], int]] = {}
+    for check in implementation["checks"]:
+        diagnosis = (check["failure"] or {}).get("diagnosis")
+        if diagnosis:
+            _, count = found.get(diagnosis["text"], (diagnosis, 0))
+            found[diagnosis["text"]] = diagnosis, count + 1
+    return sorted(found.values(), key=lambda each: -each[1])
 
 
 def _finite(value: Any) -> Any:

@@ -207,6 +207,8 @@ def _pytest(options: Options, recorder: Recorder) -> bool:
         "no:cacheprovider",
         "--import-mode=importlib",
         f"--timeout={TIMEOUT[selection.profile]}",
+        # Of the check alone, not of what finds out afterwards why it failed.
+        "-o=timeout_func_only=true",
         f"--rnn-profile={selection.profile}",
         f"--rnn-seed={selection.seed}",
         f"--rnn-device={selection.device}",

@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
 import hypothesis
+from hypothesis import Phase
 from hypothesis import strategies as st
 
 from rnn_conformance.agreement import RANK_ALPHA, Agreement, summary, worse_than_chance
@@ -43,6 +44,7 @@ from rnn_conformance.locations import bundled
 from rnn_conformance.reproduction import script
 from rnn_conformance.results import Failure, Outcome, Record
 from rnn_conformance.spec import Kind
+from rnn_conformance.strategies import generating
 from rnn_conformance.subject import Subject
 
 Property: TypeAlias = Callable[[Subject, Any], Agreement | None]
@@ -140,7 +142,8 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             digest = hashlib.sha256(f"{subject.seed} {origin} {check.__name__}".encode()).digest()
             decide = hypothesis.given(strategy)(attempt)
             decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
-            _settings(max(1, round(subject.profile.cases * examples)))(decide)()
+            count = max(1, round(subject.profile.cases * examples))
+            generating(count, (Phase.generate, Phase.shrink))(decide)()
             if unsupported:
                 raise unsupported[0]
             judged_together(agreements)
@@ -175,20 +178,6 @@ def judged_together(agreements: Sequence[tuple[Any, Agreement]]) -> None:
     )
     error.case = next(case for case, agreement in agreements if agreement is worst)
     raise error
-
-
-def _settings(examples: int) -> hypothesis.settings:
-    return hypothesis.settings(
-        max_examples=examples,
-        # A case's cost is the implementation's, and the run has a limit of its own.
-        deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        # A run depends on its seed alone, not on what earlier runs left behind.
-        database=None,
-        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
 
 
 @functools.cache

@@ -73,57 +73,117 @@ def _table(function: Function, reach: float, entries: int) -> Function:
     return looked_up
 
 
-for name, source, function in (
+for name, fix, source, function in (
     (
         "a hard sigmoid, clip(0.2 z + 0.5, 0, 1)",
+        "Use the logistic sigmoid, 1 / (1 + exp(-z)): recurrent_activation='sigmoid' in "
+        "Keras, Sigmoid instead of HardSigmoid in ONNX.",
         "ONNX and Keras HardSigmoid",
         lambda z: np.clip(0.2 * z + 0.5, 0.0, 1.0),
     ),
     (
         "a hard sigmoid, clip(z / 6 + 0.5, 0, 1)",
+        "Use the logistic sigmoid, 1 / (1 + exp(-z)): torch.sigmoid, not torch.nn.Hardsigmoid.",
         "torch.nn.Hardsigmoid",
         lambda z: np.clip(z / 6.0 + 0.5, 0.0, 1.0),
     ),
     (
         "a sigmoid of softsign form, (1 + z / (1 + |z|)) / 2",
+        "Use the logistic sigmoid, 1 / (1 + exp(-z)): it equals (1 + tanh(z / 2)) / 2, but z "
+        "/ (1 + |z|) does not stand in for tanh(z / 2).",
         COMMON,
         lambda z: 0.5 + 0.5 * z / (1.0 + np.abs(z)),
     ),
-    ("a sigmoid clipped at ±4", COMMON, lambda z: sigmoid(np.clip(z, -4.0, 4.0))),
+    (
+        "a sigmoid clipped at ±4",
+        "Leave the sigmoid's argument unclipped: sigmoid(4) is 0.982, and 1 / (1 + exp(-z)) "
+        "comes closer to 1 as z grows.",
+        COMMON,
+        lambda z: sigmoid(np.clip(z, -4.0, 4.0)),
+    ),
     (
         "a sigmoid from a table of 1024 entries",
+        "Compute the sigmoid as 1 / (1 + exp(-z)), as accurately as the dtype allows: a table "
+        "of 1024 entries from -8 to 8 is off by up to 0.002.",
         "fastmachinelearning/hls4ml",
         _table(sigmoid, 8.0, 1024),
     ),
     (
         "a sigmoid of temperature 1.702",
+        "Compute the sigmoid as 1 / (1 + exp(-z)), without a factor before z: 1.702 comes "
+        "from an approximation of GELU.",
         "Hendrycks & Gimpel, arXiv:1606.08415",
         lambda z: sigmoid(1.702 * z),
     ),
-    ("a sigmoid off by 1e-4", COMMON, lambda z: sigmoid(z) + 1e-4),
+    (
+        "a sigmoid off by 1e-4",
+        "Compute the sigmoid as 1 / (1 + exp(-z)), as accurately as the dtype allows, and add "
+        "nothing to it: an error of 1e-4 is too large.",
+        COMMON,
+        lambda z: sigmoid(z) + 1e-4,
+    ),
 ):
-    ACTIVATIONS.add(name, "EQ-2 EQ-3 EQ-5 CEL-2", kinds=LSTMS | GRUS, source=source)(
+    ACTIVATIONS.add(name, "EQ-2 EQ-3 EQ-5 CEL-2", fix=fix, kinds=LSTMS | GRUS, source=source)(
         with_activations(sigmoid=function)
     )
 
-for name, source, function in (
-    ("a rational tanh, z (27 + z²) / (27 + 9 z²), clipped at ±3", COMMON, _rational_tanh),
-    ("tanh clipped at ±3", COMMON, lambda z: np.tanh(np.clip(z, -3.0, 3.0))),
-    ("a hard tanh, clip(z, -1, 1)", "torch.nn.Hardtanh", lambda z: np.clip(z, -1.0, 1.0)),
-    ("softsign in place of tanh", "torch.nn.Softsign", lambda z: z / (1.0 + np.abs(z))),
+for name, fix, source, function in (
+    (
+        "a rational tanh, z (27 + z²) / (27 + 9 z²), clipped at ±3",
+        "Compute tanh as accurately as the dtype allows: this rational approximation of it is "
+        "off by up to 0.024.",
+        COMMON,
+        _rational_tanh,
+    ),
+    (
+        "tanh clipped at ±3",
+        "Leave the argument of tanh unclipped: tanh(3) is 0.995, and tanh(z) comes closer to "
+        "1 as z grows.",
+        COMMON,
+        lambda z: np.tanh(np.clip(z, -3.0, 3.0)),
+    ),
+    (
+        "a hard tanh, clip(z, -1, 1)",
+        "Use tanh itself: torch.tanh, not torch.nn.Hardtanh or a clip to ±1.",
+        "torch.nn.Hardtanh",
+        lambda z: np.clip(z, -1.0, 1.0),
+    ),
+    (
+        "softsign in place of tanh",
+        "Use tanh, not z / (1 + |z|): the activation Tanh, not Softsign, in ONNX.",
+        "torch.nn.Softsign",
+        lambda z: z / (1.0 + np.abs(z)),
+    ),
     (
         "a scaled tanh, 1.7159 tanh(2 z / 3)",
+        "Use tanh(z) without factors: the activation Tanh, not ScaledTanh, in ONNX.",
         "ONNX ScaledTanh",
         lambda z: 1.7159 * np.tanh(2.0 / 3.0 * z),
     ),
-    ("tanh from a table of 1024 entries", "fastmachinelearning/hls4ml", _table(np.tanh, 4.0, 1024)),
-    ("tanh off by a ten-thousandth of itself", COMMON, lambda z: np.tanh(z) * (1.0 + 1e-4)),
+    (
+        "tanh from a table of 1024 entries",
+        "Compute tanh as accurately as the dtype allows: a table of 1024 entries from -4 to 4 "
+        "is off by up to 0.004.",
+        "fastmachinelearning/hls4ml",
+        _table(np.tanh, 4.0, 1024),
+    ),
+    (
+        "tanh off by a ten-thousandth of itself",
+        "Compute tanh as accurately as the dtype allows: a relative error of 1e-4, as of a "
+        "fast approximation, is too large.",
+        COMMON,
+        lambda z: np.tanh(z) * (1.0 + 1e-4),
+    ),
 ):
-    ACTIVATIONS.add(name, EQUATIONS + " EQ-5", source=source)(with_activations(tanh=function))
+    ACTIVATIONS.add(name, EQUATIONS + " EQ-5", fix=fix, source=source)(
+        with_activations(tanh=function)
+    )
 
 ACTIVATIONS.add(
     "a sigmoid that overflows, exp(z) / (1 + exp(z))",
     "SPC-2 CEL-2",
+    fix="Compute the sigmoid as 1 / (1 + exp(-z)) or (1 + tanh(z / 2)) / 2: where exp(z) "
+    "overflows, exp(z) / (1 + exp(z)) is inf / inf, which is NaN, and 1 is due.",
     kinds=LSTMS | GRUS,
     source="clab/dynet#1525",
 )(with_activations(sigmoid=lambda z: np.exp(z) / (1.0 + np.exp(z))))
@@ -131,12 +191,16 @@ ACTIVATIONS.add(
 ACTIVATIONS.add(
     "a tanh that overflows, (exp(2 z) - 1) / (exp(2 z) + 1)",
     "SPC-2 CEL-2",
+    fix="Use the library's tanh: where exp(2 z) overflows, (exp(2 z) - 1) / (exp(2 z) + 1) is "
+    "inf / inf, which is NaN, and 1 is due.",
     source="clab/dynet#1525",
 )(with_activations(tanh=lambda z: (np.exp(2.0 * z) - 1.0) / (np.exp(2.0 * z) + 1.0)))
 
 ACTIVATIONS.add(
     "clamping that turns NaN into a number",
     "SPC-1 CEL-2",
+    fix="Let NaN through: fmin and fmax return the argument that is a number, torch.clamp and "
+    "numpy.clip keep NaN; sigmoid and tanh need no clamp at all.",
     source="fmin and fmax of IEEE 754",
 )(
     with_activations(
@@ -156,29 +220,72 @@ def with_relu(relu: Function) -> type[Deviant]:
     return WithRelu
 
 
-for name, source, function in (
-    ("tanh although nonlinearity is relu", "microsoft/onnxruntime#4034", np.tanh),
-    ("a leaky relu", "torch.nn.LeakyReLU", lambda z: np.where(z > 0.0, z, 0.01 * z)),
-    ("softplus in place of relu", "torch.nn.Softplus", lambda z: np.logaddexp(0.0, z)),
-    ("silu in place of relu", "torch.nn.SiLU", lambda z: z * sigmoid(z)),
-    ("relu clipped at 1", "ONNX RNN, clip", lambda z: np.clip(z, 0.0, 1.0)),
-    ("relu clipped at 6", "torch.nn.ReLU6", lambda z: np.clip(z, 0.0, 6.0)),
-    ("the magnitude in place of relu", COMMON, np.abs),
+for name, fix, source, function in (
+    (
+        "tanh although nonlinearity is relu",
+        "Heed nonlinearity='relu', h' = max(0, W_ih x + b_ih + W_hh h + b_hh): the activation "
+        "Relu in ONNX.",
+        "microsoft/onnxruntime#4034",
+        np.tanh,
+    ),
+    (
+        "a leaky relu",
+        "Use max(0, z): relu's slope below zero is 0, not 0.01.",
+        "torch.nn.LeakyReLU",
+        lambda z: np.where(z > 0.0, z, 0.01 * z),
+    ),
+    (
+        "softplus in place of relu",
+        "Use max(0, z) instead of its smooth version log(1 + exp(z)).",
+        "torch.nn.Softplus",
+        lambda z: np.logaddexp(0.0, z),
+    ),
+    (
+        "silu in place of relu",
+        "Use max(0, z) instead of z * sigmoid(z).",
+        "torch.nn.SiLU",
+        lambda z: z * sigmoid(z),
+    ),
+    (
+        "relu clipped at 1",
+        "Use max(0, z), which has no upper bound of 1.",
+        "ONNX RNN, clip",
+        lambda z: np.clip(z, 0.0, 1.0),
+    ),
+    (
+        "relu clipped at 6",
+        "Use max(0, z), which has no upper bound: torch.relu, not torch.nn.ReLU6.",
+        "torch.nn.ReLU6",
+        lambda z: np.clip(z, 0.0, 6.0),
+    ),
+    (
+        "the magnitude in place of relu",
+        "Use max(0, z): what is negative becomes zero, not positive.",
+        COMMON,
+        np.abs,
+    ),
 ):
-    ACTIVATIONS.add(name, "EQ-1 CEL-2", kinds=RNNS, needs=[Feature.RELU], source=source)(
+    ACTIVATIONS.add(name, "EQ-1 CEL-2", fix=fix, kinds=RNNS, needs=[Feature.RELU], source=source)(
         with_relu(function)
     )
 
 ACTIVATIONS.add(
     "a relu that turns NaN into zero",
     "SPC-1 CEL-2",
+    fix="Let NaN through relu: torch.relu and numpy.maximum keep it, whereas fmax(z, 0) and "
+    "the choice of z where z > 0 and 0 elsewhere make it zero.",
     kinds=RNNS,
     needs=[Feature.RELU],
     source="fmax of IEEE 754",
 )(with_relu(lambda z: np.fmax(z, 0.0)))
 
 
-@ACTIVATIONS.add("relu although nonlinearity is tanh", "EQ-1 CEL-2", kinds=RNNS)
+@ACTIVATIONS.add(
+    "relu although nonlinearity is tanh",
+    "EQ-1 CEL-2",
+    fix="Use tanh unless nonlinearity='relu' is given: h' = tanh(W_ih x + b_ih + W_hh h + b_hh).",
+    kinds=RNNS,
+)
 class _AlwaysRelu(Deviant):
     def activation(self, config: Config, z: Array) -> Array:
         return np.maximum(z, 0.0)
@@ -187,6 +294,8 @@ class _AlwaysRelu(Deviant):
 @ACTIVATIONS.add(
     "relu in the forward direction only",
     "EQ-1 DIR-2",
+    fix="Apply the chosen nonlinearity in both directions: in ONNX, activations has one entry "
+    "for each, ['Relu', 'Relu'].",
     kinds=[Kind.RNN],
     needs=[Feature.RELU, Feature.BIDIRECTIONAL],
     source="onnx/tensorflow-onnx#2211",

@@ -22,6 +22,14 @@ EQUATIONS = "EQ-1 EQ-2 EQ-3 CEL-2"
 
 COMMON = "common mistake"
 
+NEW_GATE = "n = tanh(W_in x + b_in + r * (W_hn h + b_hn))"
+"""A GRU's new gate, for the fixes that say it (EQ-3)."""
+
+
+def rows(number: int) -> str:
+    """The block of rows of a gate, counted from 0, as an index: ``H:2H``."""
+    return ":".join(("0", "H", "2H", "3H", "4H")[number : number + 2])
+
 
 class Deviant(Oracle):
     """An oracle with one decision taken wrongly, which also hands its answer over.
@@ -48,13 +56,17 @@ class Deviant(Oracle):
 class Deviation:
     """A known wrong way of computing a recurrent layer.
 
-    ``name`` completes "your results equal those of a layer with …". ``breaks`` are the ids
-    of the clauses that it breaks, ``kinds`` those that it applies to, ``needs`` the
-    features without which it cannot show. ``source`` is where it was seen: an issue
-    thread, a paper, another framework's convention, or :data:`COMMON`.
+    ``name`` completes "your results equal those of a layer with …". ``fix`` says what
+    ``torch.nn`` does there and what to change, in a sentence or two for whoever wrote such a
+    layer; its symbols are those of ``spec``, but that layer ``k`` counts from 0, and ``h'``
+    and ``c'`` are a step's new states. ``breaks`` are the ids of the clauses that it breaks,
+    ``kinds`` those that it applies to, ``needs`` the features without which it cannot show.
+    ``source`` is where it was seen: an issue thread, a paper, another framework's
+    convention, or :data:`COMMON`.
     """
 
     name: str
+    fix: str
     breaks: frozenset[str]
     kinds: frozenset[Kind]
     needs: frozenset[Feature]
@@ -75,6 +87,7 @@ class Chapter(list[Deviation]):
         name: str,
         breaks: str,
         *,
+        fix: str,
         kinds: Iterable[Kind] = ALL,
         needs: Iterable[Feature] = (),
         source: str = COMMON,
@@ -85,6 +98,7 @@ class Chapter(list[Deviation]):
             self.append(
                 Deviation(
                     name,
+                    fix,
                     frozenset(breaks.split()),
                     frozenset(kinds),
                     frozenset(needs),

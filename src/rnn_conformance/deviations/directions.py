@@ -20,6 +20,8 @@ _STACKED = (Feature.BIDIRECTIONAL, Feature.MULTI_LAYER)
 @DIRECTIONS.add(
     "the reverse direction run forward in time",
     "DIR-2",
+    fix="Run the reverse direction backwards: it reads the last step first, and its outputs "
+    "are flipped back to the input's time.",
     kinds=LAYERS,
     needs=_BOTH,
     source="onnx/onnx#7935; stanfordmlgroup/nlc#8",
@@ -35,6 +37,8 @@ class _NotFlipped(Deviant):
 @DIRECTIONS.add(
     "the reverse outputs not flipped back",
     "DIR-1 DIR-2",
+    fix="Flip the reverse direction's outputs back in time before joining them: output[t, :, "
+    "H_out:] is its state after reading input[t].",
     kinds=LAYERS,
     needs=_BOTH,
     source="keras-team/keras#1703; VeriSilicon/TIM-VX#520",
@@ -47,6 +51,8 @@ class _NotFlippedBack(Deviant):
 @DIRECTIONS.add(
     "the reverse input not flipped, its outputs flipped",
     "DIR-1 DIR-2",
+    fix="Flip the input of the reverse direction too, not its outputs alone: it reads the "
+    "last step first.",
     kinds=LAYERS,
     needs=_BOTH,
     source="onnx/tensorflow-onnx#213",
@@ -59,6 +65,8 @@ class _FlippedBackOnly(Deviant):
 @DIRECTIONS.add(
     "samples flipped instead of steps in the reverse direction",
     "DIR-2 INV-1",
+    fix="Flip time, not the samples, for the reverse direction: of (L, N, H_in) dimension 0, "
+    "of (N, L, H_in) dimension 1.",
     kinds=LAYERS,
     needs=_BOTH,
 )
@@ -72,14 +80,28 @@ class _SamplesFlipped(Deviant):
         return output[:, ::-1] if direction else output
 
 
-@DIRECTIONS.add("the reverse outputs one step early", "DIR-1 DIR-2", kinds=LAYERS, needs=_BOTH)
+@DIRECTIONS.add(
+    "the reverse outputs one step early",
+    "DIR-1 DIR-2",
+    fix="Align the reverse half with the input's time: output[t, :, H_out:] is the reverse "
+    "state after reading input[t], not input[t + 1].",
+    kinds=LAYERS,
+    needs=_BOTH,
+)
 class _Early(Deviant):
     def aligned(self, trace: Trace, direction: int) -> Array:
         output = super().aligned(trace, direction)
         return np.roll(output, -1, axis=0) if direction else output
 
 
-@DIRECTIONS.add("the reverse half first in the output", "DIR-1", kinds=LAYERS, needs=_BOTH)
+@DIRECTIONS.add(
+    "the reverse half first in the output",
+    "DIR-1",
+    fix="Put the forward half first: output[..., :H_out] is the forward direction's, "
+    "output[..., H_out:] the reverse one's.",
+    kinds=LAYERS,
+    needs=_BOTH,
+)
 class _Swapped(Deviant):
     def answer(self, call: Call) -> Answer:
         right = super().answer(call)
@@ -90,6 +112,8 @@ class _Swapped(Deviant):
 @DIRECTIONS.add(
     "the directions' features interleaved",
     "DIR-1",
+    fix="Concatenate the halves along the last dimension, torch.cat([forward, reverse], "
+    "dim=-1), instead of interleaving their features.",
     kinds=LAYERS,
     needs=_BOTH,
     source="pytorch/pytorch#10838",
@@ -114,10 +138,12 @@ def merged(weight: float) -> type[Deviant]:
     return Merged
 
 
-for name, weight in {"the directions added": 1.0, "the directions averaged": 0.5}.items():
+for name, weight in {"added": 1.0, "averaged": 0.5}.items():
     DIRECTIONS.add(
-        f"{name} instead of concatenated",
+        f"the directions {name} instead of concatenated",
         "SHP-1 DIR-1",
+        fix="Concatenate the directions' outputs, forward first, to 2 * H_out features; they are "
+        f"{name} now. In Keras this is merge_mode='concat'.",
         kinds=LAYERS,
         needs=_BOTH,
         source="Keras Bidirectional, merge_mode",
@@ -139,13 +165,19 @@ def of_direction(forward: int, reverse: int) -> type[Deviant]:
 DIRECTIONS.add(
     "the forward parameters in both directions",
     "DIR-2",
+    fix="Give the reverse direction its own parameters, those whose names end in _reverse.",
     kinds=LAYERS,
     needs=_BOTH,
     source="Tencent/ncnn#2562",
 )(of_direction(0, 0))
-DIRECTIONS.add("the directions' parameters swapped", "DIR-2", kinds=LAYERS, needs=_BOTH)(
-    of_direction(1, 0)
-)
+DIRECTIONS.add(
+    "the directions' parameters swapped",
+    "DIR-2",
+    fix="Give the forward direction weight_ih_l0, weight_hh_l0 and so on, and the reverse one "
+    "the parameters whose names end in _reverse.",
+    kinds=LAYERS,
+    needs=_BOTH,
+)(of_direction(1, 0))
 
 
 def reading(own: bool) -> type[Deviant]:
@@ -168,6 +200,8 @@ def reading(own: bool) -> type[Deviant]:
 DIRECTIONS.add(
     "layers that read only the forward half of the one below",
     "DIR-4 LAY-2",
+    fix="Hand both halves to the layer above: weight_ih of every layer above the first has 2 "
+    "* H_out columns, the forward half's first.",
     kinds=LAYERS,
     needs=_STACKED,
     source="pytorch/pytorch#89357",
@@ -175,6 +209,9 @@ DIRECTIONS.add(
 DIRECTIONS.add(
     "layers that read only their own direction's half of the one below",
     "DIR-4 LAY-2",
+    fix="Join the directions after every layer: each direction of the next layer reads both "
+    "halves, 2 * H_out features. Stacking each direction by itself computes something "
+    "else.",
     kinds=LAYERS,
     needs=_STACKED,
     source="TensorFlow 1, bidirectional_dynamic_rnn of a MultiRNNCell",
@@ -182,7 +219,12 @@ DIRECTIONS.add(
 
 
 @DIRECTIONS.add(
-    "the reverse h_n taken from the last step of the output", "DIR-3", kinds=LAYERS, needs=_BOTH
+    "the reverse h_n taken from the last step of the output",
+    "DIR-3",
+    fix="Take the reverse direction's final state from where it ends: output[0, :, H_out:] in "
+    "the last layer. At output[-1] it has read one step alone.",
+    kinds=LAYERS,
+    needs=_BOTH,
 )
 class _LastStep(Deviant):
     def answer(self, call: Call) -> Answer:
@@ -197,6 +239,8 @@ class _LastStep(Deviant):
 @DIRECTIONS.add(
     "the forward final states in the reverse slots",
     "DIR-3",
+    fix="Return each direction's own final states: h_n[2 * k] is layer k's forward state and "
+    "h_n[2 * k + 1] its reverse one; c_n likewise.",
     kinds=LAYERS,
     needs=_BOTH,
     source="tflearn/tflearn#522",

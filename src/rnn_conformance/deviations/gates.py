@@ -14,6 +14,7 @@ from rnn_conformance.deviations.deviation import (
     EQUATIONS,
     GRUS,
     LSTMS,
+    NEW_GATE,
     RNNS,
     Chapter,
     Deviant,
@@ -49,6 +50,28 @@ def in_order(order: Sequence[str], parts: Sequence[str]) -> type[Deviant]:
     return InOrder
 
 
+def _loading(order: Sequence[str], right: Sequence[str]) -> str:
+    """Which of the blocks in the right order to load where they are due in another."""
+    return ", ".join(str(right.index(gate)) for gate in order)
+
+
+def _reordered(order: tuple[str, ...], right: tuple[str, ...]) -> str:
+    known = f" ({CONVENTIONS[order]})" if order in CONVENTIONS else ""
+    return (
+        f"Read the blocks of rows of weights and biases in torch.nn's order {', '.join(right)}. "
+        f"Code that expects {', '.join(order)}{known} must load blocks {_loading(order, right)} "
+        "of torch.nn's parameters, counted from 0."
+    )
+
+
+def _biases_too(order: tuple[str, ...], right: tuple[str, ...]) -> str:
+    return (
+        "Reorder bias_ih and bias_hh as the weights are reordered: torch.nn's order is "
+        f"{', '.join(right)} in all four, so code that expects {', '.join(order)} must load blocks "
+        f"{_loading(order, right)}, counted from 0."
+    )
+
+
 for kinds, kind, clause in ((LSTMS, Kind.LSTM, "EQ-2 CEL-2"), (GRUS, Kind.GRU, "EQ-3 CEL-2")):
     for order in permutations(kind.gates):
         if order == kind.gates:
@@ -56,6 +79,7 @@ for kinds, kind, clause in ((LSTMS, Kind.LSTM, "EQ-2 CEL-2"), (GRUS, Kind.GRU, "
         GATES.add(
             f"gates in the order {', '.join(order)}",
             clause,
+            fix=_reordered(order, kind.gates),
             kinds=kinds,
             source=CONVENTIONS.get(order, COMMON),
         )(in_order(order, WEIGHTS + BIASES))
@@ -64,12 +88,19 @@ for kinds, kind, clause in ((LSTMS, Kind.LSTM, "EQ-2 CEL-2"), (GRUS, Kind.GRU, "
             GATES.add(
                 f"biases, but not weights, in the order {', '.join(order)}",
                 clause,
+                fix=_biases_too(order, kind.gates),
                 kinds=kinds,
                 source="openvinotoolkit/openvino#17651",
             )(in_order(order, BIASES))
 
 
-@GATES.add("recurrent weights transposed", EQUATIONS)
+@GATES.add(
+    "recurrent weights transposed",
+    EQUATIONS,
+    fix="Compute W_hh h, that is h @ weight_hh.T with weight_hh of shape (gates * "
+    "hidden_size, hidden_size): each gate's block multiplies h from the left. One "
+    "transpose is missing or too many.",
+)
 class _Transposed(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
         right = super().weights(call, layer, direction)
@@ -80,14 +111,26 @@ class _Transposed(Deviant):
         return replace(right, w_hh=blocks.swapaxes(1, 2).reshape(-1, size))
 
 
-@GATES.add("input weights reshaped where they had to be transposed", EQUATIONS)
+@GATES.add(
+    "input weights reshaped where they had to be transposed",
+    EQUATIONS,
+    fix="Compute x @ weight_ih.T with weight_ih of shape (gates * hidden_size, input_size): "
+    "get (input_size, gates * hidden_size) from it by a transpose, since a reshape mixes "
+    "up its elements.",
+)
 class _Reshaped(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
         right = super().weights(call, layer, direction)
         return replace(right, w_ih=right.w_ih.reshape(right.w_ih.shape[::-1]).T)
 
 
-@GATES.add("no activation", "EQ-1 CEL-2", kinds=RNNS)
+@GATES.add(
+    "no activation",
+    "EQ-1 CEL-2",
+    fix="Put the pre-activation through the nonlinearity: h' = tanh(W_ih x + b_ih + W_hh h + "
+    "b_hh), or relu of the same where nonlinearity='relu'.",
+    kinds=RNNS,
+)
 class _Linear(Deviant):
     def activation(self, config: Config, z: Array) -> Array:
         return z
@@ -106,21 +149,39 @@ class _LSTM(Deviant):
         return (h if w_hr is None else h @ w_hr.T), c
 
 
-@GATES.add("c not put through tanh for the output", "EQ-2 CEL-2", kinds=LSTMS)
+@GATES.add(
+    "c not put through tanh for the output",
+    "EQ-2 CEL-2",
+    fix="Put the new cell state through tanh for the output, h' = o * tanh(c') with c' = f * "
+    "c + i * g; c' itself is handed on as it is.",
+    kinds=LSTMS,
+)
 class _NoTanh(_LSTM):
     def cell(self, i: Array, f: Array, g: Array, o: Array, c: Array) -> tuple[Array, Array]:
         c = f * c + i * g
         return o * c, c
 
 
-@GATES.add("c put through a sigmoid for the output", "EQ-2 CEL-2", kinds=LSTMS)
+@GATES.add(
+    "c put through a sigmoid for the output",
+    "EQ-2 CEL-2",
+    fix="Put the new cell state through tanh, not through a sigmoid, for the output: h' = o * "
+    "tanh(c') with c' = f * c + i * g.",
+    kinds=LSTMS,
+)
 class _SigmoidOfC(_LSTM):
     def cell(self, i: Array, f: Array, g: Array, o: Array, c: Array) -> tuple[Array, Array]:
         c = f * c + i * g
         return o * sigmoid(c), c
 
 
-@GATES.add("the output computed from the cell state before the step", "EQ-2 CEL-2", kinds=LSTMS)
+@GATES.add(
+    "the output computed from the cell state before the step",
+    "EQ-2 CEL-2",
+    fix="Compute the new cell state first, c' = f * c + i * g, and then the output from it: "
+    "h' = o * tanh(c').",
+    kinds=LSTMS,
+)
 class _OldC(_LSTM):
     def cell(self, i: Array, f: Array, g: Array, o: Array, c: Array) -> tuple[Array, Array]:
         return o * np.tanh(c), f * c + i * g
@@ -129,6 +190,8 @@ class _OldC(_LSTM):
 @GATES.add(
     "no forget gate",
     "EQ-2 CEL-2",
+    fix="Multiply the old cell state by the forget gate: c' = f * c + i * g with f = "
+    "sigmoid(W_if x + b_if + W_hf h + b_hf).",
     kinds=LSTMS,
     source="Hochreiter & Schmidhuber (1997)",
 )
@@ -138,14 +201,28 @@ class _NoForgetGate(_LSTM):
         return o * np.tanh(c), c
 
 
-@GATES.add("no input gate", "EQ-2 CEL-2", kinds=LSTMS, source="Greff et al., arXiv:1503.04069")
+@GATES.add(
+    "no input gate",
+    "EQ-2 CEL-2",
+    fix="Multiply the candidate by the input gate: c' = f * c + i * g with i = sigmoid(W_ii x "
+    "+ b_ii + W_hi h + b_hi).",
+    kinds=LSTMS,
+    source="Greff et al., arXiv:1503.04069",
+)
 class _NoInputGate(_LSTM):
     def cell(self, i: Array, f: Array, g: Array, o: Array, c: Array) -> tuple[Array, Array]:
         c = f * c + g
         return o * np.tanh(c), c
 
 
-@GATES.add("no output gate", "EQ-2 CEL-2", kinds=LSTMS, source="Greff et al., arXiv:1503.04069")
+@GATES.add(
+    "no output gate",
+    "EQ-2 CEL-2",
+    fix="Multiply the output by the output gate: h' = o * tanh(c') with o = sigmoid(W_io x + "
+    "b_io + W_ho h + b_ho).",
+    kinds=LSTMS,
+    source="Greff et al., arXiv:1503.04069",
+)
 class _NoOutputGate(_LSTM):
     def cell(self, i: Array, f: Array, g: Array, o: Array, c: Array) -> tuple[Array, Array]:
         c = f * c + i * g
@@ -155,6 +232,8 @@ class _NoOutputGate(_LSTM):
 @GATES.add(
     "input and forget gate coupled (i = 1 - f)",
     "EQ-2 CEL-2",
+    fix="Compute the input gate from its own parameters, i = sigmoid(W_ii x + b_ii + W_hi h + "
+    "b_hi), and c' = f * c + i * g: input_forget=0 in ONNX.",
     kinds=LSTMS,
     source="ONNX LSTM, input_forget=1",
 )
@@ -164,20 +243,38 @@ class _Coupled(_LSTM):
         return o * np.tanh(c), c
 
 
-@GATES.add("c clipped to ±3", "EQ-2 CEL-2", kinds=LSTMS, source="TensorFlow LSTMCell, cell_clip")
+@GATES.add(
+    "c clipped to ±3",
+    "EQ-2 CEL-2",
+    fix="Leave the cell state unclipped, c' = f * c + i * g: cell_clip=None in TensorFlow.",
+    kinds=LSTMS,
+    source="TensorFlow LSTMCell, cell_clip",
+)
 class _ClippedC(_LSTM):
     def cell(self, i: Array, f: Array, g: Array, o: Array, c: Array) -> tuple[Array, Array]:
         c = np.clip(f * c + i * g, -3.0, 3.0)
         return o * np.tanh(c), c
 
 
-@GATES.add("g put through a sigmoid", "EQ-2 CEL-2", kinds=LSTMS)
+@GATES.add(
+    "g put through a sigmoid",
+    "EQ-2 CEL-2",
+    fix="Put the third block of rows through tanh, g = tanh(W_ig x + b_ig + W_hg h + b_hg): "
+    "only i, f and o are sigmoids.",
+    kinds=LSTMS,
+)
 class _SigmoidG(Deviant):
     def lstm_gates(self, zx: Array, zh: Array) -> Array:
         return sigmoid(zx + zh)
 
 
-@GATES.add("o put through tanh", "EQ-2 CEL-2", kinds=LSTMS)
+@GATES.add(
+    "o put through tanh",
+    "EQ-2 CEL-2",
+    fix="Put the last block of rows through a sigmoid, o = sigmoid(W_io x + b_io + W_ho h + "
+    "b_ho): only g is a tanh.",
+    kinds=LSTMS,
+)
 class _TanhO(Deviant):
     def lstm_gates(self, zx: Array, zh: Array) -> Array:
         gates = super().lstm_gates(zx, zh)
@@ -200,25 +297,48 @@ class _Reset(Deviant):
         return gates
 
 
-@GATES.add("no reset gate", "EQ-3 CEL-2", kinds=GRUS)
+@GATES.add(
+    "no reset gate",
+    "EQ-3 CEL-2",
+    fix=f"Multiply the state's side of the new gate by the reset gate: {NEW_GATE} with r = "
+    "sigmoid(W_ir x + b_ir + W_hr h + b_hr).",
+    kinds=GRUS,
+)
 class _NoReset(_Reset):
     def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
         return np.tanh(zx + zh)
 
 
-@GATES.add("the reset gate on the input's side too", "EQ-3 CEL-2", kinds=GRUS)
+@GATES.add(
+    "the reset gate on the input's side too",
+    "EQ-3 CEL-2",
+    fix=f"Apply the reset gate to the state's side alone: {NEW_GATE}, without r before W_in x "
+    "+ b_in.",
+    kinds=GRUS,
+)
 class _ResetBoth(_Reset):
     def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
         return np.tanh(r * (zx + zh))
 
 
-@GATES.add("the update gate in place of the reset gate", "EQ-3 CEL-2", kinds=GRUS)
+@GATES.add(
+    "the update gate in place of the reset gate",
+    "EQ-3 CEL-2",
+    fix=f"Multiply by r, the first block of rows, inside the new gate: {NEW_GATE}. The update "
+    "gate z, the second block, comes in only at h' = (1 - z) * n + z * h.",
+    kinds=GRUS,
+)
 class _UpdateAsReset(_Reset):
     def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
         return np.tanh(zx + z * zh)
 
 
-@GATES.add("n put through a sigmoid", "EQ-3 CEL-2", kinds=GRUS)
+@GATES.add(
+    "n put through a sigmoid",
+    "EQ-3 CEL-2",
+    fix=f"Put the new gate through tanh: {NEW_GATE}. Only r and z are sigmoids.",
+    kinds=GRUS,
+)
 class _SigmoidN(_Reset):
     def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
         return sigmoid(zx + r * zh)
@@ -227,6 +347,8 @@ class _SigmoidN(_Reset):
 @GATES.add(
     "the reset gate before the matrix product",
     "EQ-3 CEL-2",
+    fix=f"Apply the reset gate after the matrix product, {NEW_GATE}: linear_before_reset=1 in "
+    "ONNX, reset_after=True in Keras.",
     kinds=GRUS,
     source="Cho et al., arXiv:1406.1078v1; pytorch/pytorch#189225",
 )
@@ -245,6 +367,8 @@ class _ResetBefore(Deviant):
 @GATES.add(
     "the update gate inverted, h = z n + (1 - z) h",
     "EQ-3 CEL-2",
+    fix="Weight the old state by z and the new gate by 1 - z: h' = (1 - z) * n + z * h. Where "
+    "a paper has them the other way round, exchange z and 1 - z.",
     kinds=GRUS,
     source="Chung et al., arXiv:1412.3555",
 )
@@ -255,14 +379,24 @@ class _Inverted(Deviant):
         return z * n + (1.0 - z) * h
 
 
-@GATES.add("n not weighted, h = n + z h", "EQ-3 CEL-2", kinds=GRUS)
+@GATES.add(
+    "the new gate not weighted, h = n + z h",
+    "EQ-3 CEL-2",
+    fix="Weight the new gate by 1 - z: h' = (1 - z) * n + z * h.",
+    kinds=GRUS,
+)
 class _Unweighted(Deviant):
     def gru_step(self, gates: Array, h: Array) -> Array:
         size = h.shape[-1]
         return gates[:, 2 * size :] + gates[:, size : 2 * size] * h
 
 
-@GATES.add("z applied to n, h = z n", "EQ-3 CEL-2", kinds=GRUS)
+@GATES.add(
+    "the new gate weighted by z and the old state dropped, h = z n",
+    "EQ-3 CEL-2",
+    fix="Weight the new gate by 1 - z and keep z of the old state: h' = (1 - z) * n + z * h.",
+    kinds=GRUS,
+)
 class _UpdateOnNew(Deviant):
     def gru_step(self, gates: Array, h: Array) -> Array:
         size = h.shape[-1]

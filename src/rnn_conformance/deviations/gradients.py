@@ -16,6 +16,7 @@ from rnn_conformance.deviations.deviation import (
     LAYERS,
     LSTMS,
     RNNS,
+    rows,
 )
 from rnn_conformance.gradients import Backward
 from rnn_conformance.oracle import Answer, Trace, Weights
@@ -24,12 +25,25 @@ from rnn_conformance.spec import Config, Feature, Kind
 SCALES = {"cut": 0.0, "halved": 0.5, "doubled": 2.0}
 """What a path can be multiplied with."""
 
+REMEDIES = {
+    "cut": "it must be neither left out nor detached",
+    "halved": "it takes no factor of 1/2",
+    "doubled": "it counts once, not twice",
+}
+"""What to do about it, after what the path is."""
+
 
 @dataclass(frozen=True)
 class GradientDeviation:
-    """A known wrong way of differentiating a recurrent layer; fields as of a ``Deviation``."""
+    """A known wrong way of differentiating a recurrent layer.
+
+    The fields are those of a :class:`~rnn_conformance.deviations.Deviation`. A ``fix`` says what
+    the gradient is there and what to change; in products such as ``dz^T x``, each row belongs
+    to a step and a sample.
+    """
 
     name: str
+    fix: str
     breaks: frozenset[str]
     kinds: frozenset[Kind]
     needs: frozenset[Feature]
@@ -45,6 +59,7 @@ class GradientChapter(list[GradientDeviation]):
         name: str,
         breaks: str = "GRD-1",
         *,
+        fix: str,
         kinds: Iterable[Kind] = ALL,
         needs: Iterable[Feature] = (),
         source: str = COMMON,
@@ -54,7 +69,9 @@ class GradientChapter(list[GradientDeviation]):
         def add(adjoint: type[Adjoint]) -> type[Adjoint]:
             ids = frozenset(breaks.split())
             self.append(
-                GradientDeviation(name, ids, frozenset(kinds), frozenset(needs), source, adjoint)
+                GradientDeviation(
+                    name, fix, ids, frozenset(kinds), frozenset(needs), source, adjoint
+                )
             )
             return adjoint
 
@@ -65,6 +82,11 @@ GRADIENTS = GradientChapter()
 
 
 # Every result and every argument.
+
+_SUMMED = "summed, not averaged, over all steps and samples"
+_OF_INPUT = "that of W_ih x + b_ih times weight_ih in the first layer, both directions added up"
+_OF_WEIGHT_HH = f"dz^T h with dz that of W_hh h + b_hh and h the state before a step, {_SUMMED}"
+_OF_WEIGHT_HR = f"dh'^T (o * tanh(c')) with dh' that of h', {_SUMMED}"
 
 
 def through(result: str, factor: float) -> type[Adjoint]:
@@ -94,26 +116,52 @@ def towards(argument: str, factor: float) -> type[Adjoint]:
 
 
 for word, scale in SCALES.items():
-    for result, kinds in {"output": LAYERS, "h_n": ALL, "c_n": LSTMS}.items():
-        GRADIENTS.add(f"the gradient through {result} {word}", "GRD-1 GRD-3", kinds=kinds)(
-            through(result, scale)
-        )
-    for argument, kinds, needs in (
-        ("input", ALL, ()),
-        ("h_0", ALL, (Feature.INITIAL_STATE,)),
-        ("c_0", LSTMS, (Feature.INITIAL_STATE,)),
-        ("weight_ih", ALL, ()),
-        ("weight_hh", ALL, ()),
-        ("bias_ih", ALL, ()),
-        ("bias_hh", ALL, ()),
-        ("weight_hr", frozenset({Kind.LSTM}), (Feature.PROJECTION,)),
+    for result, due, kinds in (
+        ("output", "of output[t] is added to that of each step's h'", LAYERS),
+        ("h_n", "of h_n is added to that of the h' of each sequence's last step", ALL),
+        ("c_n", "of c_n is added to that of the c' of each sequence's last step", LSTMS),
     ):
-        GRADIENTS.add(f"the gradient of {argument} {word}", kinds=kinds, needs=needs)(
-            towards(argument, scale)
-        )
+        GRADIENTS.add(
+            f"the gradient through {result} {word}",
+            "GRD-1 GRD-3",
+            fix=f"The gradient {due}, in full: {REMEDIES[word]}.",
+            kinds=kinds,
+        )(through(result, scale))
+    for argument, due, kinds, needs in (
+        ("input", _OF_INPUT, ALL, ()),
+        (
+            "h_0",
+            "what arrives, back through all steps, at the state before the first",
+            ALL,
+            (Feature.INITIAL_STATE,),
+        ),
+        ("c_0", "f times that of the first step's c'", LSTMS, (Feature.INITIAL_STATE,)),
+        ("weight_ih", f"dz^T x with dz that of W_ih x + b_ih, {_SUMMED}", ALL, ()),
+        ("weight_hh", _OF_WEIGHT_HH, ALL, ()),
+        ("bias_ih", f"that of W_ih x + b_ih, {_SUMMED}", ALL, ()),
+        ("bias_hh", f"that of W_hh h + b_hh, {_SUMMED}", ALL, ()),
+        ("weight_hr", _OF_WEIGHT_HR, frozenset({Kind.LSTM}), (Feature.PROJECTION,)),
+    ):
+        GRADIENTS.add(
+            f"the gradient of {argument} {word}",
+            fix=f"The gradient of {argument} is {due}: {REMEDIES[word]}.",
+            kinds=kinds,
+            needs=needs,
+        )(towards(argument, scale))
 
 
 # Every gate.
+
+SLOPES = {
+    "i": "that of c' times g * i * (1 - i)",
+    "f": "that of c' times c * f * (1 - f)",
+    "g": "that of c' times i * (1 - g * g)",
+    "o": "that of o * tanh(c') times tanh(c') * o * (1 - o)",
+    "r": "that of n's pre-activation times (W_hn h + b_hn) * r * (1 - r)",
+    "z": "that of h' times (h - n) * z * (1 - z)",
+    "n": "that of h' times (1 - z) * (1 - n * n)",
+}
+"""The gradient of each gate's pre-activation, LSTM's and GRU's."""
 
 
 def sloping(change: Callable[[Config, Trace, Slopes], Slopes]) -> type[Adjoint]:
@@ -159,12 +207,17 @@ for word, scale in SCALES.items():
     for kinds, having in ((LSTMS, Kind.LSTM), (GRUS, Kind.GRU)):
         for number, gate in enumerate(having.gates):
             name = f"{gate} of {having}"
-            GRADIENTS.add(f"the gradient through the gate {name} {word}", kinds=kinds)(
-                through_gate(number, scale)
-            )
-            GRADIENTS.add(f"the gradient of the parameters of the gate {name} {word}", kinds=kinds)(
-                towards_gate(number, scale)
-            )
+            GRADIENTS.add(
+                f"the gradient through the gate {name} {word}",
+                fix=f"The gradient of {gate}'s pre-activation is {SLOPES[gate]}: {REMEDIES[word]}.",
+                kinds=kinds,
+            )(through_gate(number, scale))
+            GRADIENTS.add(
+                f"the gradient of the parameters of the gate {name} {word}",
+                fix=f"The gradient of the gate {gate}'s parameters, rows {rows(number)} of weights "
+                f"and biases, is {_SUMMED}: {REMEDIES[word]}.",
+                kinds=kinds,
+            )(towards_gate(number, scale))
 
 
 def _as_if_linear(config: Config, trace: Trace, right: Slopes) -> Slopes:
@@ -206,21 +259,43 @@ def _cell(factor: float) -> Callable[[Config, Trace, Slopes], Slopes]:
     return change
 
 
-GRADIENTS.add("an activation differentiated as if it were linear", kinds=RNNS)(
-    sloping(_as_if_linear)
-)
-GRADIENTS.add("s for the derivative of a sigmoid, s (1 - s)", kinds=LSTMS | GRUS)(
-    sloping(_without_one_minus)
-)
-GRADIENTS.add("a gradient that passes by the reset gate", kinds=GRUS)(sloping(_reset_left_out))
+GRADIENTS.add(
+    "an activation differentiated as if it were linear",
+    fix="Multiply by the activation's derivative: 1 - h' * h' for tanh, and for relu 1 where "
+    "h' > 0 and 0 elsewhere.",
+    kinds=RNNS,
+)(sloping(_as_if_linear))
+GRADIENTS.add(
+    "the derivative of a sigmoid s taken for s instead of s (1 - s)",
+    fix="Multiply by s * (1 - s) for a gate s that is a sigmoid, and not by s alone.",
+    kinds=LSTMS | GRUS,
+)(sloping(_without_one_minus))
+GRADIENTS.add(
+    "the reset gate's factor left out of the gradient of W_hn h + b_hn",
+    fix="Multiply by r on the way into the reset gate's product: the gradient of W_hn h + "
+    "b_hn is r times that of n's pre-activation.",
+    kinds=GRUS,
+)(sloping(_reset_left_out))
 for word, scale in SCALES.items():
-    GRADIENTS.add(f"the gradient through f from c to c {word}", "GRD-1 GRD-2", kinds=LSTMS)(
-        sloping(_carry(scale))
-    )
-    GRADIENTS.add(f"the gradient through z from h to h {word}", "GRD-1 GRD-2", kinds=GRUS)(
-        sloping(_carry(scale))
-    )
-    GRADIENTS.add(f"the gradient from h to c in a step {word}", kinds=LSTMS)(sloping(_cell(scale)))
+    GRADIENTS.add(
+        f"the gradient through f from c' to c {word}",
+        "GRD-1 GRD-2",
+        fix=f"The gradient of c is f times that of c' in each step: {REMEDIES[word]}.",
+        kinds=LSTMS,
+    )(sloping(_carry(scale)))
+    GRADIENTS.add(
+        f"the gradient through z from h' to h {word}",
+        "GRD-1 GRD-2",
+        fix="The gradient of h contains z times that of h' in each step, beside what comes through "
+        f"the gates: {REMEDIES[word]}.",
+        kinds=GRUS,
+    )(sloping(_carry(scale)))
+    GRADIENTS.add(
+        f"the gradient from h' to c' in a step {word}",
+        fix="The gradient of c' contains that of o * tanh(c') times o * (1 - tanh(c')^2), beside "
+        f"what comes from the next step: {REMEDIES[word]}.",
+        kinds=LSTMS,
+    )(sloping(_cell(scale)))
 
 
 # Less accuracy than is due.
@@ -233,15 +308,22 @@ def _off_by(by: float) -> Callable[[Config, Trace, Slopes], Slopes]:
 
 
 for by in (1e-3, 1e-4, 1e-5):
-    GRADIENTS.add(f"the derivatives of activations off by {by:g} of themselves", "ACC-2")(
-        sloping(_off_by(by))
-    )
+    GRADIENTS.add(
+        f"the derivatives of activations off by {by:g} of themselves",
+        "ACC-2",
+        fix="Compute the derivatives of activations as accurately as the dtype allows, s * (1 - s) "
+        f"for a sigmoid, 1 - t * t for a tanh: a relative error of {by:g} is too large.",
+    )(sloping(_off_by(by)))
 
 
 # Every parameter's own product.
 
 
-@GRADIENTS.add("the gradient of weight_hh from the states after the steps")
+@GRADIENTS.add(
+    "the gradient of weight_hh from the states after the steps",
+    fix="Sum dz^T h for the gradient of weight_hh, dz that of W_hh h + b_hh, with h the state "
+    "before each step, h_0 first, and not after it.",
+)
 class _StatesAfter(Adjoint):
     def of_parameters(
         self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
@@ -252,7 +334,12 @@ class _StatesAfter(Adjoint):
         return found | {"weight_hh": other["weight_hh"]}
 
 
-@GRADIENTS.add("the gradient of b_ih for b_hh", kinds=GRUS)
+@GRADIENTS.add(
+    "the gradient of bias_ih given for bias_hh too",
+    fix="Sum the gradient of W_hh h + b_hh for bias_hh: in the block of n it is r times that "
+    "of W_in x + b_in, at each step and sample.",
+    kinds=GRUS,
+)
 class _OneForBoth(Adjoint):
     def of_parameters(
         self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
@@ -264,6 +351,7 @@ class _OneForBoth(Adjoint):
 @GRADIENTS.add(
     "the parameters' gradient of the last step alone",
     "GRD-1 GRD-2",
+    fix="Sum the parameters' gradients over all steps: only the last step's share is there.",
     kinds=LAYERS,
 )
 class _LastStep(Adjoint):
@@ -335,31 +423,59 @@ def at_place(chosen: Callable[[Config, int, int], bool], factor: float) -> type[
 
 _REVERSE, _STACK = (Feature.BIDIRECTIONAL,), (Feature.MULTI_LAYER,)
 for word, scale in SCALES.items():
-    for number, half in enumerate(("forward", "reverse")):
-        GRADIENTS.add(f"the gradient through the {half} half {word}", kinds=LAYERS, needs=_REVERSE)(
-            through_direction(number, scale)
-        )
+    for number, (half, columns) in enumerate(
+        (("forward", "output[..., :H_out]"), ("reverse", "output[..., H_out:]"))
+    ):
+        GRADIENTS.add(
+            f"the gradient through the {half} half {word}",
+            fix=f"The gradient of {columns} is handed to the {half} direction in full: "
+            f"{REMEDIES[word]}.",
+            kinds=LAYERS,
+            needs=_REVERSE,
+        )(through_direction(number, scale))
         GRADIENTS.add(
             f"the {half} direction's share of the input's gradient {word}",
+            fix=f"The {half} direction's share, the gradient of its W_ih x + b_ih times weight_ih, "
+            f"is added to the other direction's: {REMEDIES[word]}.",
             kinds=LAYERS,
             needs=_REVERSE,
         )(from_direction(number, scale))
     GRADIENTS.add(
-        f"the gradient of the reverse direction's parameters {word}", kinds=LAYERS, needs=_REVERSE
+        f"the gradient of the reverse direction's parameters {word}",
+        fix="The gradient of each parameter whose name ends in _reverse comes from the reverse "
+        f"direction's steps: {REMEDIES[word]}.",
+        kinds=LAYERS,
+        needs=_REVERSE,
     )(at_place(lambda config, layer, direction: bool(direction), scale))
     GRADIENTS.add(
-        f"the gradient from each layer to the one below {word}", kinds=LAYERS, needs=_STACK
+        f"the gradient from each layer to the one below {word}",
+        fix="The gradient of what a layer reads is that of the output of the layer below: "
+        f"{REMEDIES[word]}.",
+        kinds=LAYERS,
+        needs=_STACK,
     )(between_layers(scale))
     GRADIENTS.add(
-        f"the gradient of the parameters above the first layer {word}", kinds=LAYERS, needs=_STACK
+        f"the gradient of the parameters above the first layer {word}",
+        fix="The gradient of each parameter above the first layer, weight_ih_l1 and so on, is due "
+        f"like the first layer's: {REMEDIES[word]}.",
+        kinds=LAYERS,
+        needs=_STACK,
     )(at_place(lambda config, layer, direction: layer > 0, scale))
     GRADIENTS.add(
-        f"the gradient of the parameters below the last layer {word}", kinds=LAYERS, needs=_STACK
+        f"the gradient of the parameters below the last layer {word}",
+        fix="The gradient of each parameter below the last layer, weight_ih_l0 and so on, is due "
+        f"like the last layer's: {REMEDIES[word]}.",
+        kinds=LAYERS,
+        needs=_STACK,
     )(at_place(lambda config, layer, direction: layer < config.num_layers - 1, scale))
 
 
 @GRADIENTS.add(
-    "the reverse half's gradient not flipped", kinds=LAYERS, needs=[Feature.BIDIRECTIONAL]
+    "the reverse half's gradient not flipped",
+    fix="Flip the gradient of output[..., H_out:] in time before it enters the reverse "
+    "direction, as that direction's outputs were flipped.",
+    kinds=LAYERS,
+    needs=[Feature.BIDIRECTIONAL],
 )
 class _NotFlipped(Adjoint):
     def half(self, call: Call, direction: int, trace: Trace, above: Array) -> Array:
@@ -369,6 +485,8 @@ class _NotFlipped(Adjoint):
 
 @GRADIENTS.add(
     "the reverse direction's share of the input's gradient not flipped back",
+    fix="Flip the reverse direction's gradient of its input back in time before adding it to "
+    "the forward one's.",
     kinds=LAYERS,
     needs=[Feature.BIDIRECTIONAL],
 )
@@ -378,7 +496,13 @@ class _NotFlippedBack(Adjoint):
         return super().joined(call, flipped)
 
 
-@GRADIENTS.add("the halves' gradients swapped", kinds=LAYERS, needs=[Feature.BIDIRECTIONAL])
+@GRADIENTS.add(
+    "the halves' gradients swapped",
+    fix="Hand the gradient of output[..., :H_out] to the forward direction and that of "
+    "output[..., H_out:] to the reverse one.",
+    kinds=LAYERS,
+    needs=[Feature.BIDIRECTIONAL],
+)
 class _Swapped(Adjoint):
     def half(self, call: Call, direction: int, trace: Trace, above: Array) -> Array:
         other = 1 - direction if call.config.bidirectional else direction
@@ -407,18 +531,33 @@ def windowed(window: int, *, h: float = 0.0, c: float = 0.0) -> type[Adjoint]:
 for window in (1, 2, 4, 8, 16, 32, 64):
     steps = "at every step" if window == 1 else f"every {window} steps"
     GRADIENTS.add(
-        f"the gradient over time cut {steps}", "GRD-2", kinds=LAYERS,
+        f"the gradient over time cut {steps}",
+        "GRD-2",
+        fix="Let the gradient flow back through the whole sequence within a call: do not detach "
+        f"h (and c) {steps}. Truncation belongs between calls.",
+        kinds=LAYERS,
         source="Williams & Peng (1990), truncated backpropagation through time",
-    )(windowed(window))  # fmt: skip
-GRADIENTS.add("the gradient over time halved at every step", "GRD-1 GRD-2", kinds=LAYERS)(
-    windowed(1, h=0.5, c=0.5)
-)
-GRADIENTS.add("the gradient of h over time cut", "GRD-1 GRD-2", kinds=[Kind.LSTM])(
-    windowed(1, c=1.0)
-)
-GRADIENTS.add("the gradient of c over time cut", "GRD-1 GRD-2", kinds=[Kind.LSTM])(
-    windowed(1, h=1.0)
-)
+    )(windowed(window))
+GRADIENTS.add(
+    "the gradient over time halved at every step",
+    "GRD-1 GRD-2",
+    fix="Hand the gradient of h (and c) back from step to step in full, without a factor of 1/2.",
+    kinds=LAYERS,
+)(windowed(1, h=0.5, c=0.5))
+GRADIENTS.add(
+    "the gradient of h over time cut",
+    "GRD-1 GRD-2",
+    fix="Let the gradient flow back through h from step to step, that of W_hh h + b_hh times "
+    "weight_hh, and not through c alone: do not detach h.",
+    kinds=[Kind.LSTM],
+)(windowed(1, c=1.0))
+GRADIENTS.add(
+    "the gradient of c over time cut",
+    "GRD-1 GRD-2",
+    fix="Let the gradient flow back through c from step to step, f times that of c', and not "
+    "through h alone: do not detach c.",
+    kinds=[Kind.LSTM],
+)(windowed(1, h=1.0))
 
 
 # The padding.
@@ -427,6 +566,8 @@ GRADIENTS.add("the gradient of c over time cut", "GRD-1 GRD-2", kinds=[Kind.LSTM
 @GRADIENTS.add(
     "a gradient for the padding, which is differentiated like any step",
     "GRD-1 PCK-5",
+    fix="Hand the gradient of the state through the padding unchanged, as the state stands "
+    "still there: the padding gets no gradient and adds nothing to the parameters'.",
     kinds=LAYERS,
     needs=[Feature.PACKED],
 )
@@ -448,6 +589,8 @@ class _OverThePadding(Adjoint):
 @GRADIENTS.add(
     "the gradient of a shorter sequence's final state lost in the padding",
     "GRD-1 GRD-3",
+    fix="Bring the gradients of h_n and c_n to each sequence's own last step: on the way back "
+    "through the padding they stay as they are.",
     kinds=LAYERS,
     needs=[Feature.PACKED],
 )
@@ -470,6 +613,8 @@ class _LostInThePadding(Adjoint):
 @GRADIENTS.add(
     "NaN in the padding multiplied into the gradient of weight_ih",
     "PCK-5",
+    fix="Leave the padding out of the gradient of weight_ih by selecting, where(step, x, 0), "
+    "not by multiplying by zero: 0 * NaN is NaN.",
     kinds=LAYERS,
     needs=[Feature.PACKED],
 )

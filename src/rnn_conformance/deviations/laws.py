@@ -15,7 +15,12 @@ from rnn_conformance.spec import Dtype, Feature
 LAWS = Chapter()
 
 
-@LAWS.add("the next step's input read beside each step's own", "DIR-5", kinds=LAYERS)
+@LAWS.add(
+    "the next step's input read beside each step's own",
+    "DIR-5",
+    fix="Read input[t] alone at step t: nothing of the next step may enter it.",
+    kinds=LAYERS,
+)
 class _LooksAhead(Deviant):
     def scan(
         self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
@@ -24,14 +29,26 @@ class _LooksAhead(Deviant):
         return super().scan(call, layer, direction, x + 0.25 * ahead, steps)
 
 
-@LAWS.add("the input's mean over time subtracted", "DIR-5", kinds=LAYERS)
+@LAWS.add(
+    "the input's mean over time subtracted",
+    "DIR-5",
+    fix="Read the input as it is, without centring it over time: at step t a forward "
+    "direction depends on input[:t + 1] alone.",
+    kinds=LAYERS,
+)
 class _Centred(Deviant):
     def answer(self, call: Call) -> Answer:
         mean = call.input.mean(axis=0, keepdims=True)
         return super().answer(replace(call, input=call.input - mean))
 
 
-@LAWS.add("more weight on the first unit's recurrence", "INV-2", kinds=LAYERS)
+@LAWS.add(
+    "the first unit's recurrent weights multiplied by 1.5",
+    "INV-2",
+    fix="Use weight_hh as given: the first unit's row of each gate is multiplied by 1.5 here, "
+    "and all units are alike.",
+    kinds=LAYERS,
+)
 class _FirstUnit(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
         right = super().weights(call, layer, direction)
@@ -40,7 +57,13 @@ class _FirstUnit(Deviant):
         return replace(right, w_hh=w_hh)
 
 
-@LAWS.add("more weight on the first input feature", "INV-2", kinds=LAYERS)
+@LAWS.add(
+    "the first input feature's weights multiplied by 1.5",
+    "INV-2",
+    fix="Use weight_ih as given: its first column is multiplied by 1.5 here, and all input "
+    "features are alike.",
+    kinds=LAYERS,
+)
 class _FirstFeature(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
         right = super().weights(call, layer, direction)
@@ -49,7 +72,13 @@ class _FirstFeature(Deviant):
         return replace(right, w_ih=w_ih)
 
 
-@LAWS.add("a constant added to the pre-activations of the input", "INV-3", kinds=LAYERS)
+@LAWS.add(
+    "0.01 added to the pre-activations",
+    "INV-3",
+    fix="Add nothing but bias_ih to W_ih x: no constant of 0.01, so that zero parameters give "
+    "zero pre-activations.",
+    kinds=LAYERS,
+)
 class _Offset(Deviant):
     def input_side(self, weights: Weights, x: Array) -> Array:
         return super().input_side(weights, x) + 0.01
@@ -58,6 +87,8 @@ class _Offset(Deviant):
 @LAWS.add(
     "the recurrent weights transposed in the reverse direction",
     "INV-4",
+    fix="Compute h @ weight_hh.T in the reverse direction as in the forward one: "
+    "weight_hh_l0_reverse is laid out as weight_hh_l0.",
     kinds=LAYERS,
     needs=[Feature.BIDIRECTIONAL],
 )
@@ -79,6 +110,7 @@ def _blocks(array: Array, call: Call) -> list[Array]:
 @LAWS.add(
     "a given state that decays on its way into a cell",
     "CEL-3",
+    fix="Start a cell's step from the given state itself, without a factor such as 0.99.",
     kinds=ALL - LAYERS,
     needs=[Feature.INITIAL_STATE],
 )
@@ -92,7 +124,13 @@ _NORMAL = {Dtype.FLOAT64: -1022, Dtype.FLOAT32: -126, Dtype.BFLOAT16: -126, Dtyp
 """The exponent of the smallest normal number."""
 
 
-@LAWS.add("subnormal input taken for NaN", "SPC-3", kinds=LAYERS)
+@LAWS.add(
+    "subnormal input taken for NaN",
+    "SPC-3",
+    fix="Read subnormal input as the tiny number that it is, or as zero: it must not be taken "
+    "for NaN.",
+    kinds=LAYERS,
+)
 class _Subnormal(Deviant):
     def answer(self, call: Call) -> Answer:
         small = (np.abs(call.input) < 2.0 ** _NORMAL[call.dtype]) & (call.input != 0.0)

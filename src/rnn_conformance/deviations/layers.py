@@ -27,21 +27,41 @@ class _Outputs(Deviant):
         ]
 
 
-@LAYERS.add("the first layer's output", "LAY-3", kinds=LAYER_KINDS, needs=_STACKED)
+@LAYERS.add(
+    "the first layer's output in place of the last's",
+    "LAY-3",
+    fix="Return the last layer's output: each layer reads the output of the one below, and "
+    "only the topmost is returned.",
+    kinds=LAYER_KINDS,
+    needs=_STACKED,
+)
 class _First(_Outputs):
     def answer(self, call: Call) -> Answer:
         right = super().answer(call)
         return replace(right, output=self.outputs(right)[0])
 
 
-@LAYERS.add("the layers' outputs added up", "LAY-3", kinds=LAYER_KINDS, needs=_STACKED)
+@LAYERS.add(
+    "the layers' outputs added up",
+    "LAY-3",
+    fix="Return the last layer's output alone, not the sum over all layers.",
+    kinds=LAYER_KINDS,
+    needs=_STACKED,
+)
 class _Sum(_Outputs):
     def answer(self, call: Call) -> Answer:
         right = super().answer(call)
         return replace(right, output=np.sum(self.outputs(right), axis=0))
 
 
-@LAYERS.add("all layers' outputs concatenated", "LAY-3 SHP-1", kinds=LAYER_KINDS, needs=_STACKED)
+@LAYERS.add(
+    "all layers' outputs concatenated",
+    "LAY-3 SHP-1",
+    fix="Return the last layer's output alone, of shape (L, N, D * H_out), instead of all "
+    "layers' side by side.",
+    kinds=LAYER_KINDS,
+    needs=_STACKED,
+)
 class _Concatenated(_Outputs):
     def present(self, call: Call, answer: Answer) -> dict[str, Array]:
         wide = np.concatenate(self.outputs(answer), axis=-1)
@@ -49,7 +69,12 @@ class _Concatenated(_Outputs):
 
 
 @LAYERS.add(
-    "the first layer's recurrent weights in every layer", "LAY-2", kinds=LAYER_KINDS, needs=_STACKED
+    "the first layer's recurrent weights in every layer",
+    "LAY-2",
+    fix="Use each layer's own recurrent weights: weight_hh_l0 in the first, weight_hh_l1 in "
+    "the second, and so on.",
+    kinds=LAYER_KINDS,
+    needs=_STACKED,
 )
 class _Recurrent(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
@@ -58,7 +83,12 @@ class _Recurrent(Deviant):
 
 
 @LAYERS.add(
-    "the second layer's parameters in all above it", "LAY-2", kinds=LAYER_KINDS, needs=_STACKED
+    "the second layer's parameters in all above it",
+    "LAY-2",
+    fix="Use each layer's own parameters: those of the third layer end in _l2, those of the "
+    "fourth in _l3, and so on.",
+    kinds=LAYER_KINDS,
+    needs=_STACKED,
 )
 class _Second(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
@@ -66,8 +96,10 @@ class _Second(Deviant):
 
 
 @LAYERS.add(
-    "a residual connection around layers above the first",
+    "a residual connection around the last layer",
     "LAY-2",
+    fix="Return what the last layer computes without adding its input to it: torch.nn has no "
+    "residual connections.",
     kinds=LAYER_KINDS,
     needs=_STACKED,
     source="Wu et al., arXiv:1609.08144",
@@ -79,7 +111,14 @@ class _Residual(_Outputs):
         return right if len(outputs) < 2 else replace(right, output=outputs[-1] + outputs[-2])
 
 
-@LAYERS.add("relu between the layers", "LAY-2", kinds=LAYER_KINDS, needs=_STACKED)
+@LAYERS.add(
+    "relu between the layers",
+    "LAY-2",
+    fix="Hand each layer's output to the next as it is: between layers there is dropout in "
+    "training and nothing else.",
+    kinds=LAYER_KINDS,
+    needs=_STACKED,
+)
 class _Relu(Deviant):
     def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
         return super().direction(call, layer, direction, np.maximum(x, 0.0) if layer else x)
@@ -88,6 +127,8 @@ class _Relu(Deviant):
 @LAYERS.add(
     "outputs scaled by 1 - p between the layers in evaluation",
     "DRP-1",
+    fix="Leave outputs unscaled in evaluation: dropout has scaled what it keeps by 1 / (1 - p) in "
+    "training already.",
     kinds=LAYER_KINDS,
     needs=(Feature.MULTI_LAYER, Feature.DROPOUT),
     source="Srivastava et al. (2014)",
@@ -102,6 +143,8 @@ class _ScaledDropout(Deviant):
 @LAYERS.add(
     "dropout in evaluation",
     "DRP-1",
+    fix="Apply dropout in training mode alone, as in torch.nn.functional.dropout(x, p, "
+    "training=self.training): after eval() it does nothing.",
     kinds=LAYER_KINDS,
     needs=(Feature.MULTI_LAYER, Feature.DROPOUT),
     source="pytorch/pytorch#180744",

@@ -21,7 +21,14 @@ def batch_first(call: Call) -> bool:
     return call.config.batch_first and not call.unbatched
 
 
-@LAYOUTS.add("batch_first ignored", "BF-1 SHP-2", kinds=LAYERS, needs=_BATCH_FIRST)
+@LAYOUTS.add(
+    "batch_first ignored",
+    "BF-1 SHP-2",
+    fix="Read the input as (N, L, H_in) where batch_first=True, and return the output as (N, "
+    "L, D * H_out): swap their first two dimensions on the way in and out.",
+    kinds=LAYERS,
+    needs=_BATCH_FIRST,
+)
 class _Ignored(Deviant):
     def answer(self, call: Call) -> Answer:
         if not batch_first(call) or call.lengths is not None or not call.batch:
@@ -118,9 +125,11 @@ def _transposed_cell(call: Call, given: dict[str, Array]) -> dict[str, Array]:
     return _states(call, given, np.transpose)
 
 
-for name, breaks, kinds, needs, source, change in (
+for name, fix, breaks, kinds, needs, source, change in (
     (
         "output left in the order steps, samples although batch_first",
+        "Swap the first two dimensions of the output where batch_first=True: it is (N, L, D * "
+        "H_out), as the input is (N, L, H_in).",
         "BF-1 SHP-1",
         LAYERS,
         _BATCH_FIRST,
@@ -129,24 +138,48 @@ for name, breaks, kinds, needs, source, change in (
     ),
     (
         "output reshaped to batch_first instead of transposed",
+        "Turn the output from (L, N, D * H_out) to (N, L, D * H_out) by transpose(0, 1): a "
+        "reshape leaves the elements in the old order and mixes samples with steps.",
         "BF-1",
         LAYERS,
         _BATCH_FIRST,
         COMMON,
         _reshaped,
     ),
-    ("states batch-first", "BF-1 SHP-2 SHP-3", LAYERS, _BATCH_FIRST, COMMON, _moved_states),
     (
-        "states reshaped from batch-first",
+        "final states with the samples first under batch_first",
+        "Return h_n and c_n as (D * num_layers, N, features) whatever batch_first says: it "
+        "concerns input and output alone.",
+        "BF-1 SHP-2 SHP-3",
+        LAYERS,
+        _BATCH_FIRST,
+        COMMON,
+        _moved_states,
+    ),
+    (
+        "final states reshaped instead of transposed under batch_first",
+        "Bring the final states from (N, D * num_layers, features) to (D * num_layers, N, "
+        "features) by transpose(0, 1): a reshape mixes samples with layers and directions.",
         "BF-1",
         LAYERS,
         _BATCH_FIRST,
         "llvm/torch-mlir#3753",
         _reshaped_states,
     ),
-    ("steps and samples in one axis", "SHP-1", LAYERS, (), COMMON, _one_axis),
+    (
+        "steps and samples in one axis",
+        "Return the output in three dimensions, (L, N, D * H_out), or (N, L, D * H_out) with "
+        "batch_first: do not merge steps and samples.",
+        "SHP-1",
+        LAYERS,
+        (),
+        COMMON,
+        _one_axis,
+    ),
     (
         "steps and features in one axis",
+        "Return the output in three dimensions, (N, L, D * H_out) with batch_first: do not "
+        "merge steps and features.",
         "SHP-1",
         LAYERS,
         _BATCH_FIRST,
@@ -155,6 +188,8 @@ for name, breaks, kinds, needs, source, change in (
     ),
     (
         "a batch axis in the output of unbatched input",
+        "Return the output without a batch dimension for unbatched input: (L, D * H_out) for "
+        "(L, H_in).",
         "SHP-1 SHP-6",
         LAYERS,
         (Feature.UNBATCHED,),
@@ -163,15 +198,27 @@ for name, breaks, kinds, needs, source, change in (
     ),
     (
         "a batch axis in the states of unbatched input",
+        "Return states without a batch dimension for unbatched input: (D * num_layers, "
+        "H_out), c_n with H in place of H_out, and (H,) from a cell.",
         "SHP-2 SHP-3 SHP-6 CEL-1",
         ALL,
         (Feature.UNBATCHED,),
         COMMON,
         _batched_states,
     ),
-    ("the output of the last step only", "SHP-1", LAYERS, (), "alibaba/MNN#1138", _last_step),
+    (
+        "the output of the last step only",
+        "Return the output of all L steps, (L, N, D * H_out): return_sequences=True in Keras.",
+        "SHP-1",
+        LAYERS,
+        (),
+        "alibaba/MNN#1138",
+        _last_step,
+    ),
     (
         "the states of the last layer only",
+        "Return the final states of all layers, (D * num_layers, N, features): the last "
+        "layer's are the last D of them.",
         "SHP-2 SHP-3",
         LAYERS,
         (Feature.MULTI_LAYER,),
@@ -180,6 +227,8 @@ for name, breaks, kinds, needs, source, change in (
     ),
     (
         "no axis for layers and directions in the states",
+        "Keep the leading dimension of h_n (and c_n), (D * num_layers, N, features), also "
+        "where it is 1.",
         "SHP-2 SHP-3",
         LAYERS,
         (),
@@ -188,6 +237,8 @@ for name, breaks, kinds, needs, source, change in (
     ),
     (
         "a sample of zeros for an empty batch",
+        "Return empty results for an empty batch, N = 0: the output is (L, 0, D * H_out), h_n "
+        "(D * num_layers, 0, H_out), a cell's state (0, H).",
         "SHP-5 CEL-1",
         ALL,
         (Feature.EMPTY_BATCH,),
@@ -195,7 +246,8 @@ for name, breaks, kinds, needs, source, change in (
         _some_sample,
     ),
     (
-        "units by samples instead of samples by units",
+        "states as units by samples instead of samples by units",
+        "Return a cell's state as (N, H), one row for each sample: transpose it.",
         "CEL-1",
         frozenset(Kind) - LAYERS,
         (),
@@ -203,11 +255,16 @@ for name, breaks, kinds, needs, source, change in (
         _transposed_cell,
     ),
 ):
-    LAYOUTS.add(name, breaks, kinds=kinds, needs=needs, source=source)(presenting(change))
+    LAYOUTS.add(name, breaks, fix=fix, kinds=kinds, needs=needs, source=source)(presenting(change))
 
 
 @LAYOUTS.add(
-    "input reshaped to steps first instead of transposed", "BF-1", kinds=LAYERS, needs=_BATCH_FIRST
+    "input reshaped to steps first instead of transposed",
+    "BF-1",
+    fix="Turn the input from (N, L, H_in) to (L, N, H_in) by transpose(0, 1): a reshape "
+    "leaves the elements in the old order and mixes samples with steps.",
+    kinds=LAYERS,
+    needs=_BATCH_FIRST,
 )
 class _ReshapedInput(Deviant):
     def answer(self, call: Call) -> Answer:
@@ -218,8 +275,10 @@ class _ReshapedInput(Deviant):
 
 
 @LAYOUTS.add(
-    "initial states read batch-first",
+    "initial states read with the samples first under batch_first",
     "BF-2",
+    fix="Read h_0 and c_0 as (D * num_layers, N, features) whatever batch_first says: it "
+    "concerns input and output alone.",
     kinds=LAYERS,
     needs=(*_BATCH_FIRST, Feature.INITIAL_STATE),
 )
@@ -237,8 +296,10 @@ class _MovedStart(Deviant):
 
 
 @LAYOUTS.add(
-    "unbatched input read as samples of one step where batch_first",
+    "unbatched input read as samples of one step each under batch_first",
     "SHP-1 SHP-6",
+    fix="Read unbatched input as (L, H_in) whatever batch_first says: its first dimension is "
+    "time, and the batch dimension to add is of size 1.",
     kinds=LAYERS,
     needs=(*_BATCH_FIRST, Feature.UNBATCHED),
 )

@@ -39,39 +39,47 @@ def taking(change: Callable[[Sequence[int]], Sequence[int] | None]) -> type[Devi
     return Taking
 
 
-for name, breaks, source, change in (
+for name, fix, breaks, source, change in (
     (
         "lengths ignored",
+        "Stop each sequence at its own length (sequence_lens in ONNX): its final state is "
+        "that of its last own step, and its output is zero after it.",
         "PCK-2 PCK-3",
         "tensorflow/tensorflow#45035",
         lambda lengths: None,
     ),
     (
         "lengths taken to be sorted, longest first",
+        "Let each sequence keep its own length: the caller's order need not be the longest "
+        "first, so reorder samples and lengths together.",
         "PCK-2 PCK-3",
         "microsoft/onnxruntime#1400",
         lambda lengths: sorted(lengths, reverse=True),
     ),
     (
         "every sequence cut to the shortest",
+        "Run each sequence to its own length, not to the shortest in the batch.",
         "PCK-2 PCK-3",
         "common mistake",
         lambda lengths: [min(lengths)] * len(lengths),
     ),
     (
         "lengths one too short",
+        "Run each sequence's own steps from 0 to its length - 1: the last of them is left out.",
         "PCK-2 PCK-3",
         "common mistake",
         lambda lengths: [max(1, length - 1) for length in lengths],
     ),
     (
         "lengths one too long",
+        "Stop each sequence after step length - 1: the step after it is padding and must not "
+        "change its state.",
         "PCK-2 PCK-3 PCK-5",
         "common mistake",
         lambda lengths: [min(max(lengths), length + 1) for length in lengths],
     ),
 ):
-    LENGTHS.add(name, breaks, kinds=LAYERS, needs=_PACKED, source=source)(taking(change))
+    LENGTHS.add(name, breaks, fix=fix, kinds=LAYERS, needs=_PACKED, source=source)(taking(change))
 
 
 def padded(padded: Callable[[int, int], bool]) -> type[Deviant]:
@@ -89,16 +97,25 @@ def padded(padded: Callable[[int, int], bool]) -> type[Deviant]:
 LENGTHS.add(
     "the reverse direction started at the padded end",
     "PCK-2 PCK-4",
+    fix="Start the reverse direction at each sequence's own last step, length - 1, with the "
+    "initial state: flip each sequence within its own length.",
     kinds=LAYERS,
     needs=_REVERSE,
     source="onnx/onnx-tensorflow#342",
 )(padded(lambda layer, direction: bool(direction)))
 LENGTHS.add(
-    "the forward direction run on over the padding", "PCK-2 PCK-3", kinds=LAYERS, needs=_PACKED
+    "the forward direction run on over the padding",
+    "PCK-2 PCK-3",
+    fix="Hold the forward direction's state still once a sequence is over: its final state is "
+    "that of its last own step, and its output is zero after it.",
+    kinds=LAYERS,
+    needs=_PACKED,
 )(padded(lambda layer, direction: not direction))
 LENGTHS.add(
     "layers above the first run over the padding",
     "PCK-2 PCK-3",
+    fix="Apply the lengths in every layer and not in the first alone: the state stands still "
+    "in the padding of the layers above, too.",
     kinds=LAYERS,
     needs=(*_PACKED, Feature.MULTI_LAYER),
 )(padded(lambda layer, direction: layer > 0))
@@ -140,24 +157,52 @@ def _in_place(call: Call, right: Answer) -> Answer:
     return changed(right, unsorted)
 
 
-for name, breaks, source, change_answer in (
+for name, fix, breaks, source, change_answer in (
     (
         "zeros for the final states of shorter sequences",
+        "Return each sequence's state after its own last step as its final state, not what "
+        "stands at the end of the padded output.",
         "PCK-2 PCK-3",
         "keras-team/keras#17596",
         _zeroed,
     ),
-    ("results left in sorted order", "PCK-2 PCK-3", "pytorch/pytorch#32605", _sorted_all),
-    ("final states left in sorted order", "PCK-2 PCK-3", "common mistake", _sorted_states),
-    ("outputs left in sorted order", "PCK-2", "common mistake", _sorted_output),
+    (
+        "results left in sorted order",
+        "Undo the sorting by length in output and final states: return the input's "
+        "sorted_indices and unsorted_indices with the packed output, and h_n[:, "
+        "unsorted_indices].",
+        "PCK-2 PCK-3",
+        "pytorch/pytorch#32605",
+        _sorted_all,
+    ),
+    (
+        "final states left in sorted order",
+        "Return the final states in the caller's order: h_n[:, unsorted_indices] (and c_n "
+        "likewise).",
+        "PCK-2 PCK-3",
+        "common mistake",
+        _sorted_states,
+    ),
+    (
+        "outputs left in sorted order",
+        "Return the packed output with the input's sorted_indices and unsorted_indices, by "
+        "which pad_packed_sequence restores the caller's order.",
+        "PCK-2",
+        "common mistake",
+        _sorted_output,
+    ),
     (
         "final states sorted once more instead of unsorted",
+        "Undo the sorting of the final states with unsorted_indices, the inverse permutation, "
+        "h_n[:, unsorted_indices]: sorted_indices a second time does not undo it.",
         "PCK-2 PCK-3",
         "common mistake",
         _sorted_twice,
     ),
     (
         "final states unsorted in place, overwriting one another",
+        "Write the final states into new memory when their order is restored, as h_n[:, "
+        "unsorted_indices] does: in place, a sample is overwritten before it is read.",
         "PCK-2 PCK-3",
         "mead-ml/mead-baseline#677",
         _in_place,
@@ -172,12 +217,17 @@ for name, breaks, source, change_answer in (
 
         return Answering
 
-    LENGTHS.add(name, breaks, kinds=LAYERS, needs=_PACKED, source=source)(_answering(change_answer))
+    LENGTHS.add(name, breaks, fix=fix, kinds=LAYERS, needs=_PACKED, source=source)(
+        _answering(change_answer)
+    )
 
 
 @LENGTHS.add(
     "initial states read in sorted order",
     "PCK-3",
+    fix="Start sample n from its own h_0[:, n] (and c_0): permute the states with "
+    "sorted_indices once if the samples are sorted by length, and not at all if they are "
+    "not.",
     kinds=LAYERS,
     needs=(*_PACKED, Feature.INITIAL_STATE),
 )
@@ -191,6 +241,8 @@ class _SortedStart(Deviant):
 @LENGTHS.add(
     "packed data read sample by sample instead of step by step",
     "PCK-2 PCK-6",
+    fix="Read packed data step by step: the first batch_sizes[0] rows are the first step of "
+    "every sequence, the next batch_sizes[1] rows the second, and so on.",
     kinds=LAYERS,
     needs=_PACKED,
     source="pytorch/pytorch#95118",
@@ -211,7 +263,12 @@ class _SampleMajor(Deviant):
 
 
 @LENGTHS.add(
-    "padding masked by multiplying, which lets NaN through", "PCK-5", kinds=LAYERS, needs=_PACKED
+    "padding masked by multiplying, which lets NaN through",
+    "PCK-5",
+    fix="Mask the padding by selecting, where(step, new, old), not by multiplying by 0 and 1: "
+    "0 * NaN is NaN.",
+    kinds=LAYERS,
+    needs=_PACKED,
 )
 class _Multiplied(Deviant):
     def scan(
@@ -230,15 +287,24 @@ class _Multiplied(Deviant):
 LENGTHS.add(
     "layers above the first started at the padded end in the reverse direction",
     "PCK-2 PCK-4",
+    fix="Start the reverse direction at each sequence's own last step in every layer, not in "
+    "the first alone: in the padding its state stands still.",
     kinds=LAYERS,
     needs=(*_REVERSE, Feature.MULTI_LAYER),
 )(padded(lambda layer, direction: layer > 0 and bool(direction)))
-LENGTHS.add("the first layer run over the padding", "PCK-2 PCK-3", kinds=LAYERS, needs=_PACKED)(
-    padded(lambda layer, direction: layer == 0)
-)
+LENGTHS.add(
+    "the first layer run over the padding",
+    "PCK-2 PCK-3",
+    fix="Apply the lengths in the first layer, too: its state stands still once a sequence is "
+    "over, and its output is zero there.",
+    kinds=LAYERS,
+    needs=_PACKED,
+)(padded(lambda layer, direction: layer == 0))
 LENGTHS.add(
     "every layer and direction but the first of all run over the padding",
     "PCK-2 PCK-3",
+    fix="Apply the lengths in every layer and direction: so far, the first layer's forward "
+    "direction alone heeds them.",
     kinds=LAYERS,
     needs=[Feature.PACKED],
 )(padded(lambda layer, direction: layer + direction > 0))
@@ -263,15 +329,30 @@ def held(*, h: bool, c: bool) -> type[Deviant]:
 
 
 LENGTHS.add(
-    "c run on over the padding, but not h", "PCK-2 PCK-3", kinds=[Kind.LSTM], needs=_PACKED
+    "c run on over the padding, but not h",
+    "PCK-2 PCK-3",
+    fix="Hold c still, like h, once a sequence is over: c_n is the cell state after its last "
+    "own step.",
+    kinds=[Kind.LSTM],
+    needs=_PACKED,
 )(held(h=True, c=False))
 LENGTHS.add(
-    "h run on over the padding, but not c", "PCK-2 PCK-3", kinds=[Kind.LSTM], needs=_PACKED
+    "h run on over the padding, but not c",
+    "PCK-2 PCK-3",
+    fix="Hold h still, like c, once a sequence is over: h_n is the state after its last own "
+    "step, and the output is zero after it.",
+    kinds=[Kind.LSTM],
+    needs=_PACKED,
 )(held(h=False, c=True))
 
 
 @LENGTHS.add(
-    "the last step's input read on in the padding", "PCK-2 PCK-3", kinds=LAYERS, needs=_PACKED
+    "the last step's input read on in the padding",
+    "PCK-2 PCK-3",
+    fix="Stop each sequence at its own length: filling the padding with its last input and "
+    "running on changes its state.",
+    kinds=LAYERS,
+    needs=_PACKED,
 )
 class _ReadsOn(Deviant):
     def answer(self, call: Call) -> Answer:
@@ -284,7 +365,12 @@ class _ReadsOn(Deviant):
 
 
 @LENGTHS.add(
-    "what stands in the padding added to the step before it", "PCK-5", kinds=LAYERS, needs=_PACKED
+    "what stands in the padding added to the step before it",
+    "PCK-5",
+    fix="Read a sequence's own steps alone: what stands behind its last step, at t = length, "
+    "must not enter that step.",
+    kinds=LAYERS,
+    needs=_PACKED,
 )
 class _Blurred(Deviant):
     def answer(self, call: Call) -> Answer:

@@ -48,16 +48,38 @@ def off_by(by: float) -> Callable[[Array], Array]:
     return off
 
 
-for name, source, change in (
-    ("parameters rounded to bfloat16", "common mistake", lambda array: significant(array, 8)),
-    ("parameters quantised to 8 bits", "torch.ao.quantization.quantize_dynamic", _int8),
-    ("parameters off by 1e-4 of themselves", "common mistake", lambda array: array * (1.0 + 1e-4)),
+for name, fix, source, change in (
+    (
+        "parameters rounded to bfloat16",
+        "Compute with the parameters in their own dtype, without rounding them to bfloat16.",
+        "common mistake",
+        lambda array: significant(array, 8),
+    ),
+    (
+        "parameters quantised to 8 bits",
+        "Compute with the parameters in their own floating-point dtype, without quantising "
+        "them to int8.",
+        "torch.ao.quantization.quantize_dynamic",
+        _int8,
+    ),
+    (
+        "parameters off by 1e-4 of themselves",
+        "Compute with the parameters exactly as given: all are too large by 1e-4 of themselves.",
+        "common mistake",
+        lambda array: array * (1.0 + 1e-4),
+    ),
     *(
-        (f"half of the parameters off by {by:g} of themselves", "common mistake", off_by(by))
+        (
+            f"half of the parameters off by {by:g} of themselves",
+            "Compute with the parameters exactly as given, to the last bit of their dtype: every "
+            f"other one is too large by {by:g} of itself.",
+            "common mistake",
+            off_by(by),
+        )
         for by in (1e-4, 1e-5, 1e-6)
     ),
 ):
-    PRECISIONS.add(name, _INACCURATE, source=source)(with_weights(change))
+    PRECISIONS.add(name, _INACCURATE, fix=fix, source=source)(with_weights(change))
 
 
 def with_small_errors(factor: float, summand: float, dtype: Dtype | None) -> type[Deviant]:
@@ -86,16 +108,25 @@ def with_small_errors(factor: float, summand: float, dtype: Dtype | None) -> typ
 
 
 for by in (1e-4, 1e-5, 1e-6):
-    PRECISIONS.add(f"activations off by {by:g} of themselves", _INACCURATE)(
-        with_small_errors(1.0 + by, 0.0, None)
-    )
-PRECISIONS.add("1e-6 added to activations, as against a division by zero", _INACCURATE)(
-    with_small_errors(1.0, 1e-6, None)
-)
+    PRECISIONS.add(
+        f"activations off by {by:g} of themselves",
+        _INACCURATE,
+        fix="Compute sigmoid, tanh and relu as accurately as the dtype allows: a relative error of "
+        f"{by:g}, as of a fast approximation, is too large.",
+    )(with_small_errors(1.0 + by, 0.0, None))
+PRECISIONS.add(
+    "1e-6 added to activations, as against a division by zero",
+    _INACCURATE,
+    fix="Return sigmoid, tanh and relu as they are: nothing is divided by them, so that they "
+    "need no epsilon of 1e-6.",
+)(with_small_errors(1.0, 1e-6, None))
 for dtype, by in ((Dtype.FLOAT64, 1e-12),):
-    PRECISIONS.add(f"activations off by {by:g} of themselves in {dtype}", _INACCURATE)(
-        with_small_errors(1.0 + by, 0.0, dtype)
-    )
+    PRECISIONS.add(
+        f"activations off by {by:g} of themselves in {dtype}",
+        _INACCURATE,
+        fix=f"Compute sigmoid, tanh and relu in {dtype} to its last digits: a relative error of "
+        f"{by:g} is too large there.",
+    )(with_small_errors(1.0 + by, 0.0, dtype))
 
 
 def with_less_bias(by: float) -> type[Deviant]:
@@ -112,10 +143,18 @@ def with_less_bias(by: float) -> type[Deviant]:
 
 
 for by in (1e-4, 1e-5, 1e-6):
-    PRECISIONS.add(f"biases that lack {by:g}", _INACCURATE)(with_less_bias(by))
+    PRECISIONS.add(
+        f"biases too small by {by:g}",
+        _INACCURATE,
+        fix=f"Add bias_ih and bias_hh exactly as given: {by:g} is missing from every element.",
+    )(with_less_bias(by))
 
 
-@PRECISIONS.add("the input rounded to bfloat16", _INACCURATE)
+@PRECISIONS.add(
+    "the input rounded to bfloat16",
+    _INACCURATE,
+    fix="Compute with the input in its own dtype, without rounding it to bfloat16.",
+)
 class _RoundedInput(Deviant):
     def answer(self, call: Call) -> Answer:
         return super().answer(replace(call, input=significant(call.input, 8)))
@@ -124,6 +163,8 @@ class _RoundedInput(Deviant):
 @PRECISIONS.add(
     "factors of products rounded to TF32",
     "EQ-6 EQ-5 CEL-2",
+    fix="Multiply matrices in the parameters' dtype, without TF32, which keeps 11 significant "
+    "bits: torch.backends.cuda.matmul.allow_tf32 = False.",
     source="torch.backends.cuda.matmul.allow_tf32",
 )
 class _TF32(Deviant):
@@ -135,7 +176,12 @@ class _TF32(Deviant):
         return super().input_side(weights, significant(x, 11))
 
 
-@PRECISIONS.add("products added up in bfloat16", _INACCURATE)
+@PRECISIONS.add(
+    "products added up in bfloat16",
+    _INACCURATE,
+    fix="Add up products in the parameters' dtype, and in float32 where that is float16 or "
+    "bfloat16: a running sum in bfloat16 loses digits at every addition.",
+)
 class _Accumulated(Deviant):
     def input_side(self, weights: Weights, x: Array) -> Array:
         total = np.zeros((*x.shape[:2], len(weights.w_ih))) + weights.b_ih
@@ -144,7 +190,13 @@ class _Accumulated(Deviant):
         return total
 
 
-@PRECISIONS.add("float64 computed in float32", "EQ-6 CEL-2", source="elixir-nx/axon#646")
+@PRECISIONS.add(
+    "float64 computed in float32",
+    "EQ-6 CEL-2",
+    fix="Compute in float64 throughout where input and parameters are float64: no buffer, "
+    "constant or kernel of float32 comes in between.",
+    source="elixir-nx/axon#646",
+)
 class _Single(Deviant):
     def answer(self, call: Call) -> Answer:
         if call.dtype is not Dtype.FLOAT64:
@@ -170,7 +222,11 @@ class _Single(Deviant):
         )
 
 
-@PRECISIONS.add("the state rounded to bfloat16 at every step", _INACCURATE)
+@PRECISIONS.add(
+    "the state rounded to bfloat16 at every step",
+    _INACCURATE,
+    fix="Keep h (and c) from step to step in the parameters' dtype, without rounding to bfloat16.",
+)
 class _RoundedState(Deviant):
     def step(
         self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
@@ -179,14 +235,23 @@ class _RoundedState(Deviant):
         return zh, gates, significant(h, 8), significant(c, 8)
 
 
-@PRECISIONS.add("outputs rounded to float16", "EQ-6 EQ-5", kinds=LAYERS)
+@PRECISIONS.add(
+    "outputs rounded to float16",
+    "EQ-6 EQ-5",
+    fix="Write the output in the input's dtype, without rounding it to float16 on the way.",
+    kinds=LAYERS,
+)
 class _HalfOutputs(Deviant):
     def answer(self, call: Call) -> Answer:
         right = super().answer(call)
         return replace(right, output=significant(right.output, 11))
 
 
-@PRECISIONS.add("1e-4 added to the pre-activations", _INACCURATE)
+@PRECISIONS.add(
+    "1e-4 added to the pre-activations",
+    _INACCURATE,
+    fix="Add nothing but the biases to W_ih x and W_hh h: no epsilon of 1e-4.",
+)
 class _Epsilon(Deviant):
     def input_side(self, weights: Weights, x: Array) -> Array:
         return super().input_side(weights, x) + 1e-4
@@ -206,8 +271,23 @@ def of_dtype(states: Dtype, output: Dtype | None = None) -> type[Deviant]:
     return OfDtype
 
 
-PRECISIONS.add("results always in float32", "TYP-1 EQ-6")(of_dtype(Dtype.FLOAT32, Dtype.FLOAT32))
-PRECISIONS.add("results always in float64", "TYP-1 EQ-6", source="keras-team/keras#2209")(
-    of_dtype(Dtype.FLOAT64, Dtype.FLOAT64)
-)
-PRECISIONS.add("states always in float32", "TYP-1 EQ-6", kinds=LAYERS)(of_dtype(Dtype.FLOAT32))
+PRECISIONS.add(
+    "results always in float32",
+    "TYP-1 EQ-6",
+    fix="Return results in the input's dtype: allocate them with dtype=input.dtype, not with "
+    "float32.",
+)(of_dtype(Dtype.FLOAT32, Dtype.FLOAT32))
+PRECISIONS.add(
+    "results always in float64",
+    "TYP-1 EQ-6",
+    fix="Return results in the input's dtype: allocate them with dtype=input.dtype, since "
+    "NumPy's default is float64.",
+    source="keras-team/keras#2209",
+)(of_dtype(Dtype.FLOAT64, Dtype.FLOAT64))
+PRECISIONS.add(
+    "states always in float32",
+    "TYP-1 EQ-6",
+    fix="Return h_n (and c_n) in the input's dtype, like the output: allocate them with "
+    "dtype=input.dtype, not with float32.",
+    kinds=LAYERS,
+)(of_dtype(Dtype.FLOAT32))

@@ -18,7 +18,14 @@ _LSTM = (Kind.LSTM,)
 _NEEDS = (Feature.PROJECTION,)
 
 
-@PROJECTIONS.add("the first units in place of the projection", "EQ-2", kinds=_LSTM, needs=_NEEDS)
+@PROJECTIONS.add(
+    "the first units in place of the projection",
+    "EQ-2",
+    fix="Multiply the output by the projection, h' = W_hr (o * tanh(c')) with weight_hr of "
+    "shape (proj_size, H), instead of keeping its first proj_size units.",
+    kinds=_LSTM,
+    needs=_NEEDS,
+)
 class _FirstUnits(Deviant):
     def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
         h, c = super().lstm_step(gates, c, None)
@@ -26,7 +33,12 @@ class _FirstUnits(Deviant):
 
 
 @PROJECTIONS.add(
-    "the projection in the output, but the first units recurring", "EQ-2", kinds=_LSTM, needs=_NEEDS
+    "the projection in the output, but the first units recurring",
+    "EQ-2",
+    fix="Let the projected state recur: the gates of the next step read h' = W_hr (o * "
+    "tanh(c')), which is also the output.",
+    kinds=_LSTM,
+    needs=_NEEDS,
 )
 class _NotRecurring(_FirstUnits):
     def scan(
@@ -46,14 +58,28 @@ def _unprojected(trace: Trace) -> Array:
     return unprojected
 
 
-@PROJECTIONS.add("tanh after the projection", "EQ-2", kinds=_LSTM, needs=_NEEDS)
+@PROJECTIONS.add(
+    "tanh after the projection",
+    "EQ-2",
+    fix="Leave the projected state as it is, h' = W_hr (o * tanh(c')): there is no tanh after "
+    "the projection.",
+    kinds=_LSTM,
+    needs=_NEEDS,
+)
 class _TanhAfter(Deviant):
     def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
         h, c = super().lstm_step(gates, c, w_hr)
         return (h if w_hr is None else np.tanh(h)), c
 
 
-@PROJECTIONS.add("tanh after the projection instead of before", "EQ-2", kinds=_LSTM, needs=_NEEDS)
+@PROJECTIONS.add(
+    "tanh after the projection instead of before",
+    "EQ-2",
+    fix="Put the cell state through tanh before the projection, h' = W_hr (o * tanh(c')), and "
+    "nothing through it afterwards.",
+    kinds=_LSTM,
+    needs=_NEEDS,
+)
 class _TanhInstead(Deviant):
     def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
         if w_hr is None:
@@ -77,12 +103,15 @@ def with_projection(change: Callable[[Call, int, int], tuple[int, int]]) -> type
 PROJECTIONS.add(
     "the first layer's projection in every layer",
     "EQ-2 LAY-2",
+    fix="Use each layer's own projection: weight_hr_l0 in the first, weight_hr_l1 in the "
+    "second, and so on.",
     kinds=_LSTM,
     needs=(*_NEEDS, Feature.MULTI_LAYER),
 )(with_projection(lambda call, layer, direction: (0, direction)))
 PROJECTIONS.add(
     "the forward projection in both directions",
     "EQ-2 DIR-2",
+    fix="Use the reverse direction's own projection, weight_hr_l0_reverse and so on.",
     kinds=_LSTM,
     needs=(*_NEEDS, Feature.BIDIRECTIONAL),
 )(with_projection(lambda call, layer, direction: (layer, 0)))
@@ -91,6 +120,8 @@ PROJECTIONS.add(
 @PROJECTIONS.add(
     "the projection's weights reshaped where they had to be transposed",
     "EQ-2",
+    fix="Compute (o * tanh(c')) @ weight_hr.T with weight_hr of shape (proj_size, H): get (H, "
+    "proj_size) from it by a transpose, since a reshape mixes up its elements.",
     kinds=_LSTM,
     needs=_NEEDS,
 )
@@ -102,7 +133,13 @@ class _Reshaped(Deviant):
         return replace(right, w_hr=right.w_hr.reshape(right.w_hr.shape[::-1]).T)
 
 
-@PROJECTIONS.add("c_n projected too", "SHP-3 EQ-2", kinds=_LSTM, needs=_NEEDS)
+@PROJECTIONS.add(
+    "c_n projected too",
+    "SHP-3 EQ-2",
+    fix="Return c_n unprojected, of shape (D * num_layers, N, H): the projection concerns h alone.",
+    kinds=_LSTM,
+    needs=_NEEDS,
+)
 class _ProjectedC(Deviant):
     def present(self, call: Call, answer: Answer) -> dict[str, Array]:
         if answer.c_n is None or not call.config.proj_size:
@@ -112,7 +149,14 @@ class _ProjectedC(Deviant):
         return super().present(call, replace(answer, c_n=np.stack(c_n)))
 
 
-@PROJECTIONS.add("the projection left out of the output", "SHP-1 EQ-2", kinds=_LSTM, needs=_NEEDS)
+@PROJECTIONS.add(
+    "the projection left out of the output",
+    "SHP-1 EQ-2",
+    fix="Return the projected h' = W_hr (o * tanh(c')) as output, with proj_size features for "
+    "each direction: it is what recurs and what h_n holds.",
+    kinds=_LSTM,
+    needs=_NEEDS,
+)
 class _OutputUnprojected(Deviant):
     def present(self, call: Call, answer: Answer) -> dict[str, Array]:
         if not call.config.proj_size:

@@ -15,7 +15,11 @@ SAMPLES = Chapter()
 
 
 @SAMPLES.add(
-    "the first sample's state for all samples", "INV-1 " + EQUATIONS, source="apple/coremltools#303"
+    "the first sample's state for all samples",
+    "INV-1 " + EQUATIONS,
+    fix="Carry a state for every sample, (N, H): at each step, sample n starts from its own "
+    "row and not from the first sample's.",
+    source="apple/coremltools#303",
 )
 class _OneState(Deviant):
     def step(
@@ -28,6 +32,8 @@ class _OneState(Deviant):
 @SAMPLES.add(
     "pre-activations normalised over the batch",
     "INV-1 " + EQUATIONS,
+    fix="Use W_ih x + b_ih as it is: torch.nn's recurrent layers have no batch normalisation, "
+    "and samples have no influence on one another.",
     source="Laurent et al., arXiv:1510.01378",
 )
 class _Normalised(Deviant):
@@ -43,6 +49,7 @@ class _Normalised(Deviant):
 @SAMPLES.add(
     "layer normalisation of the pre-activations",
     EQUATIONS,
+    fix="Use W_ih x + b_ih as it is: torch.nn's recurrent layers have no layer normalisation.",
     source="Ba, Kiros & Hinton, arXiv:1607.06450",
 )
 class _LayerNormalised(Deviant):
@@ -53,7 +60,12 @@ class _LayerNormalised(Deviant):
         return normalised
 
 
-@SAMPLES.add("the samples past a multiple of two left at zero", "INV-1 " + EQUATIONS)
+@SAMPLES.add(
+    "the last of an odd number of samples left at zero",
+    "INV-1 " + EQUATIONS,
+    fix="Compute all N samples: where a loop takes two at a time, an odd one is left over at "
+    "the end and needs a step of its own.",
+)
 class _TailOfBatch(Deviant):
     def step(
         self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
@@ -66,6 +78,8 @@ class _TailOfBatch(Deviant):
 @SAMPLES.add(
     "the second sample's state in the third and those after it",
     "INV-1 " + EQUATIONS,
+    fix="Step every sample from its own state: the third sample and those after it read the "
+    "second's, as where an offset into a buffer stops growing.",
     source="microsoft/onnxruntime#3893",
 )
 class _Scratch(Deviant):
@@ -76,7 +90,12 @@ class _Scratch(Deviant):
         return super().step(config, weights, zx, h[read], c[read])
 
 
-@SAMPLES.add("a NaN of one sample in all of them", "SPC-1 INV-1 CEL-2")
+@SAMPLES.add(
+    "a NaN of one sample spread to all of them",
+    "SPC-1 INV-1 CEL-2",
+    fix="Keep the samples apart: no sum or product may run over the batch, not even times "
+    "zero, since 0 * NaN is NaN.",
+)
 class _SpreadingNaN(Deviant):
     def answer(self, call: Call) -> Answer:
         right = super().answer(call)
@@ -86,7 +105,12 @@ class _SpreadingNaN(Deviant):
         return replace(right, output=output, h_n=h_n)
 
 
-@SAMPLES.add("the units past a multiple of four left at zero", EQUATIONS + " EQ-5")
+@SAMPLES.add(
+    "the units past a multiple of four left at zero",
+    EQUATIONS + " EQ-5",
+    fix="Compute all H units: where a loop takes four at a time, up to three are left over at "
+    "the end and need a step of their own.",
+)
 class _TailOfUnits(Deviant):
     def step(
         self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
@@ -96,13 +120,22 @@ class _TailOfUnits(Deviant):
         return zh, gates, h, c
 
 
-@SAMPLES.add("the input features past the sixteenth left out", "EQ-5 CEL-2")
+@SAMPLES.add(
+    "the input features past the sixteenth left out",
+    "EQ-5 CEL-2",
+    fix="Sum W_ih x over all input features, however many there are, and not over the first "
+    "16 alone.",
+)
 class _TailOfFeatures(Deviant):
     def input_side(self, weights: Weights, x: Array) -> Array:
         return x[..., :16] @ weights.w_ih[:, :16].T + weights.b_ih
 
 
-@SAMPLES.add("the units past the sixteenth not recurring", "EQ-5 CEL-2")
+@SAMPLES.add(
+    "the units past the sixteenth not recurring",
+    "EQ-5 CEL-2",
+    fix="Sum W_hh h over all units of h, however many there are, and not over the first 16 alone.",
+)
 class _TailOfProduct(Deviant):
     def step(
         self, config: Config, weights: Weights, zx: Array, h: Array, c: Array

@@ -30,50 +30,75 @@ def _finite(array: Array) -> Array:
     return np.where(np.isfinite(array), array, 0.0)
 
 
-for name, breaks, source, change in (
+for name, fix, breaks, source, change in (
     (
         "NaN in the input replaced by zero",
+        "Read NaN in the input as NaN, without nan_to_num: it reaches its own sample from "
+        "that step on.",
         "SPC-1 CEL-2",
         "torch.nan_to_num",
         lambda x: np.where(np.isnan(x), 0.0, x),
     ),
     (
         "infinite input replaced by zero",
+        "Read infinite input as it is: it saturates the gates as the equations say, "
+        "sigmoid(inf) = 1 and tanh(-inf) = -1.",
         "SPC-2 CEL-2",
         "common mistake",
         lambda x: np.where(np.isinf(x), 0.0, x),
     ),
     (
         "the input clipped to ±2",
+        "Read the input as it is, without clipping it to ±2.",
         EQUATIONS + " EQ-5",
         "common mistake",
         lambda x: np.clip(x, -2.0, 2.0),
     ),
     (
         "the input clipped to ±10",
+        "Read the input as it is, without clipping it to ±10: large input saturates the gates "
+        "by itself.",
         EQUATIONS + " EQ-5 SPC-2",
         "common mistake",
         lambda x: np.clip(x, -10.0, 10.0),
     ),
-    ("the input's magnitude", EQUATIONS, "common mistake", np.abs),
+    (
+        "the input's magnitude in place of the input",
+        "Read the input with its sign, without taking its absolute value.",
+        EQUATIONS,
+        "common mistake",
+        np.abs,
+    ),
     (
         "input below 1/64 taken for zero",
+        "Read small input as it is: what is nearer to zero than 1/64 counts like any other number.",
         EQUATIONS + " EQ-5",
         "common mistake",
         lambda x: np.where(np.abs(x) < 2.0**-6, 0.0, x),
     ),
 ):
-    SPECIALS.add(name, breaks, source=source)(with_input(change))
+    SPECIALS.add(name, breaks, fix=fix, source=source)(with_input(change))
 
 
-@SPECIALS.add("NaN in the results replaced by zero", "SPC-1 CEL-2", source="torch.nan_to_num")
+@SPECIALS.add(
+    "NaN in the results replaced by zero",
+    "SPC-1 CEL-2",
+    fix="Return NaN where the equations give NaN, without nan_to_num on the results.",
+    source="torch.nan_to_num",
+)
 class _Repaired(Deviant):
     def present(self, call: Call, answer: Answer) -> dict[str, Array]:
         given = super().present(call, answer)
         return {name: np.where(np.isnan(array), 0.0, array) for name, array in given.items()}
 
 
-@SPECIALS.add("NaN in the input skipping its step", "SPC-1", kinds=LAYERS)
+@SPECIALS.add(
+    "a NaN in the input kept out of the state",
+    "SPC-1",
+    fix="Compute a step with NaN in its input like any other: NaN then stays in that sample's "
+    "state and in its outputs from that step on.",
+    kinds=LAYERS,
+)
 class _Skipped(Deviant):
     def answer(self, call: Call) -> Answer:
         if not np.isnan(call.input).any():
@@ -86,6 +111,8 @@ class _Skipped(Deviant):
 @SPECIALS.add(
     "a relu layer's output clipped to the largest float16",
     "EQ-5 SPC-2 CEL-2",
+    fix="Leave relu's output unclipped: 65504 is the largest number of float16 alone, and "
+    "there larger ones are infinite.",
     kinds=[Kind.RNN, Kind.RNN_CELL],
     needs=[Feature.RELU],
 )

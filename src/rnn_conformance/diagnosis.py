@@ -1,0 +1,261 @@
+"""What is wrong with an implementation that fails, as far as it can be known.
+
+Its answers to probes are compared with those of every known deviation (``suspects``). One
+that gives the same, to all probes and to fresh cases, is named, with what mends it; those
+that gave the same as it are named beside it. Where none does, what is said is where the
+defect shows and what makes it go away (``symptoms``). Nothing is asked of an implementation
+that conforms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from rnn_conformance.calls import Call
+from rnn_conformance.cases import Case
+from rnn_conformance.deviations import Deviation, deviations_of
+from rnn_conformance.deviations.gradients import GRADIENTS, GradientDeviation
+from rnn_conformance.errors import NonConforming
+from rnn_conformance.evidence import Evidence, answered, differentiated
+from rnn_conformance.gradients import drawn
+from rnn_conformance.interface import Implementation
+from rnn_conformance.probes import Probe, differentiable, fresh, passes, probes
+from rnn_conformance.spec import Kind
+from rnn_conformance.subject import Subject
+from rnn_conformance.suspects import Suspect, partial, suspects
+from rnn_conformance.symptoms import arguments, bisected, located, raised
+
+CONFIRMING = 20
+"""Fresh cases that a finding must stand, and which tell apart what probes did not."""
+
+SEARCHES = 3
+"""Searches for one implementation at most; each failure that none has explained begins one."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A known deviation that gives an implementation's results; fields as of ``Deviation``.
+
+    ``same`` are the names of others that gave the same in every case tried.
+    """
+
+    name: str
+    fix: str
+    clauses: tuple[str, ...]
+    source: str
+    same: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong, how far it was verified, and what to do.
+
+    ``known`` are one deviation, two that act together, or none. Of ``failing`` cases that
+    were tried they explain ``explained``; ``passing`` others are right, as they are with the
+    deviations. ``symptoms`` are sentences without a capital and a full stop. ``of`` is
+    ``results`` or ``gradients``.
+    """
+
+    of: str
+    known: tuple[Known, ...]
+    explained: int
+    failing: int
+    passing: int
+    symptoms: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All of it, in words."""
+        said = [*self._named(), *(f"{each[:1].upper()}{each[1:]}." for each in self.symptoms)]
+        return " ".join(said)
+
+    def _named(self) -> Iterator[str]:
+        if not self.known:
+            yield (
+                f"No known deviation, and no two of them, give these {self.of}; "
+                f"{self.failing} of {self.failing + self.passing} cases tried fail."
+            )
+            return
+        names = " and with ".join(each.name for each in self.known)
+        clauses = ", ".join(dict.fromkeys(id for each in self.known for id in each.clauses))
+        whole = self.explained == self.failing
+        yield (
+            f"Its {self.of} equal those of a layer with {names} ({clauses}) in {self.explained} "
+            f"of {self.failing} failing cases"
+            + (f", and in the {self.passing} that are right." if whole else "; the rest differ.")
+        )
+        yield from dict.fromkeys(each.fix for each in self.known)
+        for each in self.known:
+            if each.same:
+                yield f"In every case tried, {each.name} is the same as {'; '.join(each.same)}."
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON values, ``text`` among them."""
+        return {**asdict(self), "text": self.text}
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """One search: what it went by, what it found, and what it says."""
+
+    evidence: Sequence[Evidence]
+    found: Sequence[Suspect]
+    diagnosis: Diagnosis
+
+    def explains(self, own: Sequence[Evidence]) -> bool:
+        """Whether what was found gives this too; where nothing was, whether it was looked for."""
+        if self.found:
+            return all(each.fits(self.found[0].variant) for each in own)
+        return sum(each.wrong for each in self.evidence) > len(own)
+
+
+@dataclass(frozen=True, eq=False)
+class _Questions:
+    """How an implementation is asked: for its results, or for its gradients."""
+
+    of: str
+    candidates: Sequence[Deviation | GradientDeviation]
+    first: Callable[[], Iterator[Evidence]]
+    ask: Callable[[Case], Evidence | None]
+    searches: list[_Search] = field(default_factory=list)
+
+    @cached_property
+    def evidence(self) -> list[Evidence]:
+        """What the probes gave."""
+        return list(self.first())
+
+
+class Diagnostician:
+    """Diagnoses the failures of one kind of one implementation; what it has found it keeps."""
+
+    def __init__(self, implementation: Implementation, kind: Kind) -> None:
+        self.subject = Subject(implementation, kind)
+        self.kind, self.declaration = kind, implementation.declaration
+        gradients = [each for each in GRADIENTS if kind in each.kinds]
+        self.results = _Questions("results", deviations_of(kind), self._answers, self._answer)
+        self.gradients = _Questions("gradients", gradients, self._passes, self._pass)
+
+    def diagnose(self, error: NonConforming) -> Diagnosis | None:
+        """What is behind a failure; ``None`` where neither results nor gradients are wrong."""
+        asked = [Probe((call,)) for call in error.calls if self._answerable(call)]
+        own = [each for probe in asked if (each := answered(self.subject, probe)) is not None]
+        if any(each.wrong for each in own):
+            return self._explained(self.results, own, error.case)
+        if error.backward is None:
+            return None
+        probe = Probe((error.backward.call,))
+        own = list(filter(None, [differentiated(self.subject, probe, error.backward)]))
+        if any(each.wrong for each in own):
+            return self._explained(self.gradients, own, error.case)
+        return None
+
+    def _explained(self, how: _Questions, own: Sequence[Evidence], case: Any) -> Diagnosis | None:
+        for search in how.searches:
+            if search.explains(own):
+                return search.diagnosis
+        if len(how.searches) == SEARCHES:
+            return None
+        evidence = [*how.evidence, *own]
+        if isinstance(case, Case) and not any(each.wrong for each in how.evidence):
+            # What the probes do not show may need something that this case has.
+            others = (how.ask(replace(case, seed=case.seed + n)) for n in range(1, CONFIRMING))
+            evidence += [each for each in others if each is not None]
+        how.searches.append(self._search(how, evidence))
+        return how.searches[-1].diagnosis
+
+    def _search(self, how: _Questions, evidence: list[Evidence]) -> _Search:
+        found = suspects(evidence, how.candidates)
+        if found:
+            found = self._confirmed(how, found, evidence)
+        wrong = [each for each in evidence if each.wrong]
+        passing = len(evidence) - len(wrong)
+        if found:
+            known = _known(found)
+            return _Search(
+                evidence, found, Diagnosis(how.of, known, len(wrong), len(wrong), passing)
+            )
+        said = tuple(self._symptoms(how, wrong))
+        some = partial(evidence, how.candidates)
+        known, explained = ((), 0) if some is None else (_known([some[0]]), some[1])
+        return _Search(evidence, (), Diagnosis(how.of, known, explained, len(wrong), passing, said))
+
+    def _confirmed(
+        self, how: _Questions, found: list[Suspect], evidence: list[Evidence]
+    ) -> list[Suspect]:
+        """Those that fit fresh cases too, and are not told apart by further ones."""
+        for number, case in enumerate(fresh(self.kind, self.declaration, 3 * CONFIRMING, seed=1)):
+            # First whatever comes, then only what tells one suspect from another.
+            if number >= CONFIRMING and len(found) == 1:
+                break
+            each = how.ask(case)
+            if each is not None:
+                evidence.append(each)
+                found = [suspect for suspect in found if each.fits(suspect.variant)]
+        return found
+
+    def _symptoms(self, how: _Questions, wrong: Sequence[Evidence]) -> Iterator[str]:
+        yield from raised(wrong)
+        answers = [each for each in wrong if not each.raised]
+        if answers:
+            yield from located(answers) if how is self.results else arguments(answers)
+        yield from bisected(wrong, how.ask, self._declared)
+
+    def _declared(self, case: Case) -> bool:
+        return case.features <= self.declaration.features and case.dtype in self.declaration.dtypes
+
+    def _answerable(self, call: Call) -> bool:
+        """Whether a call is one for this kind, declared, and determined by its arguments."""
+        return (
+            call.config.kind is self.kind
+            and call.length > 0
+            and call.features <= self.declaration.features
+            and call.dtype in self.declaration.dtypes
+            and not (call.training and call.config.dropout)
+        )
+
+    def _answers(self) -> Iterator[Evidence]:
+        every = (answered(self.subject, each) for each in probes(self.kind, self.declaration))
+        return (each for each in every if each is not None)
+
+    def _answer(self, case: Case) -> Evidence | None:
+        return answered(self.subject, Probe.of(case))
+
+    def _passes(self) -> Iterator[Evidence]:
+        for probe, backward in passes(self.kind, self.declaration):
+            found = differentiated(self.subject, probe, backward)
+            if found is not None:
+                yield found
+
+    def _pass(self, case: Case) -> Evidence | None:
+        if not list(differentiable([case])):
+            return None
+        return differentiated(self.subject, Probe.of(case), drawn(case.call(), case.seed))
+
+
+def _known(found: Sequence[Suspect]) -> tuple[Known, ...]:
+    """The first of what fits; beside each of its parts, what fits in the part's place."""
+    first = found[0].deviations
+    known = []
+    for part in first:
+        rest = {each.name for each in first if each is not part}
+        same = [
+            each.name
+            for suspect in found
+            for each in suspect.deviations
+            if len(suspect.deviations) == len(first)
+            and rest < {other.name for other in suspect.deviations}
+            and each.name not in rest | {part.name}
+        ]
+        known.append(
+            Known(
+                part.name,
+                part.fix,
+                tuple(sorted(part.breaks)),
+                part.source,
+                tuple(dict.fromkeys(same)),
+            )
+        )
+    return tuple(known)
