@@ -21,7 +21,7 @@ from rich.table import Table
 from rnn_conformance.clauses import CHAPTERS, CLAUSES
 from rnn_conformance.errors import SuiteError, UsageError
 from rnn_conformance.report.html import sentence
-from rnn_conformance.results import diagnoses, Outcome, Verdict, read
+from rnn_conformance.results import Outcome, Verdict, diagnoses, read
 from rnn_conformance.selection import Selection
 
 CONFORMS, FAILS, USAGE, FAULT = 0, 1, 2, 3

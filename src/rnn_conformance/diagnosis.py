@@ -9,7 +9,7 @@ that conforms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -25,8 +25,8 @@ from rnn_conformance.interface import Implementation
 from rnn_conformance.probes import Probe, differentiable, fresh, passes, probes
 from rnn_conformance.spec import Kind
 from rnn_conformance.subject import Subject
-from rnn_conformance.suspects import Suspect, partial, suspects
-from rnn_conformance.symptoms import arguments, bisected, located, raised
+from rnn_conformance.suspects import Suspect, conditional, suspects
+from rnn_conformance.symptoms import arguments, bisected, located, raised, repeated
 
 CONFIRMING = 20
 """Fresh cases that a finding must stand, and which tell apart what probes did not."""
@@ -55,11 +55,13 @@ class Diagnosis:
 
     ``known`` are one deviation, two that act together, or none. Of ``failing`` cases that
     were tried they explain ``explained``; ``passing`` others are right, as they are with the
-    deviations. ``symptoms`` are sentences without a capital and a full stop. ``of`` is
-    ``results`` or ``gradients``.
+    deviations. ``where`` is the part of all cases of which that is said, empty for the whole.
+    ``symptoms`` are sentences without a capital and a full stop. ``of`` is ``results`` or
+    ``gradients``.
     """
 
     of: str
+    where: str
     known: tuple[Known, ...]
     explained: int
     failing: int
@@ -81,11 +83,11 @@ class Diagnosis:
             return
         names = " and with ".join(each.name for each in self.known)
         clauses = ", ".join(dict.fromkeys(id for each in self.known for id in each.clauses))
-        whole = self.explained == self.failing
+        subject = f"{self.where}, its {self.of}" if self.where else f"its {self.of}"
         yield (
-            f"Its {self.of} equal those of a layer with {names} ({clauses}) in {self.explained} "
-            f"of {self.failing} failing cases"
-            + (f", and in the {self.passing} that are right." if whole else "; the rest differ.")
+            f"{subject[:1].upper()}{subject[1:]} equal those of a layer with {names} ({clauses}): "
+            f"in {self.explained} of {self.failing} failing cases, and in the {self.passing} that "
+            f"are right{' there' if self.where else ''}."
         )
         yield from dict.fromkeys(each.fix for each in self.known)
         for each in self.known:
@@ -138,18 +140,27 @@ class Diagnostician:
         self.results = _Questions("results", deviations_of(kind), self._answers, self._answer)
         self.gradients = _Questions("gradients", gradients, self._passes, self._pass)
 
-    def diagnose(self, error: NonConforming) -> Diagnosis | None:
-        """What is behind a failure; ``None`` where neither results nor gradients are wrong."""
+    def diagnose(self, error: NonConforming, clauses: Collection[str]) -> Diagnosis | None:
+        """What is behind a failure of a check of these clauses, if it can be told.
+
+        ``None`` where the failing calls and backward pass are right by themselves, and nothing
+        is known to be wrong that breaks one of the clauses.
+        """
         asked = [Probe((call,)) for call in error.calls if self._answerable(call)]
         own = [each for probe in asked if (each := answered(self.subject, probe)) is not None]
         if any(each.wrong for each in own):
             return self._explained(self.results, own, error.case)
-        if error.backward is None:
-            return None
-        probe = Probe((error.backward.call,))
-        own = list(filter(None, [differentiated(self.subject, probe, error.backward)]))
-        if any(each.wrong for each in own):
-            return self._explained(self.gradients, own, error.case)
+        if error.backward is not None and self._answerable(error.backward.call):
+            probe = Probe((error.backward.call,))
+            found = differentiated(self.subject, probe, error.backward)
+            if found is not None and found.wrong:
+                return self._explained(self.gradients, [found], error.case)
+        for how in (self.results, self.gradients):
+            if any(each.wrong for each in how.evidence):
+                diagnosis = self._explained(how, [], None)
+                known = () if diagnosis is None else diagnosis.known
+                if not {clause for each in known for clause in each.clauses}.isdisjoint(clauses):
+                    return diagnosis
         return None
 
     def _explained(self, how: _Questions, own: Sequence[Evidence], case: Any) -> Diagnosis | None:
@@ -170,17 +181,23 @@ class Diagnostician:
         found = suspects(evidence, how.candidates)
         if found:
             found = self._confirmed(how, found, evidence)
-        wrong = [each for each in evidence if each.wrong]
-        passing = len(evidence) - len(wrong)
+        failing = sum(each.wrong for each in evidence)
         if found:
-            known = _known(found)
-            return _Search(
-                evidence, found, Diagnosis(how.of, known, len(wrong), len(wrong), passing)
+            explained = sum(each.told for each in evidence)
+            said = tuple(raised([each for each in evidence if each.wrong]))
+            diagnosis = Diagnosis(
+                how.of, "", _known(found), explained, failing, len(evidence) - failing, said
             )
-        said = tuple(self._symptoms(how, wrong))
-        some = partial(evidence, how.candidates)
-        known, explained = ((), 0) if some is None else (_known([some[0]]), some[1])
-        return _Search(evidence, (), Diagnosis(how.of, known, explained, len(wrong), passing, said))
+            return _Search(evidence, found, diagnosis)
+        said = tuple(self._symptoms(how, [each for each in evidence if each.wrong]))
+        part = conditional(evidence, how.candidates)
+        if part is None:
+            diagnosis = Diagnosis(how.of, "", (), 0, failing, len(evidence) - failing, said)
+        else:
+            where, own, found = part
+            explained, right = sum(e.told for e in own), sum(not e.wrong for e in own)
+            diagnosis = Diagnosis(how.of, where, _known(found), explained, failing, right, said)
+        return _Search(evidence, (), diagnosis)
 
     def _confirmed(
         self, how: _Questions, found: list[Suspect], evidence: list[Evidence]
@@ -193,11 +210,15 @@ class Diagnostician:
             each = how.ask(case)
             if each is not None:
                 evidence.append(each)
+            if each is not None and not each.raised:
                 found = [suspect for suspect in found if each.fits(suspect.variant)]
         return found
 
     def _symptoms(self, how: _Questions, wrong: Sequence[Evidence]) -> Iterator[str]:
+        if how is self.gradients and any(each.wrong for each in self.results.evidence):
+            yield "results are wrong too, and gradients may be off because of that: mend them first"
         yield from raised(wrong)
+        yield from repeated(wrong, self._twice)
         answers = [each for each in wrong if not each.raised]
         if answers:
             yield from located(answers) if how is self.results else arguments(answers)
@@ -222,6 +243,9 @@ class Diagnostician:
 
     def _answer(self, case: Case) -> Evidence | None:
         return answered(self.subject, Probe.of(case))
+
+    def _twice(self, case: Case) -> Evidence | None:
+        return answered(self.subject, Probe((case.call(), case.call())))
 
     def _passes(self) -> Iterator[Evidence]:
         for probe, backward in passes(self.kind, self.declaration):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from rnn_conformance.errors import AdapterError, NonConforming, Unsupported
 from rnn_conformance.gradient_bounds import gradient_reference
 from rnn_conformance.gradients import Backward
 from rnn_conformance.probes import Probe
-from rnn_conformance.spec import Dtype
+from rnn_conformance.spec import Dtype, Feature
 from rnn_conformance.subject import Subject
 
 T = TypeVar("T")
@@ -51,6 +51,11 @@ class Evidence:
     raised: str = ""
 
     @property
+    def features(self) -> frozenset[Feature]:
+        """The features of its calls."""
+        return frozenset[Feature]().union(*(call.features for call in self.probe.calls))
+
+    @property
     def wrong(self) -> bool:
         """Whether something was not right."""
         return bool(self.raised) or any(self.off)
@@ -74,10 +79,19 @@ class Evidence:
 
     def alike(self, first: Given, second: Given) -> bool:
         """Whether two are the same within the tolerances."""
-        return first.dtypes == second.dtypes and all(
-            close(array, second.arrays[name], self._allowed(name, array, second.arrays[name]))
+        return all(
+            first.dtypes.get(name) == second.dtypes.get(name)
+            and close(array, second.arrays[name], self._allowed(name, array, second.arrays[name]))
             for name, array in first.arrays.items()
         )
+
+    def only(self, *names: str) -> Evidence:
+        """The same, as far as these results go."""
+        if self.given is None:
+            return self
+        arrays = {name: a for name, a in self.given.arrays.items() if name.rstrip("1") in names}
+        off = tuple({name: m for name, m in each.items() if name in names} for each in self.off)
+        return replace(self, given=replace(self.given, arrays=arrays), off=off)
 
     def _allowed(self, name: str, first: Array, second: Array) -> Array | float:
         """The bound, which grows with the magnitudes; only one number for another shape.

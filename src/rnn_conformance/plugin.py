@@ -165,15 +165,17 @@ def pytest_runtest_makereport(
     return report
 
 
-def diagnosed(
-    found: Record, subject: Subject, error: NonConforming, stash: pytest.Stash
-) -> Record:
+def diagnosed(found: Record, subject: Subject, error: NonConforming, stash: pytest.Stash) -> Record:
     """The record with what is behind its failure."""
     known = stash.setdefault(DIAGNOSTICIANS, {})
     if subject.name not in known:
         # Not made, and nothing paid for it, where everything conforms.
         known[subject.name] = Diagnostician(subject.implementation, subject.kind)
-    diagnosis = known[subject.name].diagnose(error)
+    try:
+        diagnosis = known[subject.name].diagnose(error, found.clauses)
+    except Exception as fault:
+        # What was found stands, whatever happens to its explanation.
+        return replace(found, reason=f"it could not be diagnosed: {type(fault).__name__}: {fault}")
     if diagnosis is None or found.failure is None:
         return found
     return replace(found, failure=replace(found.failure, diagnosis=diagnosis.to_record()))

@@ -7,7 +7,7 @@ with the smallest evidence, on which few deviations show at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice, permutations
@@ -16,12 +16,33 @@ from typing import Any
 from rnn_conformance.deviations import Deviation
 from rnn_conformance.deviations.gradients import GradientDeviation
 from rnn_conformance.evidence import Evidence
+from rnn_conformance.spec import Feature
 
 SMALL = 12
 """How many of the smallest wrong ones are looked at for what explains them singly."""
 
 LEADS = 12
 """How many deviations that explain some of it are tried together with every other."""
+
+ENOUGH = 3
+"""How much must be off in a part of the evidence that is explained by itself."""
+
+FEATURES = {
+    Feature.BIDIRECTIONAL: "a reverse direction",
+    Feature.MULTI_LAYER: "a second layer",
+    Feature.BATCH_FIRST: "batch_first",
+    Feature.BIAS_FREE: "bias=False",
+    Feature.INITIAL_STATE: "an initial state",
+    Feature.UNBATCHED: "unbatched input",
+    Feature.PACKED: "packed sequences",
+    Feature.PROJECTION: "a projection",
+    Feature.RELU: "relu",
+    Feature.DROPOUT: "dropout",
+    Feature.EMPTY_BATCH: "an empty batch",
+}
+"""What a call has that needs the feature."""
+
+RESULTS = {"output": ("output",), "h_n and c_n": ("h_n", "c_n"), "h_n": ("h_n",), "c_n": ("c_n",)}
 
 PAIRS = 30_000
 """How many pairs are tried at most: a number, not a time, so that it is the same everywhere."""
@@ -51,9 +72,12 @@ def composed(variants: tuple[type[Any], ...]) -> type[Any]:
 
 
 def suspects(
-    evidence: Sequence[Evidence], candidates: Sequence[Deviation | GradientDeviation]
+    evidence: Sequence[Evidence],
+    candidates: Sequence[Deviation | GradientDeviation],
+    *,
+    pairs: bool = True,
 ) -> list[Suspect]:
-    """All that fit the whole evidence; single ones if there are any, or else pairs.
+    """All that fit the whole evidence; single ones if there are any, or else ``pairs``.
 
     Empty if none does, or if nothing is far enough off to be told.
     """
@@ -63,7 +87,7 @@ def suspects(
         return []
     single = [Suspect((each,)) for each in candidates]
     found = [each for each in single if _fits(each, wrong) and _fits(each, right)]
-    return found or _pairs(single, wrong, right)
+    return found or (_pairs(single, wrong, right) if pairs else [])
 
 
 def _by_size(evidence: Iterable[Evidence]) -> list[Evidence]:
@@ -132,17 +156,34 @@ def _distinct(single: Sequence[Suspect], evidence: Evidence) -> list[Suspect]:
     return list(seen.values())
 
 
-def partial(
+def restricted(evidence: Sequence[Evidence]) -> Iterator[tuple[str, list[Evidence]]]:
+    """Parts of the evidence, and which they are in words, in which something is off.
+
+    With and without each feature; then each result by itself.
+    """
+    for feature, words in FEATURES.items():
+        for having in (True, False):
+            part = [each for each in evidence if (feature in each.features) is having]
+            if len(part) < len(evidence):
+                yield f"in calls with{'' if having else 'out'} {words}", part
+    for words, names in RESULTS.items():
+        yield f"as to {words}", [each.only(*names) for each in evidence]
+
+
+def conditional(
     evidence: Sequence[Evidence], candidates: Sequence[Deviation | GradientDeviation]
-) -> tuple[Suspect, int] | None:
-    """The deviation that fits most of what is wrong, at least half, and all that is right."""
-    wrong = _by_size(each for each in evidence if each.told)
-    right = _by_size(each for each in evidence if not each.wrong)
-    found = [
-        (suspect, fits)
-        for suspect in (Suspect((each,)) for each in candidates)
-        if (fits := sum(one.fits(suspect.variant) for one in wrong[:SMALL])) * 2 >= len(wrong[:SMALL])
-        and (fits := sum(one.fits(suspect.variant) for one in wrong)) * 2 >= len(wrong)
-        and _fits(suspect, right)
+) -> tuple[str, list[Evidence], list[Suspect]] | None:
+    """The part of the evidence that single deviations fit, with most that is off; if any is.
+
+    A part in which little is off may be fitted by chance.
+    """
+    parts = [
+        (words, part)
+        for words, part in restricted(evidence)
+        if sum(each.told for each in part) >= ENOUGH
     ]
-    return max(found, key=lambda each: each[1], default=None)
+    parts.sort(key=lambda each: (sum(e.told for e in each[1]), len(each[1])), reverse=True)
+    for words, part in parts:
+        if found := suspects(part, candidates, pairs=False):
+            return words, part, found
+    return None

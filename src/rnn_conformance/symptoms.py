@@ -88,6 +88,19 @@ def bisected(
             yield f"it goes away with {switch.without} ({len(tried)} of {len(tried)} cases)"
 
 
+def repeated(failing: Sequence[Evidence], twice: Ask) -> Iterator[str]:
+    """How many of the failing calls give something else when they are made once more.
+
+    ``twice`` calls one layer two times; the names of the second's results end in 1.
+    """
+    found = [each.probe.case for each in failing if each.probe.case is not None][:SWITCHED]
+    asked = [each.given.arrays for each in map(twice, found) if each and each.given]
+    states = [(each["h_n"], each["h_n1"]) for each in asked]
+    other = sum(not np.array_equal(*each, equal_nan=True) for each in states)
+    if other:
+        yield f"the same call gives something else each time ({other} of {len(asked)} cases)"
+
+
 @dataclass(frozen=True)
 class Region:
     """A part of the results: ``inside`` is the mask of one result, canonical, of a call."""
@@ -136,9 +149,10 @@ def _short(call: Call) -> Mask:
 
 def _from_padding_on(call: Call, name: str) -> Mask:
     """From the first step on that is padding of some sequence, and the final states."""
-    mask = np.ones(call.shape(name), dtype=bool)
+    padded = ~call.steps.all(axis=1)
+    mask = np.full(call.shape(name), padded.any())
     if name == "output":
-        mask[call.steps.all(axis=1)] = False
+        mask[~padded] = False
     return mask
 
 

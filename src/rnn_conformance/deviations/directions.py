@@ -237,6 +237,25 @@ class _LastStep(Deviant):
 
 
 @DIRECTIONS.add(
+    "the last layer's h_n taken from the last step of the output",
+    "DIR-3",
+    fix="Take the reverse direction's final state from where it ends: output[0, :, H_out:]. At "
+    "output[-1] it has read one step alone.",
+    kinds=LAYERS,
+    needs=_BOTH,
+    source="classifiers that read output[-1]",
+)
+class _LastOutput(Deviant):
+    def answer(self, call: Call) -> Answer:
+        right = super().answer(call)
+        if call.lengths is not None:
+            return right
+        h_n = right.h_n.copy()
+        h_n[-1] = right.traces[-1][-1].h[1 if call.config.bidirectional else -1]
+        return replace(right, h_n=h_n)
+
+
+@DIRECTIONS.add(
     "the forward final states in the reverse slots",
     "DIR-3",
     fix="Return each direction's own final states: h_n[2 * k] is layer k's forward state and "

@@ -1,0 +1,206 @@
+"""How often the diagnosis names what is wrong: every mutant, and drawn pairs of deviations.
+
+    python benchmarks/diagnosis.py            # every mutant in every kind
+    python benchmarks/diagnosis.py --pairs 200
+
+Each is an opaque implementation that is run against the checks of the clauses that it breaks
+until one fails, and that failure is diagnosed. What is named is right if the mutant is among
+it; or else if it gives what the mutant gives in a hundred other cases: then the two are the
+same in all that can be asked. Anything else that is named is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import warnings
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from statistics import median, quantiles
+from time import perf_counter
+
+import torch
+
+from rnn_conformance.deviations import CATALOGUE as DEVIATIONS
+from rnn_conformance.deviations import deviations_of
+from rnn_conformance.deviations.gradients import GRADIENTS
+from rnn_conformance.diagnosis import Diagnosis, Diagnostician
+from rnn_conformance.errors import NonConforming, Unsupported
+from rnn_conformance.evidence import answered, differentiated
+from rnn_conformance.gradients import drawn
+from rnn_conformance.interface import Implementation
+from rnn_conformance.mutants.equations import miniature
+from rnn_conformance.power import QUICK, Choice
+from rnn_conformance.probes import Probe, differentiable, fresh
+from rnn_conformance.spec import Kind
+from rnn_conformance.subject import Subject
+from rnn_conformance.suite import checks
+from rnn_conformance.suspects import composed, restricted, variant_of
+
+OTHERS = 100
+"""Cases that decide whether what is named is the same as what is wrong."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one of them: ``seconds`` is what the diagnosis took."""
+
+    name: str
+    kind: str
+    chapter: str
+    verdict: str
+    seconds: float
+    text: str
+
+
+def judged(
+    names: tuple[str, ...],
+    implementation: Implementation,
+    kind: Kind,
+    diagnosis: Diagnosis | None,
+) -> str:
+    """One word or two for what was said of an implementation that is wrong in these ways."""
+    if diagnosis is None:
+        return "left to the message"
+    if not diagnosis.known:
+        return "left to the symptoms"
+    # By part, the deviation named and those that are the same.
+    named = [{each.name, *each.same} for each in diagnosis.known]
+    if len(named) == len(names) and all(any(name in each for each in named) for name in names):
+        if diagnosis.where:
+            return "named under a condition"
+        if {each.name for each in diagnosis.known} == set(names):
+            alone = all(not each.same for each in diagnosis.known)
+            return "named alone" if alone else "named first among equals"
+        return "named among equals"
+    return "named by an equal" if same(implementation, kind, diagnosis) else "WRONG"
+
+
+def same(implementation: Implementation, kind: Kind, diagnosis: Diagnosis) -> bool:
+    """Whether what was named gives what the implementation gives, in other cases."""
+    subject = Subject(implementation, kind)
+    named = {each.name for each in diagnosis.known}
+    variants = [variant_of(each) for each in (*DEVIATIONS, *GRADIENTS) if each.name in named]
+    cases = fresh(kind, implementation.declaration, OTHERS, seed=2)
+    if diagnosis.of == "results":
+        asked = [answered(subject, Probe.of(case)) for case in cases]
+    else:
+        asked = [
+            differentiated(subject, Probe.of(case), drawn(case.call(), case.seed))
+            for case in differentiable(cases)
+        ]
+    evidence = [each for each in asked if each is not None and not each.raised]
+    if diagnosis.where:
+        evidence = next(part for words, part in restricted(evidence) if words == diagnosis.where)
+    orders = {tuple(variants), tuple(reversed(variants))}
+    return any(
+        all(each.fits(composed(order)) for each in evidence if each.told or not each.wrong)
+        for order in orders
+    )
+
+
+def failure(
+    implementation: Implementation, kind: Kind, clauses: frozenset[str]
+) -> tuple[NonConforming, tuple[str, ...]] | None:
+    """The first failure of a check of these clauses, and the check's own clauses."""
+    for check in checks():
+        if kind in check.kinds and clauses.intersection(check.clauses):
+            random.seed(0)
+            torch.default_generator.manual_seed(0)
+            try:
+                check.test(Subject(implementation, kind, QUICK))
+            except NonConforming as error:
+                return error, check.clauses
+            except Unsupported:
+                continue
+    return None
+
+
+def tried(
+    names: tuple[str, ...],
+    chapter: str,
+    implementation: Implementation,
+    kind: Kind,
+    clauses: frozenset[str],
+) -> Verdict:
+    """One of them, run and diagnosed."""
+    found = failure(implementation, kind, clauses)
+    name = " and ".join(names)
+    if found is None:
+        return Verdict(name, str(kind), chapter, "never failed", 0.0, "")
+    begun = perf_counter()
+    diagnosis = Diagnostician(implementation, kind).diagnose(*found)
+    seconds = perf_counter() - begun
+    verdict = judged(names, implementation, kind, diagnosis)
+    return Verdict(name, str(kind), chapter, verdict, seconds, diagnosis.text if diagnosis else "")
+
+
+def mutant(position: int) -> Verdict:
+    """One mutant in one kind, by its position among all."""
+    warnings.simplefilter("ignore")
+    each, kind = Choice().trials()[position]
+    return tried((each.name,), each.chapter, each.implementation(kind), kind, each.clauses(kind))
+
+
+def pair(seed: int) -> Verdict | None:
+    """Two drawn deviations of one kind at once; ``None`` if they do not go together."""
+    warnings.simplefilter("ignore")
+    rng = random.Random(seed)
+    kind = rng.choice(list(Kind))
+    first, second = rng.sample(deviations_of(kind), 2)
+    try:
+        both = composed((first.oracle, second.oracle))
+    except TypeError:
+        return None
+    names = (first.name, second.name)
+    clauses = first.breaks | second.breaks
+    return tried(names, "pairs", miniature(" and ".join(names), kind, both), kind, clauses)
+
+
+def main() -> None:
+    """Print the shares, what is wrong, and the times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=0, help="so many pairs, not single mutants")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kind", choices=list(Kind), help="this kind alone")
+    parser.add_argument("--chapter", default="", help="mutants of this chapter alone")
+    options = parser.parse_args()
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers, spawning) as pool:
+        if options.pairs:
+            jobs = pool.map(pair, range(options.pairs))
+        else:
+            trials = enumerate(Choice().trials())
+            chosen = [
+                position
+                for position, (each, kind) in trials
+                if options.kind in (None, kind) and options.chapter in each.chapter
+            ]
+            jobs = pool.map(mutant, chosen, chunksize=4)
+        found = []
+        for each in jobs:
+            if each is None:
+                continue
+            found.append(each)
+            if each.verdict in ("WRONG", "never failed"):
+                print(f"{each.verdict}: {each.kind}, {each.name}: {each.text}", flush=True)
+    chapters: dict[str, Counter[str]] = {}
+    for each in found:
+        chapters.setdefault(each.chapter, Counter())[each.verdict] += 1
+    for chapter, counts in chapters.items():
+        shares = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+        print(f"{chapter}: {shares}")
+    total = Counter(each.verdict for each in found)
+    for verdict, count in total.most_common():
+        print(f"{verdict}: {count} of {len(found)}, {100.0 * count / len(found):.1f} %")
+    seconds = [each.seconds for each in found]
+    print(
+        f"seconds a diagnosis: median {median(seconds):.2f}, "
+        f"95 % below {quantiles(seconds, n=20)[-1]:.2f}, at most {max(seconds):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
