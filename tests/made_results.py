@@ -5,6 +5,7 @@ from typing import Any
 
 from rnn_conformance.cases import Case
 from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.diagnosis import Diagnosis, Known
 from rnn_conformance.results import Entry, Failure, Outcome, Record, Run, document
 from rnn_conformance.spec import Config, Dtype, Kind
 
@@ -34,7 +35,22 @@ DIFFERS = Failure(
         ("output: time 1, sample 0, unit 2", 0.25, NAN, float("inf"), 1.5e-7),
         ("output: time 1, sample 1, unit 2", 0.125, 0.5, 0.375, 1.5e-7),
     ),
-    diagnosis="the results equal those of an LSTM with its gates in the order i, f, o, g",
+    diagnosis=Diagnosis(
+        "results",
+        "",
+        (
+            Known(
+                "gates in the order i, f, o, g",
+                "Reorder the blocks of rows when they are loaded.",
+                ("EQ-2",),
+                "Core ML and Caffe order",
+                ("gates o and g swapped",),
+            ),
+        ),
+        12,
+        12,
+        7,
+    ).to_record(),
     script="import torch\n\nprint(torch.nn.LSTM(3, 4))\n",
     traceback="Traceback (most recent call last):\n  ...\nAssertionError\n",
 )

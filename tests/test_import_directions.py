@@ -68,8 +68,20 @@ MODULES = {
         "hypothesis",
     ),
     "selection": ("spec errors clauses interface registry results subject suite", ""),
+    "probes": ("spec calls bounds cases gradients interface strategies", "numpy"),
+    "evidence": (
+        "spec errors calls bounds cases gradient_bounds gradients probes subject",
+        "numpy",
+    ),
+    "suspects": ("spec deviations evidence", ""),
+    "symptoms": ("spec calls cases evidence", "numpy"),
+    "diagnosis": (
+        "spec errors calls cases clauses deviations evidence gradients interface probes subject "
+        "suspects symptoms",
+        "",
+    ),
     "plugin": (
-        "spec errors clauses locations results selection subject suite",
+        "spec errors clauses diagnosis locations results selection subject suite",
         "hypothesis pytest",
     ),
     "runner": ("spec errors locations plugin report results selection suite", "pytest"),

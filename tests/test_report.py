@@ -13,6 +13,7 @@ import pytest
 from made_results import ACCURATE, COMPLETE, DIFFERS, entry, record, records, results
 
 from rnn_conformance.clauses import CHAPTERS, CLAUSES
+from rnn_conformance.diagnosis import Diagnosis, Known
 from rnn_conformance.report import merge, render
 from rnn_conformance.report.html import LEGEND, duration, number, sentence
 from rnn_conformance.results import Failure, Outcome, document, schema
@@ -189,7 +190,7 @@ def test_a_failing_cell_leads_to_the_counterexample() -> None:
     text = target.parent.text
     for shown in (
         DIFFERS.message,
-        "the results equal those of an LSTM with its gates in the order i, f, o, g",
+        "Its results equal those of a layer with gates in the order i, f, o, g (EQ-2)",
         DIFFERS.calls[0],
         "where output: time 1, sample 0, unit 2",
         "expected 0.25",
@@ -203,6 +204,37 @@ def test_a_failing_cell_leads_to_the_counterexample() -> None:
         "AssertionError",
     ):
         assert shown in text, f"{shown!r} is missing"
+
+
+def test_what_is_wrong_is_told_once_above_the_failures_and_in_the_summary() -> None:
+    found = page(results(LOOP, EQ_2=Outcome.FAILED, STA_4=Outcome.FAILED))
+    (told,) = found.all("div", "diagnosis")
+    for shown in (
+        "behind 2 of 2 failures",
+        "gates in the order i, f, o, g",
+        "Reorder the blocks of rows when they are loaded.",
+        "In every case tried the same as: gates o and g swapped.",
+        "Seen in: Core ML and Caffe order",
+        "the same results in 12 of 12 failing cases, and in the 7 that are right.",
+    ):
+        assert shown in told.text, f"{shown!r} is missing in {told.text!r}"
+    (row,) = found.all("tr", "has-failures")
+    assert "Diagnosis: gates in the order i, f, o, g" in row.text
+
+
+def test_what_is_not_known_is_told_by_its_symptoms() -> None:
+    symptom = "it goes away with one step (5 of 5 cases)"
+    unknown = Diagnosis("gradients", "", (), 0, 5, 7, (symptom,))
+    failure = dataclasses.replace(DIFFERS, diagnosis=unknown.to_record())
+    failing = record(LOOP, ["EQ-2"], Outcome.FAILED, failure)
+    found = page(document(COMPLETE, [LOOP], [failing]))
+    (told,) = found.all("div", "diagnosis")
+    for shown in (
+        "No known deviation, and no two of them, give these gradients.",
+        symptom,
+        "5 of 12 cases tried fail.",
+    ):
+        assert shown in told.text, f"{shown!r} is missing in {told.text!r}"
 
 
 def test_every_link_within_the_page_leads_somewhere_and_no_id_is_twice() -> None:
@@ -368,7 +400,15 @@ def test_text_from_outside_stays_text() -> None:
         expected=HOSTILE,
         got=HOSTILE,
         excerpt=((HOSTILE,) * 5,),
-        diagnosis=HOSTILE,
+        diagnosis=Diagnosis(
+            HOSTILE,
+            HOSTILE,
+            (Known(HOSTILE, HOSTILE, (HOSTILE,), HOSTILE, (HOSTILE,)),),
+            1,
+            2,
+            3,
+            (HOSTILE,),
+        ).to_record(),
         script=HOSTILE,
         traceback=HOSTILE,
     )

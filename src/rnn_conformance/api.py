@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rnn_conformance.report import render
-from rnn_conformance.results import Verdict
+from rnn_conformance.results import Verdict, diagnoses
 from rnn_conformance.runner import Options
 from rnn_conformance.runner import run as run_checks
 from rnn_conformance.selection import Selection
@@ -35,6 +35,14 @@ class Results:
             f"{each['name']}[{each['kind']}]": [
                 clause for clause, outcome in each["clauses"].items() if outcome == "failed"
             ]
+            for each in self.document["implementations"]
+        }
+
+    @property
+    def diagnoses(self) -> dict[str, list[str]]:
+        """What is behind each implementation's failures, in words, by ``name[kind]``."""
+        return {
+            f"{each['name']}[{each['kind']}]": [found["text"] for found, _ in diagnoses(each)]
             for each in self.document["implementations"]
         }
 

@@ -392,10 +392,8 @@ def _explain(console: Console, each: dict[str, Any], most: int = 3) -> None:
             f"  mend {first} first: other clauses that compare values fail with it", style="dim"
         )
     for diagnosis, count in diagnoses(each):
-        console.print(
-            f"  [bold]{count} of {len(failing)} failing checks:[/] ", end="", highlight=False
-        )
-        console.print(diagnosis["text"], highlight=False, markup=False)
+        console.print(f"  behind {count} of {len(failing)} failing checks:", highlight=False)
+        console.print(f"    {diagnosis['text']}", highlight=False, markup=False)
     for check in failing[:most]:
         name = sentence(check["check"])
         message = check["failure"]["message"]

@@ -16,6 +16,7 @@ from typing import Any
 
 from rnn_conformance.calls import Call
 from rnn_conformance.cases import Case
+from rnn_conformance.clauses import CLAUSES
 from rnn_conformance.deviations import Deviation, deviations_of
 from rnn_conformance.deviations.gradients import GRADIENTS, GradientDeviation
 from rnn_conformance.errors import NonConforming
@@ -186,7 +187,13 @@ class Diagnostician:
             explained = sum(each.told for each in evidence)
             said = tuple(raised([each for each in evidence if each.wrong]))
             diagnosis = Diagnosis(
-                how.of, "", _known(found), explained, failing, len(evidence) - failing, said
+                how.of,
+                "",
+                _known(found, self.kind),
+                explained,
+                failing,
+                len(evidence) - failing,
+                said,
             )
             return _Search(evidence, found, diagnosis)
         said = tuple(self._symptoms(how, [each for each in evidence if each.wrong]))
@@ -196,7 +203,9 @@ class Diagnostician:
         else:
             where, own, found = part
             explained, right = sum(e.told for e in own), sum(not e.wrong for e in own)
-            diagnosis = Diagnosis(how.of, where, _known(found), explained, failing, right, said)
+            diagnosis = Diagnosis(
+                how.of, where, _known(found, self.kind), explained, failing, right, said
+            )
         return _Search(evidence, (), diagnosis)
 
     def _confirmed(
@@ -259,7 +268,7 @@ class Diagnostician:
         return differentiated(self.subject, Probe.of(case), drawn(case.call(), case.seed))
 
 
-def _known(found: Sequence[Suspect]) -> tuple[Known, ...]:
+def _known(found: Sequence[Suspect], kind: Kind) -> tuple[Known, ...]:
     """The first of what fits; beside each of its parts, what fits in the part's place."""
     first = found[0].deviations
     known = []
@@ -277,7 +286,7 @@ def _known(found: Sequence[Suspect]) -> tuple[Known, ...]:
             Known(
                 part.name,
                 part.fix,
-                tuple(sorted(part.breaks)),
+                tuple(sorted(each for each in part.breaks if kind in CLAUSES[each].kinds)),
                 part.source,
                 tuple(dict.fromkeys(same)),
             )

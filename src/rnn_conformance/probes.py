@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from rnn_conformance.bounds import FORMATS
 from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Case, State, Values, rounded
 from rnn_conformance.gradients import Backward, drawn
@@ -203,7 +204,8 @@ def _special(rungs: list[Case]) -> Iterator[Probe]:
         call = case.call()
         for value in (np.nan, np.inf, -np.inf):
             yield Probe((replace(call, input=placed(value, call)),))
-        for scale in (30.0, 1e6, 1e-310):
+        fmt = FORMATS[call.dtype]
+        for scale in (30.0, min(1e6, 2.0**-8 * fmt.largest), 0.25 * fmt.eta):
             yield Probe((replace(call, input=rounded(scale * call.input, call.dtype)),))
     for case in packed[:1]:
         call = case.call()

@@ -21,7 +21,7 @@ import jinja2
 from rnn_conformance.clauses import CHAPTERS
 from rnn_conformance.report.accuracy import accuracies
 from rnn_conformance.report.power import Strength
-from rnn_conformance.results import Outcome, Verdict
+from rnn_conformance.results import Outcome, Verdict, diagnoses
 from rnn_conformance.spec import Kind
 
 LEGEND: dict[str, str] = {
@@ -138,6 +138,11 @@ class Column:
                 (self.order[clause] for clause in check.record["clauses"]), default=0
             ),
         )
+
+    @property
+    def diagnoses(self) -> list[tuple[Mapping[str, Any], int]]:
+        """What is behind the failures, and behind how many; most first."""
+        return diagnoses(self.record)
 
     @property
     def counts(self) -> list[tuple[str, int]]:
