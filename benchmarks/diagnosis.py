@@ -93,7 +93,8 @@ def same(implementation: Implementation, kind: Kind, diagnosis: Diagnosis) -> bo
         ]
     evidence = [each for each in asked if each is not None and not each.raised]
     if diagnosis.where:
-        evidence = next(part for words, part in restricted(evidence) if words == diagnosis.where)
+        # No part is the whole: what is not among them is not restricted here.
+        evidence = dict(restricted(evidence)).get(diagnosis.where, evidence)
     orders = {tuple(variants), tuple(reversed(variants))}
     return any(
         all(each.fits(composed(order)) for each in evidence if each.told or not each.wrong)

@@ -14,6 +14,14 @@ from torch import Tensor, nn
 
 from rnn_conformance.classes import drop_in
 from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.mutants.deployment import (
+    ByHand,
+    CoarseUnderAutocast,
+    KeepsWhatItSawFirst,
+    OnlyByNumPy,
+    StrictAboutTypes,
+    WrongWhenUnbatched,
+)
 from rnn_conformance.results import Entry, Outcome, Record, Verdict, clause_outcomes, verdict
 from rnn_conformance.spec import Kind
 from rnn_conformance.subject import PROFILES, Profile, Subject
@@ -26,66 +34,12 @@ ONNX = importlib.util.find_spec("onnxruntime") is not None
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
 
 
-class ByHand(nn.GRUCell):
-    """Right: the equations in torch's elementary operations, each of which goes everywhere."""
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        xr, xz, xn = nn.functional.linear(input, self.weight_ih, self.bias_ih).chunk(3, -1)
-        h = torch.zeros_like(xr) if hx is None else hx
-        hr, hz, hn = nn.functional.linear(h, self.weight_hh, self.bias_hh).chunk(3, -1)
-        r, z = torch.sigmoid(xr + hr), torch.sigmoid(xz + hz)
-        return (1.0 - z) * torch.tanh(xn + r * hn) + z * h
-
-
-class KeepsWhatItSawFirst(ByHand):
-    """A number of the first input is kept in the graph; eager mode never reads it again."""
-
-    seen: float | None = None
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        offset = float(input.detach().sum()) * 1e-3
-        return super().forward(input, hx) * (1.0 + offset) / (1.0 + input.detach().sum() * 1e-3)
-
-
-class OnlyByNumPy(ByHand):
-    """Computed in NumPy, behind torch's back."""
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        return super().forward(torch.from_numpy(input.detach().numpy().copy()), hx)
-
-
 class WrongWhenCompiled(ByHand):
     """A branch of its own for graphs, which was never compared."""
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         result = super().forward(input, hx)
         return result + 0.01 if torch.compiler.is_compiling() else result
-
-
-class WrongWhenUnbatched(ByHand):
-    """Wrong for a single sample, which is what vmap makes of each in a batch."""
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        result = super().forward(input, hx)
-        return result if input.ndim == 2 else -result
-
-
-class CoarseUnderAutocast(ByHand):
-    """Under autocast, results have three bits."""
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        result = super().forward(input, hx)
-        return (4.0 * result).round() / 4.0 if torch.is_autocast_enabled("cpu") else result
-
-
-class StrictAboutTypes(ByHand):
-    """Products must have their factors' dtype, which autocast changes."""
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        product = nn.functional.linear(input, self.weight_ih, self.bias_ih)
-        if product.dtype != self.weight_ih.dtype:
-            raise TypeError(f"expected {self.weight_ih.dtype}, found {product.dtype}")
-        return super().forward(input, hx)
 
 
 WRONG: tuple[tuple[type[nn.Module], str, str], ...] = (

@@ -207,7 +207,7 @@ def run(
 
 
 @main.command()
-@click.option("--full", is_flag=True, help="Every check of the kind, not only to the first kill.")
+@click.option("--full", is_flag=True, help="Every check that can kill, not only to the first kill.")
 @click.option("--kind", "kinds", multiple=True, help="Only this kind (RNN, LSTM, GRU, RNNCell, …).")
 @click.option("--select", multiple=True, metavar="CLAUSE|CHAPTER", help="Only these clauses.")
 @click.option(

@@ -73,7 +73,7 @@ class Trial:
 class Power:
     """How the records came about; empty choices mean everything.
 
-    ``full`` says that every check of the kind ran, not only those up to the first kill.
+    ``full`` says that every check ran that can kill, not only those up to the first kill.
     ``cases`` is the number of cases a check. ``complete`` is false for what was cut short.
     """
 

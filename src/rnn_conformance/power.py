@@ -47,6 +47,7 @@ Progress = Callable[[int, int, int], None]
 class Choice:
     """What to try; empty means everything.
 
+    ``full`` asks for every check that can kill, not only for those up to the first kill.
     ``mutant`` is a part of the names, ``clauses`` are clauses or chapters: mutants that break
     them, and their checks alone. Raises ``UsageError`` for what does not exist.
     """
@@ -104,7 +105,8 @@ class Choice:
             for check in checks()
             if kind in check.kinds
             and any(map(self.selects, check.clauses))
-            and (self.full or mutant.clauses(kind).intersection(check.clauses))
+            # Another check's failure would be no kill.
+            and mutant.clauses(kind).intersection(check.clauses)
         ]
         return sorted(own, key=functools.partial(likelihood, mutant, kind), reverse=True)
 

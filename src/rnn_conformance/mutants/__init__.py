@@ -10,6 +10,7 @@ from __future__ import annotations
 from rnn_conformance.mutants.arguments import ARGUMENTS
 from rnn_conformance.mutants.classes import CLASSES
 from rnn_conformance.mutants.declarations import DECLARATIONS
+from rnn_conformance.mutants.deployment import DEPLOYMENT
 from rnn_conformance.mutants.determinism import DETERMINISM
 from rnn_conformance.mutants.deviants import BACKWARD, FORWARD
 from rnn_conformance.mutants.dropout import DROPOUT
@@ -38,6 +39,7 @@ WRITTEN: tuple[Chapter, ...] = (
     DECLARATIONS,
     LIFECYCLE,
     DETERMINISM,
+    DEPLOYMENT,
 )
 """The chapters of what is no deviation of an equation."""
 
