@@ -173,6 +173,22 @@ class FusedBiases(Way):
         return {**p, "bias_ih": fused, "bias_hh": rest}
 
 
+class ProductsFirst(Way):
+    """Each product stored before its bias is added, as where a matrix is not contiguous."""
+
+    def affine(self, x: Floats, w: Floats, b: Floats) -> Floats:
+        return self.store(self.store(self.product(x, w)) + b)
+
+
+class BiasesLast(ProductsFirst):
+    """Both products added to one another first, and then the biases one by one."""
+
+    def preactivation(self, p: dict[str, Floats], x: Floats, h: Floats) -> Floats:
+        products = (self.product(x, p["weight_ih"]), self.product(h, p["weight_hh"]))
+        z = self.store(self.store(products[0]) + self.store(products[1]))
+        return self.store(self.store(z + p["bias_ih"]) + p["bias_hh"])
+
+
 class Reversed(Way):
     """Sums from the last term to the first."""
 
@@ -430,6 +446,8 @@ class Junk(Way):
 WAYS: tuple[type[Way], ...] = (
     Way,
     FusedBiases,
+    ProductsFirst,
+    BiasesLast,
     Reversed,
     Loops,
     Blocked,

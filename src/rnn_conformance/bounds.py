@@ -19,9 +19,10 @@ largest number, since the order of summation then decides whether it overflows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
+from itertools import combinations
 from typing import TypeAlias
 
 import numpy as np
@@ -182,6 +183,11 @@ def _tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
     return (1.0 + KAPPA * fmt.u_s) * inherited + own
 
 
+def largest(arrays: Iterable[Array]) -> Array:
+    """The largest magnitude in each place; infinite ones and NaN count for nothing."""
+    return reduce(np.maximum, (np.abs(_finite(array)) for array in arrays))
+
+
 class _Scan:
     """The bound along one layer and direction, in the trace's own order of time."""
 
@@ -258,16 +264,18 @@ class _Scan:
         """``z`` and the part of ``Ez`` that does not depend on the recurrent error.
 
         ``Ez = |W| Ex + |U| Eh + gamma_n (|W|(|x| + Ex) + |b| + |U|(|h| + Eh) + |b'|) + n eta``
-        and what is stored on the way, in the half types: ``W x``, ``U h`` and, as their order
-        is free, two partial sums of these and the biases, each no greater than all four in
-        magnitude, and ``z`` itself.
+        and what is stored on the way, in the half types: ``W x``, ``U h``, two partial sums of
+        these and the biases, which are the largest there are since the order is free, and ``z``.
         """
         trace, weights = self.trace, self.trace.weights
         z = trace.zx + trace.zh
         ez = self.x.constant + self.h.constant + self.width * self.fmt.eta
-        terms = (trace.zx - weights.b_ih, trace.zh - weights.b_hh)
-        partial = (*terms, weights.b_ih, weights.b_hh)
-        ez = ez + self.stored(*terms, *partial, *partial, z)
+        if self.fmt.u_s != self.fmt.u:
+            wx, uh = trace.zx - weights.b_ih, trace.zh - weights.b_hh
+            terms = (wx, uh, weights.b_ih, weights.b_hh)
+            sums = (reduce(np.add, some) for n in (2, 3) for some in combinations(terms, n))
+            partial = largest(sums)
+            ez = ez + self.stored(wx, uh, partial, partial, z)
         return z, self.sum_rounded * ez
 
     def rnn(self) -> Advance:
@@ -346,11 +354,10 @@ class _Scan:
         q, zn_x = trace.zh[..., new], trace.zx[..., new]
         zn = zn_x + r * q
         # The new gate's two sides meet only after the product with r, so they are apart.
-        # Either's product is stored, and its sum with the bias; where r q is added to W x before
-        # the bias is, the partial sum is that much larger.
-        product, bias = zn_x - weights.b_ih[new], weights.b_ih[new]
+        # Either's product is stored, and its sum with the bias, or W x with r q before that.
+        product = zn_x - weights.b_ih[new]
         ex_n = self.x.constant[..., new] + self.width * fmt.eta
-        ex_n = ex_n + self.stored(product, product, bias, r * q)
+        ex_n = ex_n + self.stored(product, largest([zn_x, product + r * q]))
         eq0 = self.h.constant[..., new] + self.width * fmt.eta
         eq0 = eq0 + self.stored(q - weights.b_hh[new], q)
         abs_q, abs_n, abs_h = np.abs(q), np.abs(n), np.abs(trace.h[:-1])

@@ -30,7 +30,8 @@ from rnn_conformance.suspects import Suspect, conditional, suspects
 from rnn_conformance.symptoms import arguments, bisected, located, raised, repeated
 
 CONFIRMING = 20
-"""Fresh cases that a finding must stand, and which tell apart what probes did not."""
+"""Fresh cases that a finding must stand, and three times as many where it is of several or of a
+part."""
 
 SEARCHES = 3
 """Searches for one implementation at most; each failure that none has explained begins one."""
@@ -179,49 +180,42 @@ class Diagnostician:
         return how.searches[-1].diagnosis
 
     def _search(self, how: _Questions, evidence: list[Evidence]) -> _Search:
-        found = suspects(evidence, how.candidates)
-        if found:
-            found = self._confirmed(how, found, evidence)
-        failing = sum(each.wrong for each in evidence)
-        if found:
-            explained = sum(each.told for each in evidence)
-            said = tuple(raised([each for each in evidence if each.wrong]))
-            diagnosis = Diagnosis(
-                how.of,
-                "",
-                _known(found, self.kind),
-                explained,
-                failing,
-                len(evidence) - failing,
-                said,
-            )
-            return _Search(evidence, found, diagnosis)
-        said = tuple(self._symptoms(how, [each for each in evidence if each.wrong]))
-        part = conditional(evidence, how.candidates)
-        if part is None:
-            diagnosis = Diagnosis(how.of, "", (), 0, failing, len(evidence) - failing, said)
-        else:
-            where, own, found = part
-            explained, right = sum(e.told for e in own), sum(not e.wrong for e in own)
-            diagnosis = Diagnosis(
-                how.of, where, _known(found, self.kind), explained, failing, right, said
-            )
-        return _Search(evidence, (), diagnosis)
+        whole = suspects(evidence, how.candidates)
+        whole = whole and self._confirmed(how, whole, evidence)
+        where, part, found = "", evidence, whole
+        if not whole:
+            # What fits a part of the probes may do so by chance: more is asked.
+            evidence += self._fresh(how, 3 * CONFIRMING)
+            where, part, found = conditional(evidence, how.candidates) or ("", evidence, [])
+        wrong = [each for each in evidence if each.wrong]
+        diagnosis = Diagnosis(
+            how.of,
+            where,
+            _known(found, self.kind) if found else (),
+            explained=sum(each.told for each in part) if found else 0,
+            failing=len(wrong),
+            passing=sum(not each.wrong for each in part),
+            symptoms=tuple(raised(wrong) if whole else self._symptoms(how, wrong)),
+        )
+        return _Search(evidence, whole, diagnosis)
 
     def _confirmed(
         self, how: _Questions, found: list[Suspect], evidence: list[Evidence]
     ) -> list[Suspect]:
-        """Those that fit fresh cases too, and are not told apart by further ones."""
-        for number, case in enumerate(fresh(self.kind, self.declaration, 3 * CONFIRMING, seed=1)):
-            # First whatever comes, then only what tells one suspect from another.
-            if number >= CONFIRMING and len(found) == 1:
+        """Those that fit fresh cases too; more of them as long as there are several."""
+        for count in (CONFIRMING, 3 * CONFIRMING):
+            asked = self._fresh(how, count)
+            evidence += asked
+            answers = [each for each in asked if not each.raised]
+            found = [each for each in found if all(one.fits(each.variant) for one in answers)]
+            if len(found) < 2:
                 break
-            each = how.ask(case)
-            if each is not None:
-                evidence.append(each)
-            if each is not None and not each.raised:
-                found = [suspect for suspect in found if each.fits(suspect.variant)]
         return found
+
+    def _fresh(self, how: _Questions, count: int) -> list[Evidence]:
+        """What cases gave that no probe was."""
+        asked = map(how.ask, fresh(self.kind, self.declaration, count, seed=count))
+        return [each for each in asked if each is not None]
 
     def _symptoms(self, how: _Questions, wrong: Sequence[Evidence]) -> Iterator[str]:
         if how is self.gradients and any(each.wrong for each in self.results.evidence):
