@@ -177,6 +177,13 @@ def test_an_unsupported_cell_tells_why() -> None:
     assert cell.attributes["title"].endswith(why)
 
 
+def test_a_remark_about_what_passed_is_in_its_cell() -> None:
+    why = "a wrong size: TypeError where torch.nn raises ValueError"
+    found = [record(LOOP, ["EQ-2"], Outcome.PASSED, reason=why)]
+    (cell,) = cells(page(document(COMPLETE, [LOOP], found)), "EQ-2")
+    assert cell.attributes["title"].endswith(why)
+
+
 def test_a_failing_cell_leads_to_the_counterexample() -> None:
     found = page(results(LOOP, EQ_2=Outcome.FAILED))
     (cell,) = cells(found, "EQ-2")
@@ -487,6 +494,7 @@ def test_merging_keeps_each_run_and_tells_what_they_share() -> None:
         started="2026-03-02T08:00:00+00:00",
         versions={**COMPLETE.versions, "torch": "2.12.0"},
         complete=False,
+        device="cuda",
     )
     whole = merge([results(LOOP), results(GRU, run=later)])
     assert [run["seed"] for run in whole["sources"]] == [0, 7]
@@ -498,6 +506,7 @@ def test_merging_keeps_each_run_and_tells_what_they_share() -> None:
         "started": "2026-03-01T12:30:00+00:00",
         "seconds": 25.0,
         "complete": False,
+        "device": None,
     }
     assert list(jsonschema.Draft202012Validator(schema()).iter_errors(whole)) == []
 

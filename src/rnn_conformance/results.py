@@ -115,7 +115,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Run:
-    """How the records came about. ``complete`` is false for a run that was cut short."""
+    """How the records came about. ``complete`` is false for a run that was cut short.
+
+    ``device`` is where ``torch``'s classes computed.
+    """
 
     seed: int
     profile: str
@@ -124,6 +127,7 @@ class Run:
     started: str
     seconds: float
     complete: bool
+    device: str = "cpu"
 
 
 def clause_outcomes(subject: Entry, records: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:

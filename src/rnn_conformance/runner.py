@@ -165,6 +165,7 @@ def run(options: Options, progress: Progress = lambda done, total, outcome: None
             started=started,
             seconds=perf_counter() - begun,
             complete=complete and len(recorder.records) == recorder.total,
+            device=selection.device,
         ),
         [recorder.entries[key] for key in sorted(recorder.entries)],
         recorder.records,

@@ -169,6 +169,8 @@ class Column:
             cases = sum(check.record["cases"] for check in own)
             said += f"; {_count(cases, 'case')}: "
             said += "; ".join(check.sentence for check in own)
+            # What is no failure and worth knowing: another exception than torch.nn's, for one.
+            said += "".join(f"; {each.record['reason']}" for each in own if each.record["reason"])
         elif reasons := {check.record["reason"]: None for check in own if check.record["reason"]}:
             said += "; " + "; ".join(reasons)
         elif outcome == Outcome.UNSUPPORTED:

@@ -47,6 +47,7 @@ def _together(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "started": min(run["started"] for run in runs),
         "seconds": sum(run["seconds"] for run in runs),
         "complete": all(run["complete"] for run in runs),
+        "device": _common(run.get("device", "cpu") for run in runs),
     }
 
 
