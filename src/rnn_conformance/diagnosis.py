@@ -30,8 +30,7 @@ from rnn_conformance.suspects import Suspect, conditional, suspects
 from rnn_conformance.symptoms import arguments, bisected, located, raised, repeated
 
 CONFIRMING = 20
-"""Fresh cases that a finding must stand, and three times as many where it is of several or of a
-part."""
+"""Fresh cases that a finding must stand, and twice as many where it is of several or of a part."""
 
 SEARCHES = 3
 """Searches for one implementation at most; each failure that none has explained begins one."""
@@ -103,17 +102,17 @@ class Diagnosis:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """One search: what it went by, what it found, and what it says."""
+    """One search: what it found, what that says, and whether it went by the probes alone."""
 
-    evidence: Sequence[Evidence]
     found: Sequence[Suspect]
     diagnosis: Diagnosis
+    by_probes: bool
 
     def explains(self, own: Sequence[Evidence]) -> bool:
-        """Whether what was found gives this too; where nothing was, whether it was looked for."""
+        """Whether what was found gives this too; where nothing fits the probes, nothing will."""
         if self.found:
             return all(each.fits(self.found[0].variant) for each in own)
-        return sum(each.wrong for each in self.evidence) > len(own)
+        return self.by_probes
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,26 +165,30 @@ class Diagnostician:
         return None
 
     def _explained(self, how: _Questions, own: Sequence[Evidence], case: Any) -> Diagnosis | None:
+        known = any(each.wrong for each in how.evidence)
+        if known and not how.searches:
+            # By the probes alone: whichever check failed first, the diagnosis is the same.
+            how.searches.append(self._search(how, [*how.evidence], by_probes=True))
         for search in how.searches:
             if search.explains(own):
                 return search.diagnosis
         if len(how.searches) == SEARCHES:
             return None
         evidence = [*how.evidence, *own]
-        if isinstance(case, Case) and not any(each.wrong for each in how.evidence):
+        if isinstance(case, Case) and not known:
             # What the probes do not show may need something that this case has.
             others = (how.ask(replace(case, seed=case.seed + n)) for n in range(1, CONFIRMING))
             evidence += [each for each in others if each is not None]
-        how.searches.append(self._search(how, evidence))
+        how.searches.append(self._search(how, evidence, by_probes=False))
         return how.searches[-1].diagnosis
 
-    def _search(self, how: _Questions, evidence: list[Evidence]) -> _Search:
+    def _search(self, how: _Questions, evidence: list[Evidence], by_probes: bool) -> _Search:
         whole = suspects(evidence, how.candidates)
         whole = whole and self._confirmed(how, whole, evidence)
         where, part, found = "", evidence, whole
         if not whole:
             # What fits a part of the probes may do so by chance: more is asked.
-            evidence += self._fresh(how, 3 * CONFIRMING)
+            evidence += self._fresh(how, 2 * CONFIRMING)
             where, part, found = conditional(evidence, how.candidates) or ("", evidence, [])
         wrong = [each for each in evidence if each.wrong]
         diagnosis = Diagnosis(
@@ -197,13 +200,13 @@ class Diagnostician:
             passing=sum(not each.wrong for each in part),
             symptoms=tuple(raised(wrong) if whole else self._symptoms(how, wrong)),
         )
-        return _Search(evidence, whole, diagnosis)
+        return _Search(whole, diagnosis, by_probes)
 
     def _confirmed(
         self, how: _Questions, found: list[Suspect], evidence: list[Evidence]
     ) -> list[Suspect]:
         """Those that fit fresh cases too; more of them as long as there are several."""
-        for count in (CONFIRMING, 3 * CONFIRMING):
+        for count in (CONFIRMING, 2 * CONFIRMING):
             asked = self._fresh(how, count)
             evidence += asked
             answers = [each for each in asked if not each.raised]

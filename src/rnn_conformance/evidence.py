@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.bounds import forward, reference
-from rnn_conformance.calls import Array, Result
+from rnn_conformance.bounds import KAPPA, Format, forward, reference
+from rnn_conformance.calls import Array, Call, Result
 from rnn_conformance.cases import rounded
 from rnn_conformance.errors import AdapterError, NonConforming, Unsupported
 from rnn_conformance.gradient_bounds import gradient_reference
@@ -97,18 +97,25 @@ class Evidence:
         """The bound, which grows with the magnitudes; only one number for another shape.
 
         It is the bound of the right computation. A wrong one has other roundings in other
-        places, of terms that are as large as its results.
+        places, of terms that are as large as its results; one of them at least.
         """
         bound = self.tolerances[name]
         claimed = bound[np.isfinite(bound)]
         if not claimed.size:
             return np.inf if bound.size else 0.0
-        most = float(claimed.max()) * max(
-            1.0, _size(second) / (_size(self.right.arrays[name]) or 1.0)
-        )
+        size = _size(second)
+        growth = max(1.0, size / (_size(self.right.arrays[name]) or 1.0))
+        most = max(float(claimed.max()) * growth, rounding(self.probe.calls[0]) * size)
         if not first.shape == second.shape == bound.shape:
             return most
         return np.where(np.isfinite(bound), most, np.inf)
+
+
+def rounding(call: Call) -> float:
+    """The relative error of one step: a sum of products and an activation."""
+    fmt, config = Format.of(call), call.config
+    widest = max(map(config.layer_input_size, range(config.num_layers)))
+    return fmt.gamma(widest + config.output_size + 2) + KAPPA * fmt.u_s
 
 
 def _size(array: Array) -> float:

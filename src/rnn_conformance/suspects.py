@@ -21,7 +21,7 @@ from rnn_conformance.spec import Feature
 SMALL = 12
 """How many of the smallest wrong ones are looked at for what explains them singly."""
 
-LEADS = 12
+LEADS = 8
 """How many deviations that explain some of it are tried together with every other."""
 
 ENOUGH = 3
@@ -44,7 +44,7 @@ FEATURES = {
 
 RESULTS = {"output": ("output",), "h_n and c_n": ("h_n", "c_n"), "h_n": ("h_n",), "c_n": ("c_n",)}
 
-PAIRS = 30_000
+PAIRS = 20_000
 """How many pairs are tried at most: a number, not a time, so that it is the same everywhere."""
 
 

@@ -27,6 +27,8 @@ class Backpropagation(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.layer, ctx.form, ctx.names = layer, form, names
         ctx.save_for_backward(*tensors)
+        # What is computed again draws the same masks.
+        ctx.drawn = torch.get_rng_state()
         with torch.no_grad():
             results = layer.forwards(dict(zip(names, tensors, strict=True)), form)
         return tuple(result.clone() for result in results)
@@ -36,7 +38,9 @@ class Backpropagation(torch.autograd.Function):
         """The gradients of the tensors."""
         given = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
         asked = dict(zip(ctx.names, ctx.needs_input_grad[3:], strict=True))
-        return (None, None, None, *ctx.layer.pass_back(ctx, given, asked, cotangents))
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(ctx.drawn)
+            return (None, None, None, *ctx.layer.pass_back(ctx, given, asked, cotangents))
 
 
 class Recomputing(nn.Module):
@@ -103,7 +107,8 @@ class Recomputing(nn.Module):
         state: Any = given.get("h_0")
         if state is not None and self.is_lstm():
             state = (state, given["c_0"])
-        returned = torch.func.functional_call(self.plain[0], parameters, (data, state))
+        plain = self.plain[0].train(self.training)
+        returned = torch.func.functional_call(plain, parameters, (data, state))
         if self.cell:
             return returned if isinstance(returned, tuple) else (returned,)
         output, states = returned
