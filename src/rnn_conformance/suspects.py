@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import islice, permutations
 from typing import Any
 
@@ -65,7 +65,7 @@ def variant_of(deviation: Deviation | GradientDeviation) -> type[Any]:
     return deviation.oracle if isinstance(deviation, Deviation) else deviation.adjoint
 
 
-@cache
+@lru_cache(maxsize=1024)
 def composed(variants: tuple[type[Any], ...]) -> type[Any]:
     """A variant that deviates in all of these ways; raises ``TypeError`` if it cannot."""
     return variants[0] if len(variants) == 1 else type("Composed", variants, {})

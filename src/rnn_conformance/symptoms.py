@@ -30,9 +30,9 @@ SWITCHED = 6
 
 @dataclass(frozen=True)
 class Switch:
-    """One change to a case; ``without`` says in words what is then missing."""
+    """One change to a case; ``words`` complete "it goes away with …"."""
 
-    without: str
+    words: str
     applies: Callable[[Case], bool]
     change: Callable[[Case], Case]
 
@@ -85,7 +85,7 @@ def bisected(
         tried = [case for case in changed if declared(case)][:SWITCHED]
         asked = (ask(case) for case in tried)
         if tried and all(each is not None and not each.wrong for each in asked):
-            yield f"it goes away with {switch.without} ({len(tried)} of {len(tried)} cases)"
+            yield f"it goes away with {switch.words} ({len(tried)} of {len(tried)} cases)"
 
 
 def repeated(failing: Sequence[Evidence], twice: Ask) -> Iterator[str]:
