@@ -41,8 +41,9 @@ SEEN = {
     "1e-06 missing in each bias": 0.4,
     "tanh clipped at 3": 0.4,
     "rational tanh": 0.6,
-    "float16 activations off by 1e-3": 0.05,
-    "bfloat16 activations off by 1e-2": 0.05,
+    # Two roundoffs of what is stored: one case does not show them, the rank of all does.
+    "float16 activations off by 1e-3": 0.0,
+    "bfloat16 activations off by 1e-2": 0.0,
     "slopes off by 1e-06": 0.2,
     "gradients of parameters off by 1e-06": 0.0,
 }
