@@ -37,7 +37,7 @@ from rnn_conformance.probes import Probe, differentiable, fresh
 from rnn_conformance.spec import Kind
 from rnn_conformance.subject import Subject
 from rnn_conformance.suite import checks
-from rnn_conformance.suspects import composed, restricted, variant_of
+from rnn_conformance.suspects import PARTS, composed, variant_of
 
 OTHERS = 100
 """Cases that decide whether what is named is the same as what is wrong."""
@@ -92,9 +92,9 @@ def same(implementation: Implementation, kind: Kind, diagnosis: Diagnosis) -> bo
             for case in differentiable(cases)
         ]
     evidence = [each for each in asked if each is not None and not each.raised]
-    if diagnosis.where:
-        # No part is the whole: what is not among them is not restricted here.
-        evidence = dict(restricted(evidence)).get(diagnosis.where, evidence)
+    for part in PARTS:
+        if part.words == diagnosis.where:
+            evidence = part.of(evidence)
     orders = {tuple(variants), tuple(reversed(variants))}
     return any(
         all(each.fits(composed(order)) for each in evidence if each.told or not each.wrong)

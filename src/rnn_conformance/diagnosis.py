@@ -26,11 +26,11 @@ from rnn_conformance.interface import Implementation
 from rnn_conformance.probes import Probe, differentiable, fresh, passes, probes
 from rnn_conformance.spec import Kind
 from rnn_conformance.subject import Subject
-from rnn_conformance.suspects import Suspect, conditional, suspects
+from rnn_conformance.suspects import Part, Suspect, conditional, suspects
 from rnn_conformance.symptoms import arguments, bisected, located, raised, repeated
 
 CONFIRMING = 20
-"""Fresh cases that a finding must stand, and twice as many where it is of several or of a part."""
+"""Fresh cases that a finding must stand, and twice as many more where there are several."""
 
 SEARCHES = 3
 """Searches for one implementation at most; each failure that none has explained begins one."""
@@ -185,22 +185,35 @@ class Diagnostician:
     def _search(self, how: _Questions, evidence: list[Evidence], by_probes: bool) -> _Search:
         whole = suspects(evidence, how.candidates)
         whole = whole and self._confirmed(how, whole, evidence)
-        where, part, found = "", evidence, whole
+        where, own, found = "", evidence, whole
         if not whole:
-            # What fits a part of the probes may do so by chance: more is asked.
-            evidence += self._fresh(how, 2 * CONFIRMING)
-            where, part, found = conditional(evidence, how.candidates) or ("", evidence, [])
+            evidence += self._fresh(how, CONFIRMING)
+            for part, some in conditional(evidence, how.candidates):
+                if found := self._confirmed_in(how, part, some, evidence):
+                    where, own = part.words, part.of(evidence)
+                    break
         wrong = [each for each in evidence if each.wrong]
         diagnosis = Diagnosis(
             how.of,
             where,
             _known(found, self.kind) if found else (),
-            explained=sum(each.told for each in part) if found else 0,
+            explained=sum(each.told for each in own) if found else 0,
             failing=len(wrong),
-            passing=sum(not each.wrong for each in part),
+            passing=sum(not each.wrong for each in own),
             symptoms=tuple(raised(wrong) if whole else self._symptoms(how, wrong)),
         )
         return _Search(whole, diagnosis, by_probes)
+
+    def _confirmed_in(
+        self, how: _Questions, part: Part, found: list[Suspect], evidence: list[Evidence]
+    ) -> list[Suspect]:
+        """Those that fit as many fresh cases of a part, too, in which little may be off."""
+        drawn = fresh(self.kind, self.declaration, 10 * CONFIRMING, seed=3)
+        own = [case for case in drawn if part.has(case.features)][:CONFIRMING]
+        asked = [each for each in map(how.ask, own) if each is not None]
+        evidence += asked
+        answers = [each for each in part.of(asked) if not each.raised]
+        return [each for each in found if all(one.fits(each.variant) for one in answers)]
 
     def _confirmed(
         self, how: _Questions, found: list[Suspect], evidence: list[Evidence]

@@ -27,23 +27,6 @@ LEADS = 8
 ENOUGH = 3
 """How much must be off in a part of the evidence that is explained by itself."""
 
-FEATURES = {
-    Feature.BIDIRECTIONAL: "a reverse direction",
-    Feature.MULTI_LAYER: "a second layer",
-    Feature.BATCH_FIRST: "batch_first",
-    Feature.BIAS_FREE: "bias=False",
-    Feature.INITIAL_STATE: "an initial state",
-    Feature.UNBATCHED: "unbatched input",
-    Feature.PACKED: "packed sequences",
-    Feature.PROJECTION: "a projection",
-    Feature.RELU: "relu",
-    Feature.DROPOUT: "dropout",
-    Feature.EMPTY_BATCH: "an empty batch",
-}
-"""What a call has that needs the feature."""
-
-RESULTS = {"output": ("output",), "h_n and c_n": ("h_n", "c_n"), "h_n": ("h_n",), "c_n": ("c_n",)}
-
 PAIRS = 20_000
 """How many pairs are tried at most: a number, not a time, so that it is the same everywhere."""
 
@@ -156,34 +139,56 @@ def _distinct(single: Sequence[Suspect], evidence: Evidence) -> list[Suspect]:
     return list(seen.values())
 
 
-def restricted(evidence: Sequence[Evidence]) -> Iterator[tuple[str, list[Evidence]]]:
-    """Parts of the evidence, and which they are in words, in which something is off.
+@dataclass(frozen=True)
+class Part:
+    """Some of the evidence: calls with or without a feature, or some of the results of all."""
 
-    With and without each feature; then each result by itself.
-    """
-    for feature, words in FEATURES.items():
-        for having in (True, False):
-            part = [each for each in evidence if (feature in each.features) is having]
-            if len(part) < len(evidence):
-                yield f"in calls with{'' if having else 'out'} {words}", part
-    for words, names in RESULTS.items():
-        yield f"as to {words}", [each.only(*names) for each in evidence]
+    words: str
+    feature: Feature | None = None
+    having: bool = True
+    names: tuple[str, ...] = ()
+
+    def has(self, features: frozenset[Feature]) -> bool:
+        """Whether a call with these features is among it."""
+        return self.feature is None or (self.feature in features) is self.having
+
+    def of(self, evidence: Iterable[Evidence]) -> list[Evidence]:
+        """This part of it."""
+        own = [each for each in evidence if self.has(each.features)]
+        return [each.only(*self.names) for each in own] if self.names else own
+
+
+PARTS = (
+    *(
+        Part(f"in calls with{'' if having else 'out'} {words}", feature, having)
+        for feature, words in {
+            Feature.BIDIRECTIONAL: "a reverse direction",
+            Feature.MULTI_LAYER: "a second layer",
+            Feature.BATCH_FIRST: "batch_first",
+            Feature.BIAS_FREE: "bias=False",
+            Feature.INITIAL_STATE: "an initial state",
+            Feature.UNBATCHED: "unbatched input",
+            Feature.PACKED: "packed sequences",
+            Feature.PROJECTION: "a projection",
+            Feature.RELU: "relu",
+            Feature.DROPOUT: "dropout",
+            Feature.EMPTY_BATCH: "an empty batch",
+        }.items()
+        for having in (True, False)
+    ),
+    Part("as to output", names=("output",)),
+    Part("as to h_n and c_n", names=("h_n", "c_n")),
+    Part("as to h_n", names=("h_n",)),
+    Part("as to c_n", names=("c_n",)),
+)
+"""What a deviation may fit alone."""
 
 
 def conditional(
     evidence: Sequence[Evidence], candidates: Sequence[Deviation | GradientDeviation]
-) -> tuple[str, list[Evidence], list[Suspect]] | None:
-    """The part of the evidence that single deviations fit, with most that is off; if any is.
-
-    A part in which little is off may be fitted by chance.
-    """
-    parts = [
-        (words, part)
-        for words, part in restricted(evidence)
-        if sum(each.told for each in part) >= ENOUGH
-    ]
-    parts.sort(key=lambda each: (sum(e.told for e in each[1]), len(each[1])), reverse=True)
-    for words, part in parts:
-        if found := suspects(part, candidates, pairs=False):
-            return words, part, found
-    return None
+) -> Iterator[tuple[Part, list[Suspect]]]:
+    """The parts of the evidence that single deviations fit; first those with most that is off."""
+    told = {part: sum(each.told for each in part.of(evidence)) for part in PARTS}
+    for part in sorted(PARTS, key=lambda each: -told[each]):
+        if told[part] >= ENOUGH and (found := suspects(part.of(evidence), candidates, pairs=False)):
+            yield part, found
