@@ -227,6 +227,15 @@ def test_the_summary_names_survivors_and_checks_that_others_make_superfluous() -
     assert "BF-1" in found["unbroken"]
 
 
+def test_a_check_that_did_not_run_is_not_silent() -> None:
+    idle = [replace(each, outcome="unsupported") for each in ALIVE.attempts]
+    assert document(BOTH, replace(ALIVE, attempts=tuple(idle)))["summary"]["silent"] == [
+        "c::test_c",
+        "c::test_d",
+    ]
+    assert document(replace(ALIVE, attempts=tuple(idle)))["summary"]["silent"] == []
+
+
 def test_what_only_the_whole_matrix_tells_is_not_told_without_it() -> None:
     found = document(BOTH, full=False)["summary"]
     assert found["redundant"] is found["silent"] is found["alone"] is None

@@ -128,9 +128,9 @@ def summary(whole: Mapping[str, Any]) -> dict[str, Any]:
 
     ``redundant`` are checks that kill nothing that others do not kill: each by itself could
     be left out, which can be told where every check ran alone, else ``None``. ``silent`` are
-    checks that kill nothing at all. ``alone`` maps a clause that mutants break, and all whose
-    kills come from a single check, to it; ``unbroken`` are the clauses of the kinds tried that
-    no mutant breaks, ``None`` where not all mutants were asked for.
+    checks that kill nothing at all, though they ran. ``alone`` maps a clause that mutants break,
+    and all whose kills come from a single check, to it; ``unbroken`` are the clauses of the kinds
+    tried that no mutant breaks, ``None`` where not all mutants were asked for.
     """
     trials = [trial for mutant in whole["mutants"] for trial in mutant["trials"]]
     clauses = {check["id"]: set(check["clauses"]) for check in whole["checks"]}
@@ -143,7 +143,13 @@ def summary(whole: Mapping[str, Any]) -> dict[str, Any]:
         for clause in trial["clauses"]:
             killers[clause] |= {each for each in killing if clause in clauses.get(each, ())}
     kills = {each["check"] for trial in trials for each in trial["attempts"] if each["kill"]}
-    ran = {each["check"] for trial in trials for each in trial["attempts"]}
+    idle = {"unsupported", "untested"}
+    ran = {
+        each["check"]
+        for trial in trials
+        for each in trial["attempts"]
+        if each["outcome"] not in idle
+    }
     full = whole["run"]["full"]
     return {
         "mutants": len(whole["mutants"]),
