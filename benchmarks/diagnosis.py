@@ -20,11 +20,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from statistics import median, quantiles
 from time import perf_counter
+from typing import Any
 
 import torch
 
 from rnn_conformance.deviations import CATALOGUE as DEVIATIONS
-from rnn_conformance.deviations import deviations_of
+from rnn_conformance.deviations import Deviation, deviations_of
 from rnn_conformance.deviations.gradients import GRADIENTS
 from rnn_conformance.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.errors import NonConforming, Unsupported
@@ -37,7 +38,7 @@ from rnn_conformance.probes import Probe, differentiable, fresh
 from rnn_conformance.spec import Kind
 from rnn_conformance.subject import Subject
 from rnn_conformance.suite import checks
-from rnn_conformance.suspects import PARTS, composed, variant_of
+from rnn_conformance.suspects import PARTS, composed
 
 OTHERS = 100
 """Cases that decide whether what is named is the same as what is wrong."""
@@ -82,7 +83,8 @@ def same(implementation: Implementation, kind: Kind, diagnosis: Diagnosis) -> bo
     """Whether what was named gives what the implementation gives, in other cases."""
     subject = Subject(implementation, kind)
     named = {each.name for each in diagnosis.known}
-    variants = [variant_of(each) for each in (*DEVIATIONS, *GRADIENTS) if each.name in named]
+    every: list[Deviation[Any]] = [*DEVIATIONS, *GRADIENTS]
+    variants = [each.variant for each in every if each.name in named]
     cases = fresh(kind, implementation.declaration, OTHERS, seed=2)
     if diagnosis.of == "results":
         asked = [answered(subject, Probe.of(case)) for case in cases]
@@ -152,7 +154,7 @@ def pair(seed: int) -> Verdict | None:
     kind = rng.choice(list(Kind))
     first, second = rng.sample(deviations_of(kind), 2)
     try:
-        both = composed((first.oracle, second.oracle))
+        both = composed((first.variant, second.variant))
     except TypeError:
         return None
     names = (first.name, second.name)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from rnn_conformance.mutants.mutant import of_kind
 from rnn_conformance.spec import Kind
 
 Mixin: Any = object
@@ -479,16 +480,6 @@ MIXINS = (
     OtherExceptions,
     HasABuffer,
 )
-
-
-def of_kind(mixin: type, kind: Kind) -> type[nn.Module]:
-    """``torch.nn``'s class of this kind with the mixin; found under its name by pickle."""
-    name = f"{mixin.__name__}{kind}"
-    if name not in globals():
-        bases = (mixin, getattr(nn, kind.value))
-        globals()[name] = type(name, bases, {"__module__": __name__})
-    found: type[nn.Module] = globals()[name]
-    return found
 
 
 def right_classes(kind: Kind) -> list[type[nn.Module]]:

@@ -19,6 +19,7 @@ from rnn_conformance.calls import Array, Call
 from rnn_conformance.cases import Values, rounded
 from rnn_conformance.derivatives import Adjoint, Backtrace, Slopes
 from rnn_conformance.deviations.deviation import significant
+from rnn_conformance.deviations.precisions import with_small_errors
 from rnn_conformance.ensemble import Ensemble, ensemble
 from rnn_conformance.gradient_bounds import gradient_reference
 from rnn_conformance.gradient_ensemble import gradient_ensemble
@@ -124,25 +125,6 @@ class OffWeights:
     def __call__(self, call: Call) -> Answers:
         changed = {name: every_other(array, self.by) for name, array in call.parameters.items()}
         return plain(replace(call, parameters=changed), Oracle())
-
-
-class OffActivations(Oracle):
-    """Activations off by so much of themselves, or by a constant."""
-
-    def __init__(self, by: float = 0.0, plus: float = 0.0) -> None:
-        self.by, self.plus = by, plus
-
-    def off(self, gates: Array) -> Array:
-        return gates * (1.0 + self.by) + self.plus
-
-    def activation(self, config: Config, z: Array) -> Array:
-        return self.off(super().activation(config, z))
-
-    def lstm_gates(self, zx: Array, zh: Array) -> Array:
-        return self.off(super().lstm_gates(zx, zh))
-
-    def gru_gates(self, zx: Array, zh: Array) -> Array:
-        return self.off(super().gru_gates(zx, zh))
 
 
 class Tanh(Oracle):
@@ -263,7 +245,7 @@ def rational(z: Array) -> Array:
 DEFECTS: dict[str, Defect] = {
     **{f"weights off by {by:g}": Defect(OffWeights(by)) for by in (1e-4, 1e-5, 1e-6)},
     **{
-        f"activations off by {by:g}": Defect(with_oracle(lambda by=by: OffActivations(by)))  # type: ignore[misc]
+        f"activations off by {by:g}": Defect(with_oracle(with_small_errors(1.0 + by, 0.0, None)))
         for by in (1e-4, 1e-5, 1e-6)
     },
     **{
@@ -272,7 +254,7 @@ DEFECTS: dict[str, Defect] = {
         )
         for by in (1e-4, 1e-5, 1e-6)
     },
-    "1e-6 added to activations": Defect(with_oracle(lambda: OffActivations(plus=1e-6))),
+    "1e-6 added to activations": Defect(with_oracle(with_small_errors(1.0, 1e-6, None))),
     "added up in bfloat16": Defect(with_oracle(lambda: Products(sums=8))),
     "products as in TF32": Defect(with_oracle(lambda: Products(factors=11))),
     "tanh clipped at 3": Defect(with_oracle(lambda: Tanh(clipped))),
@@ -280,10 +262,10 @@ DEFECTS: dict[str, Defect] = {
     "the last step dropped": Defect(without_the_last_step),
     "float64 computed in float32": Defect(in_single, Dtype.FLOAT64),
     "float16 activations off by 1e-3": Defect(
-        with_oracle(lambda: OffActivations(1e-3)), Dtype.FLOAT16
+        with_oracle(with_small_errors(1.0 + 1e-3, 0.0, None)), Dtype.FLOAT16
     ),
     "bfloat16 activations off by 1e-2": Defect(
-        with_oracle(lambda: OffActivations(1e-2)), Dtype.BFLOAT16
+        with_oracle(with_small_errors(1.0 + 1e-2, 0.0, None)), Dtype.BFLOAT16
     ),
 }
 

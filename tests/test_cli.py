@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rnn_conformance.results import schema
+from rnn_conformance.results import RESULTS
 
 WRONG = """
 import torch
@@ -83,7 +83,7 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def results(folder: Path) -> dict[str, Any]:
     """What a run wrote, checked against the schema."""
     document: dict[str, Any] = json.loads((folder / "results.json").read_text("utf-8"))
-    jsonschema.validate(document, schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, RESULTS.schema(), cls=jsonschema.Draft202012Validator)
     return document
 
 

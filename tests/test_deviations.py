@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ EVERY = [(kind, deviation) for kind in Kind for deviation in deviations_of(kind)
 CONDITIONAL = [(kind, deviation) for kind, deviation in EVERY if deviation.needs]
 
 
-def named(value: Kind | Deviation | Check) -> str:
+def named(value: Kind | Deviation[Any] | Check) -> str:
     """What a test of these is called."""
     match value:
         case Deviation():
@@ -56,7 +57,7 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize("deviation", CATALOGUE, ids=named)
 def test_a_deviation_breaks_clauses_that_exist_in_kinds_that_have_them(
-    deviation: Deviation,
+    deviation: Deviation[Any],
 ) -> None:
     assert deviation.kinds, "it applies to no kind"
     assert deviation.source, "it comes from nowhere"
@@ -119,9 +120,9 @@ def right(call: Call, result: Result) -> bool:
 
 
 @pytest.mark.parametrize(("kind", "deviation"), EVERY, ids=named)
-def test_a_deviation_is_wrong_on_some_legal_call(kind: Kind, deviation: Deviation) -> None:
+def test_a_deviation_is_wrong_on_some_legal_call(kind: Kind, deviation: Deviation[Any]) -> None:
     for call in telling_calls(kind, deviation.needs):
-        layer = miniature(deviation.name, kind, deviation.oracle).build(call)
+        layer = miniature(deviation.name, kind, deviation.variant).build(call)
         omitted = replace(call, h_0=None, c_0=None)
         # Called again, since some deviations are what a call leaves behind.
         if not all(right(each, layer(each)) for each in (call, omitted, omitted)):
@@ -130,13 +131,15 @@ def test_a_deviation_is_wrong_on_some_legal_call(kind: Kind, deviation: Deviatio
 
 
 @pytest.mark.parametrize(("kind", "deviation"), CONDITIONAL, ids=named)
-def test_a_deviation_cannot_show_without_what_it_needs(kind: Kind, deviation: Deviation) -> None:
+def test_a_deviation_cannot_show_without_what_it_needs(
+    kind: Kind, deviation: Deviation[Any]
+) -> None:
     for feature in sorted(deviation.needs):
         others = deviation.needs - {feature}
         for seed in range(4):
             case = random_case(kind, seed, needs=others, without=frozenset({feature}))
             call = case.call()
-            result = miniature(deviation.name, kind, deviation.oracle).build(call)(call)
+            result = miniature(deviation.name, kind, deviation.variant).build(call)(call)
             assert right(call, result), f"it shows without {feature}: {call}"
 
 

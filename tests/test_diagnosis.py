@@ -18,7 +18,7 @@ from rnn_conformance.calls import Array, Call
 from rnn_conformance.clauses import CLAUSES
 from rnn_conformance.derivatives import Adjoint, Derivative
 from rnn_conformance.deviations import CATALOGUE, Deviant, Deviation, deviations_of
-from rnn_conformance.deviations.gradients import GRADIENTS, GradientDeviation
+from rnn_conformance.deviations.gradients import GRADIENTS
 from rnn_conformance.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.evidence import answered
@@ -57,7 +57,7 @@ def failing_call(implementation: Implementation, kind: Kind) -> NonConforming:
     raise AssertionError(f"{implementation.name} answers every probe right")
 
 
-def named(value: Kind | Deviation | GradientDeviation) -> str:
+def named(value: Kind | Deviation[Any]) -> str:
     return str(value) if isinstance(value, Kind) else value.name
 
 
@@ -65,8 +65,8 @@ def named(value: Kind | Deviation | GradientDeviation) -> str:
 
 
 @pytest.mark.parametrize(("kind", "deviation"), FORWARD, ids=named)
-def test_every_deviation_is_named(kind: Kind, deviation: Deviation) -> None:
-    found = said_of(miniature("x", kind, deviation.oracle), kind, *deviation.breaks)
+def test_every_deviation_is_named(kind: Kind, deviation: Deviation[Deviant]) -> None:
+    found = said_of(miniature("x", kind, deviation.variant), kind, *deviation.breaks)
     assert found is not None
     (known,) = found.known
     assert deviation.name in {known.name, *known.same}, found.text
@@ -76,9 +76,9 @@ def test_every_deviation_is_named(kind: Kind, deviation: Deviation) -> None:
 
 @pytest.mark.parametrize(("kind", "deviation"), BACKWARD, ids=named)
 def test_every_deviation_of_the_gradients_is_named(
-    kind: Kind, deviation: GradientDeviation
+    kind: Kind, deviation: Deviation[Adjoint]
 ) -> None:
-    found = said_of(differentiated("x", kind, deviation.adjoint), kind, *deviation.breaks)
+    found = said_of(differentiated("x", kind, deviation.variant), kind, *deviation.breaks)
     assert found is not None
     assert found.of == "gradients"
     (known,) = found.known
@@ -91,14 +91,14 @@ def test_of_two_deviations_both_are_named_or_what_is_the_same(seed: int) -> None
     rng = random.Random(seed)
     kind = rng.choice(list(Kind))
     pair = rng.sample(deviations_of(kind), 2)
-    implementation = miniature("x", kind, composed(tuple(each.oracle for each in pair)))
+    implementation = miniature("x", kind, composed(tuple(each.variant for each in pair)))
     found = said_of(implementation, kind, *(pair[0].breaks | pair[1].breaks))
     assert found is not None, f"{pair[0].name} and {pair[1].name}"
     names = [{known.name, *known.same} for known in found.known]
     if len(names) == 2 and all(any(each.name in some for some in names) for each in pair):
         return
     # One may hide the other, or two be a third: then it is so in cases that were not tried.
-    oracles = [each.oracle for each in CATALOGUE if each.name in {k.name for k in found.known}]
+    oracles = [each.variant for each in CATALOGUE if each.name in {k.name for k in found.known}]
     assert oracles, f"nothing is named for {pair[0].name} and {pair[1].name}: {found.text}"
     subject = Subject(implementation, kind)
     for case in fresh(kind, implementation.declaration, 60, seed=3):
@@ -167,7 +167,7 @@ def test_it_is_named_in_any_arithmetic(
 
 def test_a_failing_check_is_explained_by_its_own_calls() -> None:
     (deviation,) = (each for each in CATALOGUE if each.name.startswith("the reset gate before"))
-    implementation = miniature("x", Kind.GRU, deviation.oracle)
+    implementation = miniature("x", Kind.GRU, deviation.variant)
     diagnostician = Diagnostician(implementation, Kind.GRU)
     found = diagnostician.diagnose(failing_call(implementation, Kind.GRU), ["TYP-1"])
     assert found is not None
@@ -176,7 +176,7 @@ def test_a_failing_check_is_explained_by_its_own_calls() -> None:
 
 def test_what_breaks_other_clauses_does_not_explain_a_failure() -> None:
     (deviation,) = (each for each in CATALOGUE if each.name.startswith("the reset gate before"))
-    assert said_of(miniature("x", Kind.GRU, deviation.oracle), Kind.GRU, "MEM-1") is None
+    assert said_of(miniature("x", Kind.GRU, deviation.variant), Kind.GRU, "MEM-1") is None
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -351,7 +351,7 @@ def test_what_is_known_in_a_part_is_named_for_that_part_alone() -> None:
     class Partly(Deviant):
         def weights(self, call: Call, layer: int, direction: int) -> Weights:
             if call.lengths is None:
-                return known.oracle().weights(call, layer, direction)
+                return known.variant().weights(call, layer, direction)
             return super().weights(call, layer, direction)
 
         def scan(self, call: Call, layer: int, direction: int, x: Array, steps: Any) -> Trace:
@@ -379,7 +379,7 @@ def test_an_implementation_that_conforms_is_not_examined(
     def examined(*_: object) -> Diagnostician:
         raise AssertionError("it was examined")
 
-    monkeypatch.setattr("rnn_conformance.plugin.Diagnostician", examined)
+    monkeypatch.setattr("rnn_conformance.diagnosis.Diagnostician", examined)
     selection = Selection(targets=("torch.nn:GRUCell",), clauses=("CEL-1", "CEL-2"))
     whole = run(Options(selection, tmp_path))
     assert whole["implementations"][0]["verdict"] == "conforms"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from right_classes import OtherExceptions, right_classes
-from right_classes import of_kind as right_of_kind
 from torch import nn
 
 from rnn_conformance import violations
@@ -18,6 +17,7 @@ from rnn_conformance.cases import Case
 from rnn_conformance.classes import drop_in
 from rnn_conformance.errors import UsageError
 from rnn_conformance.mutants.declarations import CLAUSES
+from rnn_conformance.mutants.mutant import of_kind
 from rnn_conformance.results import Outcome
 from rnn_conformance.selection import Selection
 from rnn_conformance.spec import Config, Feature, Kind
@@ -91,7 +91,7 @@ def test_a_class_that_is_right_passes(kind: Kind, cls: type[nn.Module]) -> None:
 
 
 def test_another_class_of_exception_is_noted_and_passes() -> None:
-    implementation = drop_in(right_of_kind(OtherExceptions, Kind.LSTM))
+    implementation = drop_in(of_kind(OtherExceptions, Kind.LSTM))
     (check,) = [each for each in OWN if each.id.endswith("refuses_illegal_arguments")]
     record = examine(check, Subject(implementation, Kind.LSTM, FEW, 0))
     assert record.outcome is Outcome.PASSED

@@ -61,7 +61,8 @@ MODULES = {
         "numpy torch",
     ),
     "reproduction": ("spec errors calls gradients interface", "numpy"),
-    "results": ("spec errors clauses", "jsonschema"),
+    "documents": ("errors", "jsonschema"),
+    "results": ("spec clauses documents", ""),
     "suite": (
         "spec errors agreement cases clauses checks ensemble interface locations reproduction "
         "results strategies subject",
@@ -70,7 +71,7 @@ MODULES = {
     "selection": ("spec errors clauses interface registry results subject suite", ""),
     "probes": ("spec calls bounds cases gradients interface strategies", "numpy"),
     "evidence": (
-        "spec errors calls bounds cases gradient_bounds gradients probes subject",
+        "spec errors calls bounds cases checks gradient_bounds gradients probes subject",
         "numpy",
     ),
     "suspects": ("spec deviations evidence", ""),
@@ -91,7 +92,7 @@ MODULES = {
         "interface oracle violations",
         "numpy torch",
     ),
-    "matrix": ("errors clauses", "jsonschema"),
+    "matrix": ("clauses documents", ""),
     "power": ("spec errors clauses matrix mutants results subject suite", "torch"),
     "report": ("spec errors clauses results", "jinja2 markupsafe"),
 }

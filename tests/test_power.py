@@ -119,7 +119,7 @@ def test_the_same_seed_gives_the_same_result_in_this_process_and_in_others() -> 
     here = measure(choice, progress=lambda *done: seen.append(done))
     assert told(here) == told(measure(choice, workers=2))
     assert seen[-1] == (here["summary"]["trials"], here["summary"]["trials"], 0)
-    jsonschema.validate(here, matrix.schema())
+    jsonschema.validate(here, matrix.POWER.schema())
 
 
 # Mutants that hang, or kill their process, found under their names by the processes.
@@ -253,19 +253,19 @@ def test_a_document_is_read_back_and_validated(tmp_path: Path) -> None:
     file = tmp_path / "power.json"
     whole = document(BOTH, ALIVE)
     file.write_text(json.dumps(whole), "utf-8")
-    assert matrix.read(file) == whole
+    assert matrix.POWER.read(file) == whole
     for broken, said in (
         ({**whole, "schema_version": 0}, "schema version 0"),
         ({**whole, "mutants": [{}]}, "is not a power file: at"),
     ):
         file.write_text(json.dumps(broken), "utf-8")
         with pytest.raises(UsageError, match=said):
-            matrix.read(file)
+            matrix.POWER.read(file)
     file.write_text("{", "utf-8")
     with pytest.raises(UsageError, match="cut short"):
-        matrix.read(file)
+        matrix.POWER.read(file)
     with pytest.raises(UsageError, match="cannot read"):
-        matrix.read(tmp_path / "none.json")
+        matrix.POWER.read(tmp_path / "none.json")
 
 
 # The command.
@@ -289,7 +289,7 @@ def test_the_command_measures_and_the_report_shows_it(tmp_path: Path) -> None:
         "--output", "out", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    whole = matrix.read(tmp_path / "out/power.json")
+    whole = matrix.POWER.read(tmp_path / "out/power.json")
     count = whole["summary"]["trials"]
     assert count == 4
     assert f"{count} of {count} killed: {count} mutants" in done.stdout

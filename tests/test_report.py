@@ -16,7 +16,7 @@ from rnn_conformance.clauses import CHAPTERS, CLAUSES
 from rnn_conformance.diagnosis import Diagnosis, Known
 from rnn_conformance.report import merge, render
 from rnn_conformance.report.html import LEGEND, duration, number, sentence
-from rnn_conformance.results import Failure, Outcome, document, schema
+from rnn_conformance.results import RESULTS, Failure, Outcome, document
 from rnn_conformance.spec import Kind
 
 if TYPE_CHECKING:
@@ -508,7 +508,7 @@ def test_merging_keeps_each_run_and_tells_what_they_share() -> None:
         "complete": False,
         "device": None,
     }
-    assert list(jsonschema.Draft202012Validator(schema()).iter_errors(whole)) == []
+    assert list(jsonschema.Draft202012Validator(RESULTS.schema()).iter_errors(whole)) == []
 
 
 def test_merging_is_associative() -> None:

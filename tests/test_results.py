@@ -14,14 +14,13 @@ from made_results import COMPLETE, DIFFERS, entry, record, records, results
 from rnn_conformance.clauses import CLAUSES
 from rnn_conformance.errors import UsageError
 from rnn_conformance.results import (
+    RESULTS,
     Failure,
     Outcome,
     Verdict,
     clause_outcomes,
     document,
     reached,
-    read,
-    schema,
     verdict,
 )
 from rnn_conformance.spec import Kind, Level
@@ -32,7 +31,7 @@ CLASS = entry("class", level="drop-in")
 
 def problems(whole: dict[str, Any]) -> list[str]:
     """What the schema finds wrong with a document."""
-    validator = jsonschema.Draft202012Validator(schema())
+    validator = jsonschema.Draft202012Validator(RESULTS.schema())
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(whole)]
 
 
@@ -253,7 +252,7 @@ def test_an_error_is_a_number_or_the_name_of_one() -> None:
 
 
 def test_the_schema_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.Draft202012Validator.check_schema(RESULTS.schema())
 
 
 # Reading
@@ -263,7 +262,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     whole = results(LOOP, CLASS, EQ_2=Outcome.FAILED)
     path = tmp_path / "results.json"
     path.write_text(json.dumps(whole), "utf-8")
-    assert read(path) == whole
+    assert RESULTS.read(path) == whole
 
 
 @pytest.mark.parametrize(
@@ -283,10 +282,10 @@ def test_what_is_no_results_file_is_refused_with_the_reason(
     path = tmp_path / "results.json"
     path.write_text(text, "utf-8")
     with pytest.raises(UsageError, match=said) as refusal:
-        read(path)
+        RESULTS.read(path)
     assert str(path) in str(refusal.value)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*results\.json"):
-        read(tmp_path / "results.json")
+        RESULTS.read(tmp_path / "results.json")

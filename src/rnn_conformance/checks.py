@@ -167,15 +167,11 @@ def within(
     ``rest`` is what is missing in ``expected``, being rounded to float64; ``hard`` is the bound
     that holds for any rounding at all, where ``bound`` is narrower.
     """
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        finite = np.isfinite(expected) & np.isfinite(got)
-        apart = got - expected if rest is None else (got - expected) - rest
-        error = np.where(finite, np.abs(apart), 0.0)
-        other_class = ~finite & ~((got == expected) | (np.isnan(got) & np.isnan(expected)))
-        excess = np.where(other_class, np.inf, np.where(error > 0.0, error / bound, 0.0))
-    off = (other_class | (error > bound)) & ~np.isposinf(bound)
+    error, other_class, off = compared(got, expected, bound, rest)
     if not off.any():
         return
+    with np.errstate(invalid="ignore", divide="ignore"):
+        excess = np.where(other_class, np.inf, np.where(error > 0.0, error / bound, 0.0))
     excess = np.where(off, excess, -1.0)
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
     # A class that differs is not off by a number.
@@ -203,6 +199,22 @@ def within(
         bound=float(bound[index]),
         excerpt=_excerpt(calls[-1], name, got, expected, error, bound, excess),
     )
+
+
+def compared(
+    got: Array, expected: Array, bound: Array | float, rest: Array | None = None
+) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
+    """The errors of finite elements, where the class is another, and what is off for either.
+
+    As in :func:`within`, of which this is the comparison.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(expected) & np.isfinite(got)
+        apart = got - expected if rest is None else (got - expected) - rest
+        error = np.where(finite, np.abs(apart), 0.0)
+        other_class = ~finite & ~((got == expected) | (np.isnan(got) & np.isnan(expected)))
+        off = (other_class | (error > bound)) & ~np.isposinf(bound)
+    return error, other_class, off
 
 
 def _beyond(distance: float, index: tuple[int, ...], bound: Array, hard: Array | None) -> str:

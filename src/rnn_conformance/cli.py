@@ -21,7 +21,7 @@ from rich.table import Table
 from rnn_conformance.clauses import CHAPTERS, CLAUSES
 from rnn_conformance.errors import SuiteError, UsageError
 from rnn_conformance.report.html import sentence
-from rnn_conformance.results import Outcome, Verdict, diagnoses, read
+from rnn_conformance.results import RESULTS, Outcome, Verdict, diagnoses
 from rnn_conformance.selection import Selection
 
 CONFORMS, FAILS, USAGE, FAULT = 0, 1, 2, 3
@@ -477,7 +477,7 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
         power = [path for path in paths if matrix.is_power(path)]
         if len(power) > 1:
             raise UsageError(f"{power[0]} and {power[1]} are both of power; a report shows one")
-        documents = [read(path) for path in paths if path not in power]
+        documents = [RESULTS.read(path) for path in paths if path not in power]
         if not documents:
             raise UsageError(f"{power[0]} is no results.json; name one too, as `run` writes it")
         target = output or paths[0].parent / "index.html"
@@ -485,7 +485,7 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
             target = target / "index.html"
         text = render(
             merge(documents) if len(documents) > 1 else documents[0],
-            matrix.read(power[0]) if power else None,
+            matrix.POWER.read(power[0]) if power else None,
         )
         _write(target, text)
         click.echo(target)

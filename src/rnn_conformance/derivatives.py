@@ -202,16 +202,25 @@ class Adjoint:
         here = trace.steps[:, :, None]
         # Whatever stands in the padding, and be it NaN, is multiplied with nothing.
         found = {
-            "weight_ih": outer(back.zx, np.where(here, trace.x, 0.0)),
-            "weight_hh": outer(back.zh, trace.h[:-1]),
+            "weight_ih": self.outer(back.zx, np.where(here, trace.x, 0.0)),
+            "weight_hh": self.outer(back.zh, trace.h[:-1]),
         }
         if call.config.bias:
-            found["bias_ih"] = back.zx.sum(axis=(0, 1))
-            found["bias_hh"] = back.zh.sum(axis=(0, 1))
+            found["bias_ih"] = self.summed(back.zx)
+            found["bias_hh"] = self.summed(back.zh)
         if call.config.proj_size:
             own, read = (np.where(here, each, 0.0) for each in (back.d_h, projected(trace)))
-            found["weight_hr"] = outer(own, read)
+            found["weight_hr"] = self.outer(own, read)
         return found
+
+    def outer(self, left: Array, right: Array) -> Array:
+        """The gradient of a matrix: :func:`outer`."""
+        return outer(left, right)
+
+    def summed(self, z: Array) -> Array:
+        """The gradient of a bias, summed over steps and samples."""
+        total: Array = z.sum(axis=(0, 1))
+        return total
 
     def half(self, call: Call, direction: int, trace: Trace, above: Array) -> Array:
         """The share of one direction in the adjoint of the output, in its order of time."""

@@ -18,7 +18,7 @@ from rnn_conformance.calls import Call
 from rnn_conformance.cases import Case
 from rnn_conformance.clauses import CLAUSES
 from rnn_conformance.deviations import Deviation, deviations_of
-from rnn_conformance.deviations.gradients import GRADIENTS, GradientDeviation
+from rnn_conformance.deviations.gradients import GRADIENTS
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.evidence import Evidence, answered, differentiated
 from rnn_conformance.gradients import drawn
@@ -120,7 +120,7 @@ class _Questions:
     """How an implementation is asked: for its results, or for its gradients."""
 
     of: str
-    candidates: Sequence[Deviation | GradientDeviation]
+    candidates: Sequence[Deviation[Any]]
     first: Callable[[], Iterator[Evidence]]
     ask: Callable[[Case], Evidence | None]
     searches: list[_Search] = field(default_factory=list)

@@ -103,6 +103,10 @@ class Noise:
         noise *= UNIFORM * scale[:, None]
         return noise.reshape(length, self.members * batch, units)
 
+    def times(self, array: Array, scale: float) -> Array:
+        """The array, each element off by so much of itself."""
+        return array * (1.0 + scale * self.draw(*array.shape))
+
 
 def widened(array: NDArray[Any], members: int = MEMBERS) -> NDArray[Any]:
     """``(·, N, ·)`` for every member: ``(·, K*N, ·)``."""
@@ -275,8 +279,7 @@ class Members(Oracle):
         through = super().dropped(call, layer, below)
         if call.masks is None:
             return through
-        scale = UNIFORM * masking(call.masks[layer - 1], self.fmt)
-        return through * (1.0 + scale * self.noise.draw(*through.shape))
+        return self.noise.times(through, UNIFORM * masking(call.masks[layer - 1], self.fmt))
 
     def scan(
         self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]

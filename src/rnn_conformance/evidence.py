@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from rnn_conformance.bounds import KAPPA, Format, forward, reference
 from rnn_conformance.calls import Array, Call, Result
 from rnn_conformance.cases import rounded
+from rnn_conformance.checks import compared
 from rnn_conformance.errors import AdapterError, NonConforming, Unsupported
 from rnn_conformance.gradient_bounds import gradient_reference
 from rnn_conformance.gradients import Backward
@@ -60,7 +62,7 @@ class Evidence:
         """Whether something was not right."""
         return bool(self.raised) or any(self.off)
 
-    @property
+    @cached_property
     def told(self) -> bool:
         """Whether it is further off than a deviation can be told from what is right."""
         return self.given is not None and any(self.off) and not self.near(self.right)
@@ -124,12 +126,12 @@ def _size(array: Array) -> float:
 
 def close(first: Array, second: Array, allowed: Array | float) -> bool:
     """Whether two arrays have one shape and are no further apart; NaN and infinities by class."""
-    if first.shape != second.shape:
-        return False
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(first - second)
-        same = (first == second) | (np.isnan(first) & np.isnan(second))
-    return bool(np.all(same | (apart <= allowed) | np.isposinf(allowed)))
+    return first.shape == second.shape and not _beyond(first, second, allowed).any()
+
+
+def _beyond(got: Array, expected: Array, bound: Array | float) -> NDArray[np.bool_]:
+    _, _, off = compared(got, expected, bound)
+    return off
 
 
 def answered(subject: Subject, probe: Probe) -> Evidence | None:
@@ -200,13 +202,6 @@ def _off(result: Result) -> dict[str, NDArray[np.bool_] | None]:
         if off.any():
             found[name] = off
     return found
-
-
-def _beyond(got: Array, expected: Array, bound: Array) -> NDArray[np.bool_]:
-    with np.errstate(invalid="ignore"):
-        same = (got == expected) | (np.isnan(got) & np.isnan(expected))
-        off: NDArray[np.bool_] = ~(same | (np.abs(got - expected) <= bound) | np.isposinf(bound))
-    return off
 
 
 def differentiated(subject: Subject, probe: Probe, backward: Backward) -> Evidence | None:

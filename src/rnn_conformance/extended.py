@@ -45,28 +45,24 @@ def widest() -> Widen:
     return long_double if np.finfo(np.longdouble).nmant >= 63 else multiprecision()
 
 
-class Extended(Oracle):
+class Wide:
+    """Computes in these numbers: to be mixed into the oracle and its derivative."""
+
+    def __init__(self, widen: Widen) -> None:
+        self.widen = widen
+
+    def numbers(self, array: Array) -> Array:
+        """With more digits."""
+        wide: Array = self.widen(array)
+        return wide
+
+
+class Extended(Wide, Oracle):
     """The oracle in these numbers."""
 
-    def __init__(self, widen: Widen) -> None:
-        self.widen = widen
 
-    def numbers(self, array: Array) -> Array:
-        """With more digits."""
-        wide: Array = self.widen(array)
-        return wide
-
-
-class ExtendedAdjoint(Adjoint):
+class ExtendedAdjoint(Wide, Adjoint):
     """The derivative in these numbers."""
-
-    def __init__(self, widen: Widen) -> None:
-        self.widen = widen
-
-    def numbers(self, array: Array) -> Array:
-        """With more digits."""
-        wide: Array = self.widen(array)
-        return wide
 
 
 def split(wide: Array) -> tuple[Array, Array]:

@@ -26,7 +26,6 @@ from rnn_conformance.derivatives import (
     Slopes,
     derivative,
     gates,
-    projected,
 )
 from rnn_conformance.ensemble import (
     MEMBERS,
@@ -57,8 +56,7 @@ class AdjointMembers(Adjoint):
 
     def times(self, array: Array, roundings: int) -> Array:
         """Multiplied with noise of so many roundings."""
-        scale = UNIFORM * math.sqrt(roundings) * self.fmt.u_s
-        return array * (1.0 + scale * self.noise.draw(*array.shape))
+        return self.noise.times(array, UNIFORM * math.sqrt(roundings) * self.fmt.u_s)
 
     def of_sum(self, terms: int, squares: Array, total: Array) -> Array:
         """The noise of a sum of so many products, and of storing it; ``(L, N, U)``.
@@ -147,30 +145,10 @@ class AdjointMembers(Adjoint):
         through = super().dropped(call, layer, above)
         if call.masks is None:
             return through
-        scale = UNIFORM * masking(call.masks[layer - 1], self.fmt)
-        return through * (1.0 + scale * self.noise.draw(*through.shape))
-
-    def of_parameters(
-        self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
-    ) -> dict[str, Array]:
-        """Each member's own, ``(K, …)``, with the noise of sums over steps and samples."""
-        here = trace.steps[:, :, None]
-        x = np.where(here, trace.x, 0.0)
-        found = {
-            "weight_ih": self.outer(back.zx, x),
-            "weight_hh": self.outer(back.zh, trace.h[:-1]),
-        }
-        if call.config.bias:
-            one = np.ones((*trace.steps.shape, 1))
-            found["bias_ih"] = self.outer(back.zx, one)[..., 0]
-            found["bias_hh"] = self.outer(back.zh, one)[..., 0]
-        if call.config.proj_size:
-            own, read = (np.where(here, each, 0.0) for each in (back.d_h, projected(trace)))
-            found["weight_hr"] = self.outer(own, read)
-        return found
+        return self.noise.times(through, UNIFORM * masking(call.masks[layer - 1], self.fmt))
 
     def outer(self, left: Array, right: Array) -> Array:
-        """``(L, K*N, a), (L, K*N, b) -> (K, a, b)``, for each member alone."""
+        """``(L, K*N, a), (L, K*N, b) -> (K, a, b)``, for each member alone, with noise."""
         a, b = (
             each.reshape(len(each), MEMBERS, -1, each.shape[-1])
             .swapaxes(0, 1)
@@ -185,6 +163,10 @@ class AdjointMembers(Adjoint):
         variance = variance + 4.0 * self.fmt.u_m**2 * squares
         noise = self.noise.at(np.sqrt(variance)[:, None])
         return total + noise.swapaxes(0, 1)
+
+    def summed(self, z: Array) -> Array:
+        """``(L, K*N, a) -> (K, a)``, for each member alone."""
+        return self.outer(z, np.ones((*z.shape[:2], 1)))[..., 0]
 
 
 def kinked(right: Forward, config: Config) -> bool:

@@ -11,16 +11,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from rnn_conformance.clauses import CHAPTERS, CLAUSES
-from rnn_conformance.errors import UsageError
+from rnn_conformance.documents import DocumentFormat
 
-SCHEMA_VERSION = 1
+POWER = DocumentFormat("power", 1, "power.schema.json")
+"""``power.json``."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def document(
         if mutant["name"] in by_mutant
     ]
     whole = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": POWER.version,
         "run": asdict(run),
         "clauses": [
             {"id": each.id, "chapter": CHAPTERS[each.chapter], "title": each.title}
@@ -179,13 +177,6 @@ def summary(whole: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def schema() -> dict[str, Any]:
-    """The JSON schema of ``power.json``."""
-    text = resources.files("rnn_conformance").joinpath("power.schema.json").read_text("utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
-
-
 def is_power(path: Path) -> bool:
     """Whether a file says of itself that it is a kill matrix."""
     try:
@@ -193,28 +184,3 @@ def is_power(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(loaded, dict) and "mutants" in loaded
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A ``power.json``; raises ``UsageError`` if it is not one of this version."""
-    try:
-        loaded = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UsageError(
-            f"{path} is not valid JSON ({error}): it may have been cut short; run again"
-        ) from error
-    version = loaded.get("schema_version") if isinstance(loaded, dict) else None
-    if version != SCHEMA_VERSION:
-        raise UsageError(
-            f"{path} has schema version {version!r}, this rnn-conformance reads "
-            f"{SCHEMA_VERSION}: render it with the version that wrote it, or run again"
-        )
-    problem = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema()).iter_errors(loaded)
-    )
-    if problem is not None:
-        raise UsageError(f"{path} is not a power file: at {problem.json_path}, {problem.message}")
-    checked: dict[str, Any] = loaded
-    return checked

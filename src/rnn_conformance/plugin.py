@@ -12,11 +12,11 @@ import json
 import traceback
 from collections.abc import Generator
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from rnn_conformance.clauses import CLAUSES
-from rnn_conformance.diagnosis import Diagnostician
 from rnn_conformance.errors import NonConforming, Unsupported, UsageError
 from rnn_conformance.locations import bundled
 from rnn_conformance.results import Outcome, Record
@@ -24,8 +24,11 @@ from rnn_conformance.selection import Selection
 from rnn_conformance.subject import PROFILES, Subject
 from rnn_conformance.suite import Check, record
 
+if TYPE_CHECKING:
+    from rnn_conformance.diagnosis import Diagnostician
+
 SUBJECTS = pytest.StashKey[list[Subject]]()
-DIAGNOSTICIANS = pytest.StashKey[dict[str, Diagnostician]]()
+DIAGNOSTICIANS: pytest.StashKey[dict[str, Diagnostician]] = pytest.StashKey()
 REFUSAL = pytest.StashKey[UsageError]()
 
 GRACE = 30.0
@@ -169,7 +172,9 @@ def diagnosed(found: Record, subject: Subject, error: NonConforming, stash: pyte
     """The record with what is behind its failure."""
     known = stash.setdefault(DIAGNOSTICIANS, {})
     if subject.name not in known:
-        # Not made, and nothing paid for it, where everything conforms.
+        # Not loaded, and nothing paid for it, where everything conforms.
+        from rnn_conformance.diagnosis import Diagnostician
+
         known[subject.name] = Diagnostician(subject.implementation, subject.kind)
     try:
         diagnosis = known[subject.name].diagnose(error, found.clauses)

@@ -14,17 +14,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from rnn_conformance.clauses import CLAUSES
-from rnn_conformance.errors import UsageError
+from rnn_conformance.documents import DocumentFormat
 from rnn_conformance.spec import Kind, Level
 
-SCHEMA_VERSION = 1
+RESULTS = DocumentFormat("results", 1, "results.schema.json")
+"""``results.json``."""
 
 
 class Outcome(StrEnum):
@@ -214,7 +211,7 @@ def document(
             }
         )
     whole = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": RESULTS.version,
         "run": asdict(run),
         "clauses": [clause.to_record() for clause in CLAUSES.values()],
         "implementations": implementations,
@@ -246,39 +243,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema of ``results.json``."""
-    text = resources.files("rnn_conformance").joinpath("results.schema.json").read_text("utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A ``results.json``; raises ``UsageError`` if it is not one of this version."""
-    try:
-        loaded = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UsageError(
-            f"{path} is not valid JSON ({error}): it may have been cut short; run again"
-        ) from error
-    version = loaded.get("schema_version") if isinstance(loaded, dict) else None
-    if version != SCHEMA_VERSION:
-        raise UsageError(
-            f"{path} has schema version {version!r}, this rnn-conformance reads "
-            f"{SCHEMA_VERSION}: render it with the version that wrote it, or run again"
-        )
-    problem = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema()).iter_errors(loaded)
-    )
-    if problem is not None:
-        raise UsageError(f"{path} is not a results file: at {problem.json_path}, {problem.message}")
-    checked: dict[str, Any] = loaded
-    return checked

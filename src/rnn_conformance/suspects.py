@@ -14,7 +14,6 @@ from itertools import islice, permutations
 from typing import Any
 
 from rnn_conformance.deviations import Deviation
-from rnn_conformance.deviations.gradients import GradientDeviation
 from rnn_conformance.evidence import Evidence
 from rnn_conformance.spec import Feature
 
@@ -35,17 +34,12 @@ PAIRS = 20_000
 class Suspect:
     """One deviation or two, the first a variant of the second, which is one of the oracle."""
 
-    deviations: tuple[Deviation | GradientDeviation, ...]
+    deviations: tuple[Deviation[Any], ...]
 
     @property
     def variant(self) -> type[Any]:
         """The oracle, or its derivative, with all of them."""
-        return composed(tuple(variant_of(each) for each in self.deviations))
-
-
-def variant_of(deviation: Deviation | GradientDeviation) -> type[Any]:
-    """What a deviation is a variant of the oracle as, or of its derivative."""
-    return deviation.oracle if isinstance(deviation, Deviation) else deviation.adjoint
+        return composed(tuple(each.variant for each in self.deviations))
 
 
 @lru_cache(maxsize=1024)
@@ -56,7 +50,7 @@ def composed(variants: tuple[type[Any], ...]) -> type[Any]:
 
 def suspects(
     evidence: Sequence[Evidence],
-    candidates: Sequence[Deviation | GradientDeviation],
+    candidates: Sequence[Deviation[Any]],
     *,
     pairs: bool = True,
 ) -> list[Suspect]:
@@ -185,7 +179,7 @@ PARTS = (
 
 
 def conditional(
-    evidence: Sequence[Evidence], candidates: Sequence[Deviation | GradientDeviation]
+    evidence: Sequence[Evidence], candidates: Sequence[Deviation[Any]]
 ) -> Iterator[tuple[Part, list[Suspect]]]:
     """The parts of the evidence that single deviations fit; first those with most that is off."""
     told = {part: sum(each.told for each in part.of(evidence)) for part in PARTS}

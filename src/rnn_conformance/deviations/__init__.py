@@ -26,7 +26,7 @@ from rnn_conformance.spec import Kind
 
 __all__ = ["CATALOGUE", "Deviant", "Deviation", "deviations_of"]
 
-CATALOGUE: tuple[Deviation, ...] = (
+CATALOGUE: tuple[Deviation[Deviant], ...] = (
     *GATES,
     *BIASES,
     *ACTIVATIONS,
@@ -43,6 +43,6 @@ CATALOGUE: tuple[Deviation, ...] = (
 )
 
 
-def deviations_of(kind: Kind) -> tuple[Deviation, ...]:
+def deviations_of(kind: Kind) -> tuple[Deviation[Deviant], ...]:
     """The deviations that apply to a kind."""
     return tuple(deviation for deviation in CATALOGUE if kind in deviation.kinds)

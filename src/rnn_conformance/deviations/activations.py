@@ -21,7 +21,7 @@ from rnn_conformance.deviations.deviation import (
 from rnn_conformance.oracle import Trace, sigmoid
 from rnn_conformance.spec import Config, Feature, Kind
 
-ACTIVATIONS = Chapter()
+ACTIVATIONS = Chapter[Deviant]()
 
 Function = Callable[[Array], Array]
 

@@ -21,7 +21,7 @@ from rnn_conformance.deviations.deviation import (
 from rnn_conformance.oracle import Trace, Weights
 from rnn_conformance.spec import Config, Feature, Kind
 
-BIASES = Chapter()
+BIASES = Chapter[Deviant]()
 
 
 def with_biases(change: Callable[[Array, Array], tuple[Array, Array]]) -> type[Deviant]:

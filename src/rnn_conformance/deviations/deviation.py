@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from rnn_conformance.calls import Array, Call
+from rnn_conformance.derivatives import Adjoint
 from rnn_conformance.oracle import Answer, Oracle
 from rnn_conformance.spec import Feature, Kind
 
@@ -52,17 +54,21 @@ class Deviant(Oracle):
             return self.present(call, self.answer(call))
 
 
+V = TypeVar("V", bound=Oracle | Adjoint)
+
+
 @dataclass(frozen=True)
-class Deviation:
-    """A known wrong way of computing a recurrent layer.
+class Deviation(Generic[V]):
+    """A known wrong way of computing a recurrent layer, or of differentiating it.
 
     ``name`` completes "your results equal those of a layer with …". ``fix`` says what
     ``torch.nn`` does there and what to change, in a sentence or two for whoever wrote such a
     layer; its symbols are those of ``spec``, but that layer ``k`` counts from 0, and ``h'``
-    and ``c'`` are a step's new states. ``breaks`` are the ids of the clauses that it breaks,
+    and ``c'`` are a step's new states; in products such as ``dz^T x``, each row belongs to a
+    step and a sample. ``breaks`` are the ids of the clauses that it breaks,
     ``kinds`` those that it applies to, ``needs`` the features without which it cannot show.
     ``source`` is where it was seen: an issue thread, a paper, another framework's
-    convention, or :data:`COMMON`.
+    convention, or :data:`COMMON`. ``variant`` is the oracle, or its adjoint, that deviates.
     """
 
     name: str
@@ -71,42 +77,37 @@ class Deviation:
     kinds: frozenset[Kind]
     needs: frozenset[Feature]
     source: str
-    oracle: type[Deviant]
-
-    def answer(self, call: Call) -> Answer:
-        """What a fresh layer that deviates so answers, canonical but for wrong shapes."""
-        with np.errstate(all="ignore"):
-            return self.oracle().answer(call)
+    variant: type[V]
 
 
-class Chapter(list[Deviation]):
-    """The deviations of one chapter, in the order in which they are added."""
+class Chapter(list[Deviation[V]]):
+    """The deviations of one chapter, in the order in which they are added.
+
+    ``breaks`` are the clauses that each breaks of which no others are told.
+    """
+
+    def __init__(self, breaks: str = "") -> None:
+        super().__init__()
+        self.breaks = breaks
 
     def add(
         self,
         name: str,
-        breaks: str,
+        breaks: str = "",
         *,
         fix: str,
         kinds: Iterable[Kind] = ALL,
         needs: Iterable[Feature] = (),
         source: str = COMMON,
-    ) -> Callable[[type[Deviant]], type[Deviant]]:
-        """Add the decorated oracle; ``breaks`` are clause ids separated by blanks."""
+    ) -> Callable[[type[V]], type[V]]:
+        """Add the decorated variant; ``breaks`` are clause ids separated by blanks."""
 
-        def add(oracle: type[Deviant]) -> type[Deviant]:
+        def add(variant: type[V]) -> type[V]:
+            ids = frozenset((breaks or self.breaks).split())
             self.append(
-                Deviation(
-                    name,
-                    fix,
-                    frozenset(breaks.split()),
-                    frozenset(kinds),
-                    frozenset(needs),
-                    source,
-                    oracle,
-                )
+                Deviation(name, fix, ids, frozenset(kinds), frozenset(needs), source, variant)
             )
-            return oracle
+            return variant
 
         return add
 

@@ -12,7 +12,7 @@ from rnn_conformance.deviations.deviation import LAYERS, Chapter, Deviant
 from rnn_conformance.oracle import Answer, Trace, Weights
 from rnn_conformance.spec import Feature
 
-DIRECTIONS = Chapter()
+DIRECTIONS = Chapter[Deviant]()
 _BOTH = (Feature.BIDIRECTIONAL,)
 _STACKED = (Feature.BIDIRECTIONAL, Feature.MULTI_LAYER)
 

@@ -22,7 +22,7 @@ from rnn_conformance.deviations.deviation import (
 from rnn_conformance.oracle import Weights, sigmoid
 from rnn_conformance.spec import Config, Kind
 
-GATES = Chapter()
+GATES = Chapter[Deviant]()
 
 WEIGHTS, BIASES = ("w_ih", "w_hh"), ("b_ih", "b_hh")
 

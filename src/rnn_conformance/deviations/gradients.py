@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from rnn_conformance.calls import Array, Call
 from rnn_conformance.derivatives import Adjoint, Backtrace, Derivative, Slopes, gates
 from rnn_conformance.deviations.deviation import (
     ALL,
-    COMMON,
     GRUS,
     LAYERS,
     LSTMS,
     RNNS,
+    Chapter,
     rows,
 )
 from rnn_conformance.gradients import Backward
@@ -33,52 +33,7 @@ REMEDIES = {
 """What to do about it, after what the path is."""
 
 
-@dataclass(frozen=True)
-class GradientDeviation:
-    """A known wrong way of differentiating a recurrent layer.
-
-    The fields are those of a :class:`~rnn_conformance.deviations.Deviation`. A ``fix`` says what
-    the gradient is there and what to change; in products such as ``dz^T x``, each row belongs
-    to a step and a sample.
-    """
-
-    name: str
-    fix: str
-    breaks: frozenset[str]
-    kinds: frozenset[Kind]
-    needs: frozenset[Feature]
-    source: str
-    adjoint: type[Adjoint]
-
-
-class GradientChapter(list[GradientDeviation]):
-    """The deviations of the backward pass, in the order in which they are added."""
-
-    def add(
-        self,
-        name: str,
-        breaks: str = "GRD-1",
-        *,
-        fix: str,
-        kinds: Iterable[Kind] = ALL,
-        needs: Iterable[Feature] = (),
-        source: str = COMMON,
-    ) -> Callable[[type[Adjoint]], type[Adjoint]]:
-        """Add the decorated adjoint; ``breaks`` are clause ids separated by blanks."""
-
-        def add(adjoint: type[Adjoint]) -> type[Adjoint]:
-            ids = frozenset(breaks.split())
-            self.append(
-                GradientDeviation(
-                    name, fix, ids, frozenset(kinds), frozenset(needs), source, adjoint
-                )
-            )
-            return adjoint
-
-        return add
-
-
-GRADIENTS = GradientChapter()
+GRADIENTS = Chapter[Adjoint]("GRD-1")
 
 
 # Every result and every argument.

@@ -12,7 +12,7 @@ from rnn_conformance.deviations.deviation import ALL, LAYERS, Chapter, Deviant
 from rnn_conformance.oracle import Answer, Trace, Weights
 from rnn_conformance.spec import Dtype, Feature
 
-LAWS = Chapter()
+LAWS = Chapter[Deviant]()
 
 
 @LAWS.add(

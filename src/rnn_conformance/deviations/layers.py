@@ -12,7 +12,7 @@ from rnn_conformance.deviations.deviation import Chapter, Deviant
 from rnn_conformance.oracle import Answer, Trace, Weights
 from rnn_conformance.spec import Feature
 
-LAYERS = Chapter()
+LAYERS = Chapter[Deviant]()
 _STACKED = (Feature.MULTI_LAYER,)
 
 

@@ -12,7 +12,7 @@ from rnn_conformance.deviations.deviation import ALL, COMMON, LAYERS, Chapter, D
 from rnn_conformance.oracle import Answer
 from rnn_conformance.spec import Feature, Kind
 
-LAYOUTS = Chapter()
+LAYOUTS = Chapter[Deviant]()
 _BATCH_FIRST = (Feature.BATCH_FIRST,)
 
 

@@ -14,7 +14,7 @@ from rnn_conformance.deviations.states import changed
 from rnn_conformance.oracle import Answer, Trace
 from rnn_conformance.spec import Feature, Kind
 
-LENGTHS = Chapter()
+LENGTHS = Chapter[Deviant]()
 _PACKED = (Feature.PACKED,)
 _REVERSE = (Feature.PACKED, Feature.BIDIRECTIONAL)
 

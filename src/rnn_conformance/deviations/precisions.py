@@ -18,7 +18,7 @@ from rnn_conformance.deviations.deviation import (
 from rnn_conformance.oracle import Answer, Weights
 from rnn_conformance.spec import Config, Dtype
 
-PRECISIONS = Chapter()
+PRECISIONS = Chapter[Deviant]()
 _INACCURATE = EQUATIONS + " EQ-5 EQ-6 ACC-1"
 
 

@@ -13,7 +13,7 @@ from rnn_conformance.deviations.deviation import Chapter, Deviant
 from rnn_conformance.oracle import Answer, Trace, Weights
 from rnn_conformance.spec import Feature, Kind
 
-PROJECTIONS = Chapter()
+PROJECTIONS = Chapter[Deviant]()
 _LSTM = (Kind.LSTM,)
 _NEEDS = (Feature.PROJECTION,)
 

@@ -11,7 +11,7 @@ from rnn_conformance.deviations.deviation import EQUATIONS, Chapter, Deviant
 from rnn_conformance.oracle import Answer, Weights
 from rnn_conformance.spec import Config
 
-SAMPLES = Chapter()
+SAMPLES = Chapter[Deviant]()
 
 
 @SAMPLES.add(

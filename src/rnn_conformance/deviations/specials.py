@@ -12,7 +12,7 @@ from rnn_conformance.deviations.deviation import EQUATIONS, LAYERS, Chapter, Dev
 from rnn_conformance.oracle import Answer
 from rnn_conformance.spec import Feature, Kind
 
-SPECIALS = Chapter()
+SPECIALS = Chapter[Deviant]()
 
 
 def with_input(change: Callable[[Array], Array]) -> type[Deviant]:

@@ -20,7 +20,7 @@ from rnn_conformance.deviations.deviation import (
 from rnn_conformance.oracle import Answer, Trace
 from rnn_conformance.spec import Config, Feature, Kind
 
-STATES = Chapter()
+STATES = Chapter[Deviant]()
 _GIVEN = (Feature.INITIAL_STATE,)
 _STACKED = (Feature.MULTI_LAYER, Feature.BIDIRECTIONAL)
 

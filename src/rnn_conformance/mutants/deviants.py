@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from rnn_conformance.deviations import Deviation
 from rnn_conformance.deviations.activations import ACTIVATIONS
 from rnn_conformance.deviations.biases import BIASES
+from rnn_conformance.deviations.deviation import V
 from rnn_conformance.deviations.directions import DIRECTIONS
 from rnn_conformance.deviations.gates import GATES
-from rnn_conformance.deviations.gradients import GRADIENTS, GradientDeviation
+from rnn_conformance.deviations.gradients import GRADIENTS
 from rnn_conformance.deviations.laws import LAWS
 from rnn_conformance.deviations.layers import LAYERS
 from rnn_conformance.deviations.layouts import LAYOUTS
@@ -23,30 +26,17 @@ from rnn_conformance.mutants.mutant import Chapter
 from rnn_conformance.spec import Kind
 
 
-def _forward(title: str, found: list[Deviation]) -> Chapter:
+def _chapter(
+    title: str,
+    found: Iterable[Deviation[V]],
+    build: Callable[[str, Kind, type[V]], Implementation],
+) -> Chapter:
+    """The deviations of one chapter, each built by its name, kind and variant."""
     chapter = Chapter(title)
     for deviation in found:
 
-        def make(kind: Kind, deviation: Deviation = deviation) -> Implementation:
-            return miniature(deviation.name, kind, deviation.oracle)
-
-        chapter.put(
-            deviation.name,
-            " ".join(deviation.breaks),
-            make,
-            kinds=deviation.kinds,
-            needs=deviation.needs,
-            source=deviation.source,
-        )
-    return chapter
-
-
-def _backward(title: str, found: list[GradientDeviation]) -> Chapter:
-    chapter = Chapter(title)
-    for deviation in found:
-
-        def make(kind: Kind, deviation: GradientDeviation = deviation) -> Implementation:
-            return differentiated(deviation.name, kind, deviation.adjoint)
+        def make(kind: Kind, deviation: Deviation[V] = deviation) -> Implementation:
+            return build(deviation.name, kind, deviation.variant)
 
         chapter.put(
             deviation.name,
@@ -60,7 +50,7 @@ def _backward(title: str, found: list[GradientDeviation]) -> Chapter:
 
 
 FORWARD: tuple[Chapter, ...] = tuple(
-    _forward(title, found)
+    _chapter(title, found, miniature)
     for title, found in (
         ("Gates", GATES),
         ("Biases", BIASES),
@@ -78,4 +68,4 @@ FORWARD: tuple[Chapter, ...] = tuple(
     )
 )
 
-BACKWARD: tuple[Chapter, ...] = (_backward("Gradient paths", GRADIENTS),)
+BACKWARD: tuple[Chapter, ...] = (_chapter("Gradient paths", GRADIENTS, differentiated),)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import dropout
 
 from rnn_conformance.deviations.deviation import LAYERS
-from rnn_conformance.mutants.layer_by_layer import KERNELS, LayerByLayer, Masked, mask
+from rnn_conformance.mutants.layer_by_layer import LayerByLayer, Masked, mask
 from rnn_conformance.mutants.mutant import Chapter
 from rnn_conformance.spec import Kind
 
@@ -266,15 +266,7 @@ class _AMaskForEachGate(Masked):
             w_ih, *rest = self.all_weights[layer * self.directions + direction]
             diagonal = torch.block_diag(*w_ih.chunk(gates))  # type: ignore[no-untyped-call]
             weights += [diagonal, *rest]
-        state = tuple(states) if self.mode == "LSTM" else states[0]
-        common = (weights, self.bias, 1, 0.0, False, self.bidirectional)
-        kernel = KERNELS[self.mode]
-        output, *ends = (
-            kernel(copies, state, *common, False)
-            if sizes is None
-            else kernel(copies, sizes, state, *common)
-        )
-        return output, ends
+        return self.run(weights, copies, sizes, states)
 
 
 @DROPOUT.add(

@@ -6,6 +6,7 @@ with a method of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -93,8 +94,14 @@ class LayerByLayer(nn.RNNBase):
             for direction in range(self.directions)
             for weight in self.all_weights[layer * self.directions + direction]
         ]
+        return self.run(weights, data, sizes, states)
+
+    def run(
+        self, weights: Sequence[Tensor], data: Tensor, sizes: Tensor | None, states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """``torch.nn``'s own kernel for one layer of these weights, in all its directions."""
         state = tuple(states) if self.mode == "LSTM" else states[0]
-        common = (weights, self.bias, 1, 0.0, False, self.bidirectional)
+        common = (list(weights), self.bias, 1, 0.0, False, self.bidirectional)
         kernel = KERNELS[self.mode]
         output, *ends = (
             kernel(data, state, *common, False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rnn_conformance.results import SCHEMA_VERSION
+from rnn_conformance.results import RESULTS
 
 
 def merge(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def merge(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
             key = implementation["name"], implementation["kind"]
             implementations[key] = {**implementation, "source": source}
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": RESULTS.version,
         "run": _together(sources),
         "sources": sources,
         "clauses": list(clauses.values()),
