@@ -1,7 +1,7 @@
 """How often the diagnosis names what is wrong: every mutant, and drawn pairs of deviations.
 
-    python benchmarks/diagnosis.py            # every mutant in every kind
-    python benchmarks/diagnosis.py --pairs 200
+    python -m benchmarks.diagnosis            # every mutant in every kind
+    python -m benchmarks.diagnosis --pairs 200
 
 Each is an opaque implementation that is run against the checks of the clauses that it breaks
 until one fails, and that failure is diagnosed. What is named is right if the mutant is among
@@ -24,21 +24,21 @@ from typing import Any
 
 import torch
 
+from rnn_conformance.checking.checks import checks
+from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import CATALOGUE as DEVIATIONS
-from rnn_conformance.deviations import Deviation, deviations_of
-from rnn_conformance.deviations.gradients import GRADIENTS
-from rnn_conformance.diagnosis import Diagnosis, Diagnostician
+from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation, deviations_of
+from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
+from rnn_conformance.diagnosis.evidence import ask
+from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh
+from rnn_conformance.diagnosis.suspects import PARTS, composed
 from rnn_conformance.errors import NonConforming, Unsupported
-from rnn_conformance.evidence import answered, differentiated
-from rnn_conformance.gradients import drawn
-from rnn_conformance.interface import Implementation
+from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.mutants.equations import miniature
-from rnn_conformance.power import QUICK, Choice
-from rnn_conformance.probes import Probe, differentiable, fresh
-from rnn_conformance.spec import Kind
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import checks
-from rnn_conformance.suspects import PARTS, composed
+from rnn_conformance.running.trials import QUICK, Choice
+from rnn_conformance.spec.backward import drawn
+from rnn_conformance.spec.config import Kind
+from rnn_conformance.spec.result import Quantity
 
 OTHERS = 100
 """Cases that decide whether what is named is the same as what is wrong."""
@@ -68,12 +68,12 @@ def judged(
     if not diagnosis.known:
         return "left to the symptoms"
     # By part, the deviation named and those that are the same.
-    named = [{each.name, *each.same} for each in diagnosis.known]
-    if len(named) == len(names) and all(any(name in each for each in named) for name in names):
+    parts = [{known.name, *known.same} for known in diagnosis.known]
+    if len(parts) == len(names) and all(any(name in part for part in parts) for name in names):
         if diagnosis.where:
             return "named under a condition"
-        if {each.name for each in diagnosis.known} == set(names):
-            alone = all(not each.same for each in diagnosis.known)
+        if {known.name for known in diagnosis.known} == set(names):
+            alone = all(not known.same for known in diagnosis.known)
             return "named alone" if alone else "named first among equals"
         return "named among equals"
     return "named by an equal" if same(implementation, kind, diagnosis) else "WRONG"
@@ -82,26 +82,23 @@ def judged(
 def same(implementation: Implementation, kind: Kind, diagnosis: Diagnosis) -> bool:
     """Whether what was named gives what the implementation gives, in other cases."""
     subject = Subject(implementation, kind)
-    named = {each.name for each in diagnosis.known}
-    every: list[Deviation[Any]] = [*DEVIATIONS, *GRADIENTS]
-    variants = [each.variant for each in every if each.name in named]
+    named = {known.name for known in diagnosis.known}
+    every: list[Deviation[Any]] = [*DEVIATIONS, *GRADIENT_DEVIATIONS]
+    variants = [deviation.variant for deviation in every if deviation.name in named]
     cases = fresh(kind, implementation.declaration, OTHERS, seed=2)
-    if diagnosis.of == "results":
-        asked = [answered(subject, Probe.of(case)) for case in cases]
-    else:
-        asked = [
-            differentiated(subject, Probe.of(case), drawn(case.call(), case.seed))
-            for case in differentiable(cases)
-        ]
-    evidence = [each for each in asked if each is not None and not each.raised]
+    probes = (
+        [Probe.of(case) for case in cases]
+        if diagnosis.of is Quantity.RESULTS
+        else [Probe.back(drawn(case.call(), case.seed), case) for case in differentiable(cases)]
+    )
+    answers = [ask(subject, probe) for probe in probes]
+    evidence = [answer for answer in answers if answer is not None and not answer.raised]
     for part in PARTS:
         if part.words == diagnosis.where:
             evidence = part.of(evidence)
+    telling = [answer for answer in evidence if answer.telling or not answer.wrong]
     orders = {tuple(variants), tuple(reversed(variants))}
-    return any(
-        all(each.fits(composed(order)) for each in evidence if each.told or not each.wrong)
-        for order in orders
-    )
+    return any(all(answer.fits(composed(order)) for answer in telling) for order in orders)
 
 
 def failure(
@@ -129,12 +126,12 @@ def tried(
     clauses: frozenset[str],
 ) -> Verdict:
     """One of them, run and diagnosed."""
-    found = failure(implementation, kind, clauses)
+    failed = failure(implementation, kind, clauses)
     name = " and ".join(names)
-    if found is None:
+    if failed is None:
         return Verdict(name, str(kind), chapter, "never failed", 0.0, "")
     begun = perf_counter()
-    diagnosis = Diagnostician(implementation, kind).diagnose(*found)
+    diagnosis = Diagnostician(implementation, kind).diagnose(*failed)
     seconds = perf_counter() - begun
     verdict = judged(names, implementation, kind, diagnosis)
     return Verdict(name, str(kind), chapter, verdict, seconds, diagnosis.text if diagnosis else "")
@@ -143,8 +140,10 @@ def tried(
 def mutant(position: int) -> Verdict:
     """One mutant in one kind, by its position among all."""
     warnings.simplefilter("ignore")
-    each, kind = Choice().trials()[position]
-    return tried((each.name,), each.chapter, each.implementation(kind), kind, each.clauses(kind))
+    wrong, kind = Choice().trials()[position]
+    return tried(
+        (wrong.name,), wrong.chapter, wrong.implementation(kind), kind, wrong.clauses(kind)
+    )
 
 
 def pair(seed: int) -> Verdict | None:
@@ -175,30 +174,30 @@ def main() -> None:
         if options.pairs:
             jobs = pool.map(pair, range(options.pairs))
         else:
-            trials = enumerate(Choice().trials())
+            numbered = enumerate(Choice().trials())
             chosen = [
                 position
-                for position, (each, kind) in trials
-                if options.kind in (None, kind) and options.chapter in each.chapter
+                for position, (wrong, kind) in numbered
+                if options.kind in (None, kind) and options.chapter in wrong.chapter
             ]
             jobs = pool.map(mutant, chosen, chunksize=4)
-        found = []
-        for each in jobs:
-            if each is None:
+        trials = []
+        for trial in jobs:
+            if trial is None:
                 continue
-            found.append(each)
-            if each.verdict in ("WRONG", "never failed"):
-                print(f"{each.verdict}: {each.kind}, {each.name}: {each.text}", flush=True)
+            trials.append(trial)
+            if trial.verdict in ("WRONG", "never failed"):
+                print(f"{trial.verdict}: {trial.kind}, {trial.name}: {trial.text}", flush=True)
     chapters: dict[str, Counter[str]] = {}
-    for each in found:
-        chapters.setdefault(each.chapter, Counter())[each.verdict] += 1
+    for trial in trials:
+        chapters.setdefault(trial.chapter, Counter())[trial.verdict] += 1
     for chapter, counts in chapters.items():
         shares = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         print(f"{chapter}: {shares}")
-    total = Counter(each.verdict for each in found)
+    total = Counter(trial.verdict for trial in trials)
     for verdict, count in total.most_common():
-        print(f"{verdict}: {count} of {len(found)}, {100.0 * count / len(found):.1f} %")
-    seconds = [each.seconds for each in found]
+        print(f"{verdict}: {count} of {len(trials)}, {100.0 * count / len(trials):.1f} %")
+    seconds = [trial.seconds for trial in trials]
     print(
         f"seconds a diagnosis: median {median(seconds):.2f}, "
         f"95 % below {quantiles(seconds, n=20)[-1]:.2f}, at most {max(seconds):.2f}"

@@ -1,73 +1,66 @@
 """What the derived tolerance sees, and whether it is ever wrong: the tables of docs/tolerance.md.
 
-``python benchmarks/sensitivity.py defects`` counts, for each small defect, how many cases show
+``python -m benchmarks.sensitivity defects`` counts, for each small defect, how many cases show
 it; ``… correct`` counts false alarms over implementations that are right and different. Both take
-``--cases`` and ``--seed`` and print a table in Markdown.
+``--cases`` and ``--seed`` and print a table in Markdown. The correct ways, the defects and the
+random cases are those of the tests.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import torch
 
-# The correct ways, the defects and the random cases are those of the tests.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from gradient_ways import WAYS as GRADIENT_WAYS
-from miniatures import correct_implementations
-from random_calls import random_case
-from small_defects import (
+from rnn_conformance import drop_in
+from rnn_conformance.reference.tolerance import most_outliers
+from rnn_conformance.spec.backward import drawn
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Dtype, Kind
+from tests.support.gradient_ways import WAYS as GRADIENT_WAYS
+from tests.support.miniatures import correct_implementations
+from tests.support.random_calls import random_case
+from tests.support.small_defects import (
     DEFECTS,
     GRADIENT_DEFECTS,
     Verdicts,
-    of_gradients,
-    of_results,
+    derived,
+    judged,
     typical_calls,
 )
-from structured_calls import STRUCTURES
-
-from rnn_conformance import drop_in
-from rnn_conformance.agreement import most_hits
-from rnn_conformance.bounds import forward
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import rounded
-from rnn_conformance.gradients import drawn
-from rnn_conformance.spec import Dtype, Kind
+from tests.support.structured_calls import STRUCTURES
 
 BLOCK = 20
 """Cases of a check of accuracy in the quick profile."""
 
 
-def first_refusal(hits: list[bool]) -> int | None:
+def first_refusal(outliers: list[bool]) -> int | None:
     """After how many cases the rank test refuses, if it does."""
-    found = 0
-    for count, hit in enumerate(hits, 1):
-        found += hit
-        if found > most_hits(count):
+    total = 0
+    for count, is_outlier in enumerate(outliers, 1):
+        total += is_outlier
+        if total > most_outliers(count):
             return count
     return None
 
 
-def row(name: str, found: list[Verdicts]) -> str:
+def row(name: str, cases: list[Verdicts]) -> str:
     """One line of the table."""
 
     def share(which: str) -> str:
-        return f"{100.0 * sum(getattr(each, which) for each in found) / len(found):.1f} %"
+        return f"{100.0 * sum(getattr(case, which) for case in cases) / len(cases):.1f} %"
 
-    blocks = [found[start : start + 2 * BLOCK] for start in range(0, len(found) - BLOCK, BLOCK)]
+    blocks = [cases[start : start + 2 * BLOCK] for start in range(0, len(cases) - BLOCK, BLOCK)]
     first = [next((k for k, v in enumerate(block, 1) if v.scatter), None) for block in blocks]
-    ranked = [first_refusal([each.hit for each in block]) for block in blocks]
+    ranked = [first_refusal([case.outlier for case in block]) for block in blocks]
     return (
-        f"| {name} | {share('hard')} | {share('scatter')} | {share('hit')} | {share('fixed')} "
+        f"| {name} | {share('hard')} | {share('scatter')} | {share('outlier')} | {share('fixed')} "
         f"| {_middle(first)} | {_middle(ranked)} |"
     )
 
@@ -86,19 +79,15 @@ def defects(count: int, seed: int) -> None:
         "| cases until refused by rank |\n|---|---|---|---|---|---|---|"
     )
     for name, defect in DEFECTS.items():
-        found = [
-            of_results(call, defect.answer(call))
+        cases = [
+            judged(call, defect.answer(call))
             for call in typical_calls(defect.dtype, count, seed, defect.without)
         ]
-        print(row(name, found), flush=True)
+        print(row(name, cases), flush=True)
     for name, (adjoint, dtype) in GRADIENT_DEFECTS.items():
-        found = []
-        for call in typical_calls(dtype, count, seed):
-            backward = drawn(call, seed)
-            right = adjoint.derivative(backward, forward(call).answer).gradients
-            got = {each: rounded(right[each], dtype) for each in backward.arguments}
-            found.append(of_gradients(backward, got))
-        print(row(name, found), flush=True)
+        backwards = [drawn(call, seed) for call in typical_calls(dtype, count, seed)]
+        cases = [judged(backward, derived(adjoint, backward)) for backward in backwards]
+        print(row(name, cases), flush=True)
 
 
 # What is right.
@@ -113,7 +102,7 @@ class Tally:
     scatter: int = 0
     fixed: int = 0
     worst: float = 0.0
-    hits: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    outliers: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, group: str, verdicts: Verdicts) -> None:
         """One more case; ``group`` is what a check would judge together."""
@@ -122,35 +111,34 @@ class Tally:
         self.scatter += verdicts.scatter
         self.fixed += verdicts.fixed
         self.worst = max(self.worst, verdicts.worst)
-        self.hits[group].append(verdicts.hit)
+        self.outliers[group].append(verdicts.outlier)
 
     @property
     def refused_by_rank(self) -> int:
         """Blocks of cases, as a check has them, that the rank test refuses."""
         return sum(
-            sum(hits[start : start + BLOCK]) > most_hits(len(hits[start : start + BLOCK]))
-            for hits in self.hits.values()
-            for start in range(0, len(hits), BLOCK)
+            sum(block) > most_outliers(len(block))
+            for outliers in self.outliers.values()
+            for start in range(0, len(outliers), BLOCK)
+            for block in [outliers[start : start + BLOCK]]
         )
 
     @property
-    def hit(self) -> int:
+    def outlying(self) -> int:
         """Cases that are worse than every member."""
-        return sum(map(sum, self.hits.values()))
+        return sum(map(sum, self.outliers.values()))
 
 
 def all_calls(count: int, seed: int) -> Iterator[tuple[str, Call]]:
     """Every dtype, kind and distribution; one in four is structured."""
     names = list(STRUCTURES)
-    for each in range(seed, seed + count):
-        kind = list(Kind)[each % 6]
-        dtype = (Dtype.FLOAT32, Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)[
-            each % 5
-        ]
-        call = random_case(kind, each, dtype).call()
-        if each % 4 == 3:
-            name = names[each // 4 % len(names)]
-            yield f"{name}, {dtype}", STRUCTURES[name](call, each)
+    dtypes = (Dtype.FLOAT32, Dtype.FLOAT64, Dtype.FLOAT32, Dtype.FLOAT16, Dtype.BFLOAT16)
+    for number in range(seed, seed + count):
+        kind, dtype = list(Kind)[number % 6], dtypes[number % 5]
+        call = random_case(kind, number, dtype).call()
+        if number % 4 == 3:
+            name = names[number // 4 % len(names)]
+            yield f"{name}, {dtype}", STRUCTURES[name](call, number)
         else:
             yield f"drawn, {dtype}", call
 
@@ -164,22 +152,23 @@ def correct(count: int, seed: int) -> None:
         if not call.batch:
             continue
         for implementation in implementations[call.config.kind]:
-            result = implementation.build(call)(call)
+            result = implementation.build(call.layer)(call.arguments)
             name = (
                 implementation.name.removesuffix("Cell")
                 if "." in implementation.name
                 else implementation.name
             )
-            got = {each: result[each] for each in call.results}
-            tallies[name].add(group, of_results(call, got))
+            got = {array: result[array] for array in call.results}
+            tallies[name].add(group, judged(call, got))
         if number % 10 == 0:
             backward = drawn(call, number)
-            layer = drop_in(getattr(torch.nn, call.config.kind.value)).pullback(call)(backward)
-            found = {each: layer[each] for each in backward.arguments}
-            tallies["gradients: torch.nn"].add(group, of_gradients(backward, found))
+            pullback = drop_in(getattr(torch.nn, call.config.kind.value)).pullback(call.layer)
+            gradients = pullback(backward)
+            got = {argument: gradients[argument] for argument in backward.arguments}
+            tallies["gradients: torch.nn"].add(group, judged(backward, got))
             for way in GRADIENT_WAYS:
                 got = way(call.dtype).gradients(backward)
-                tallies[f"gradients: {way.__name__}"].add(group, of_gradients(backward, got))
+                tallies[f"gradients: {way.__name__}"].add(group, judged(backward, got))
     print(
         "| implementation | cases | beyond E | beyond min(E, tS) | worst error by tolerance "
         "| worse than all members | refused by rank | beyond PyTorch's defaults |\n"
@@ -188,7 +177,7 @@ def correct(count: int, seed: int) -> None:
     for name, tally in tallies.items():
         print(
             f"| {name} | {tally.cases} | {tally.hard} | {tally.scatter} | {tally.worst:.2f} "
-            f"| {100.0 * tally.hit / tally.cases:.2f} % | {tally.refused_by_rank} "
+            f"| {100.0 * tally.outlying / tally.cases:.2f} % | {tally.refused_by_rank} "
             f"| {100.0 * tally.fixed / tally.cases:.1f} % |"
         )
     total = sum(tally.cases for tally in tallies.values())

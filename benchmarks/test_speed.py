@@ -13,18 +13,21 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from rnn_conformance.bounds import forward, reference
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import Case, State
-from rnn_conformance.ensemble import MEMBERS, Ensemble, ensemble, run
-from rnn_conformance.gradient_bounds import gradient_reference
-from rnn_conformance.gradient_ensemble import gradient_ensemble
-from rnn_conformance.gradients import Backward, drawn
-from rnn_conformance.oracle import Oracle
-from rnn_conformance.registry import load
-from rnn_conformance.spec import Config, Kind
-from rnn_conformance.subject import PROFILES, Subject
-from rnn_conformance.suite import checks, examine
+from rnn_conformance.checking.checks import checks
+from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.subject import PROFILES, Subject
+from rnn_conformance.implementations.registry import load
+from rnn_conformance.reference.bounds import forward
+from rnn_conformance.reference.ensemble import Ensemble, ensemble, run
+from rnn_conformance.reference.expected import Expected, ExpectedGradients, ExpectedResults
+from rnn_conformance.reference.gradient_bounds import derivative
+from rnn_conformance.reference.gradient_ensemble import gradient_ensemble
+from rnn_conformance.reference.noise import MEMBERS
+from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.reference.problem import Problem
+from rnn_conformance.spec.backward import drawn
+from rnn_conformance.spec.cases import Case, State
+from rnn_conformance.spec.config import Config, Kind
 
 SHAPES = {
     "small": Case(
@@ -69,33 +72,39 @@ def test_cases_a_second_and_the_share_inside_the_implementation(
 WORK: dict[str, Callable[[Case], Callable[[], Any]]] = {
     "torch.nn forward": lambda case: _forward(case),
     "oracle": lambda case: lambda: Oracle().answer(case.call()),
-    # The functions behind the caches: what one reference costs with its bound, and what the
-    # scatter costs besides; then the same backwards.
-    "oracle and bound E": lambda case: lambda: reference.__wrapped__(fresh(case)),
+    # Past the caches: what one reference costs with its bound, and what the scatter costs
+    # besides; then the same backwards.
+    "oracle and bound E": lambda case: lambda: _results(case).bounds,
     # As many oracles as there are members, one after the other: what running all of them at once,
     # as shares of one batch, spares.
     "the members one by one": lambda case: (
         lambda: [Oracle().answer(case.call()) for _ in range(MEMBERS)]
     ),
     "scatter S": lambda case: lambda: _scattered(case),
-    "backward: bound E": lambda case: lambda: gradient_reference.__wrapped__(_backward(case)),
-    "backward: scatter S": lambda case: lambda: gradient_ensemble.__wrapped__(_backward(case)),
+    "backward: bound E": lambda case: lambda: _gradients(case).bounds,
+    "backward: scatter S": lambda case: lambda: _scattered_backwards(case),
 }
 
 
-def _backward(case: Case) -> Backward:
-    return drawn(case.call(), 0)
-
-
-def fresh(case: Case) -> Call:
-    """The case's call, of which nothing is known yet."""
+def _results(case: Case) -> Expected:
+    """What is expected of a call of which nothing is known yet."""
     forward.cache_clear()
-    return case.call()
+    return ExpectedResults(Problem(case.call()))
 
 
 def _scattered(case: Case) -> Ensemble:
     run.cache_clear()
-    return ensemble.__wrapped__(case.call())
+    return ensemble.__wrapped__(Problem(case.call()))
+
+
+def _gradients(case: Case) -> Expected:
+    """What is expected of a backward pass, its forward pass being known."""
+    derivative.cache_clear()
+    return ExpectedGradients(drawn(case.call(), 0), Problem(case.call()))
+
+
+def _scattered_backwards(case: Case) -> Ensemble:
+    return gradient_ensemble.__wrapped__(drawn(case.call(), 0), Problem(case.call()))
 
 
 def _forward(case: Case) -> Callable[[], Any]:
@@ -110,5 +119,5 @@ def test_the_cost_of_a_reference_beside_a_forward(
     benchmark: BenchmarkFixture, shape: str, work: str
 ) -> None:
     benchmark.group = shape
-    found = benchmark(WORK[work](SHAPES[shape]))
-    assert found is not None
+    result = benchmark(WORK[work](SHAPES[shape]))
+    assert result is not None

@@ -7,14 +7,18 @@ checks have twice as many (see ``agreement``).
 
 from typing import Any
 
-from rnn_conformance.agreement import Agreement
-from rnn_conformance.cases import Case, Values
-from rnn_conformance.checks import agrees, differentiates
-from rnn_conformance.gradients import drawn
-from rnn_conformance.spec import Dtype
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Agreement,
+    Case,
+    Dtype,
+    Subject,
+    Values,
+    assert_within_scatter,
+    cases,
+    clause,
+    drawn,
+    for_all,
+)
 
 # Values of every size; strong recurrent weights amplify rounding until nothing is told by it.
 TELLING: dict[str, Any] = {
@@ -28,13 +32,13 @@ SMALL = TELLING | {"length": (2, 5), "batch": (3, 4), "inputs": (2, 5), "hidden"
 
 def results(subject: Subject, case: Case) -> Agreement:
     """How well the results agree with the equations."""
-    return agrees(subject(case.call()))
+    return assert_within_scatter(subject(case.call()))
 
 
 def gradients(subject: Subject, case: Case) -> Agreement:
     """How well the gradients do."""
     call = case.call()
-    return differentiates(subject.pullback(call)(drawn(call, case.seed)))
+    return assert_within_scatter(subject.pullback(call)(drawn(call, case.seed)))
 
 
 @clause("ACC-1")

@@ -4,15 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.agreement import Agreement
-from rnn_conformance.bounds import reference
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.checks import agrees, identical, matches, shaped, within
-from rnn_conformance.spec import Feature
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Agreement,
+    Call,
+    Case,
+    Feature,
+    State,
+    Subject,
+    Values,
+    assert_close,
+    assert_identical,
+    assert_shape,
+    assert_within_bound,
+    assert_within_scatter,
+    cases,
+    clause,
+    for_all,
+)
 
 
 @clause("CEL-1")
@@ -21,14 +29,14 @@ def test_a_batch_gives_a_state_of_samples_by_hidden_size(subject: Subject, case:
     call = case.call()
     result = subject(call)
     for name in call.results:
-        shaped(result, name)
+        assert_shape(result, name)
 
 
 @clause("CEL-1")
 @for_all(cases(Feature.UNBATCHED))
 def test_a_single_sample_gives_a_state_of_hidden_size(subject: Subject, case: Case) -> None:
     call = case.call()
-    matches(subject(call))
+    assert_within_bound(subject(call))
 
 
 @clause("CEL-1")
@@ -36,33 +44,35 @@ def test_a_single_sample_gives_a_state_of_hidden_size(subject: Subject, case: Ca
 def test_an_omitted_state_is_zeros(subject: Subject, case: Case) -> None:
     call = case.call()
     zeros = np.zeros(call.shape("h_n"))
-    given = replace(call, h_0=zeros, c_0=zeros if case.config.kind.has_cell_state else None)
+    given = call.replace(h_0=zeros, c_0=zeros if case.config.kind.has_cell_state else None)
     cell = subject.build(call)
     first = cell(call)
-    identical(first, cell(given), what="an omitted state equals zeros")
-    matches(first)
+    assert_identical(first, cell(given), what="an omitted state equals zeros")
+    assert_within_bound(first)
 
 
 @clause("CEL-1")
 @for_all(cases(Feature.EMPTY_BATCH))
 def test_an_empty_batch_gives_an_empty_state(subject: Subject, case: Case) -> None:
-    matches(subject(case.call()))
+    assert_within_bound(subject(case.call()))
 
 
 @clause("CEL-2")
 @for_all(cases(), examples=4)
 def test_one_step_is_what_the_equations_say(subject: Subject, case: Case) -> Agreement:
-    return agrees(subject(case.call()))
+    return assert_within_scatter(subject(case.call()))
 
 
 def layer_call(call: Call, length: int) -> Call:
     """A one-layer call with the cell's parameters, over ``length`` steps of drawn input."""
     config = replace(call.config, kind=call.config.kind.layer)
     steps = [np.roll(call.input, t, axis=2) * (-1.0) ** t for t in range(length)]
-    return replace(
-        call,
+    return call.replace(
         config=config,
-        parameters={name + "_l0": array for name, array in call.parameters.items()},
+        parameters={
+            config.parameter_name(parameter.role, 0, 0): call.parameters[name]
+            for name, parameter in call.config.parameters.items()
+        },
         input=np.concatenate(steps),
     )
 
@@ -76,16 +86,16 @@ def test_a_cell_unrolled_equals_the_layer(subject: Subject, case: Case) -> None:
     h, c = call.h_0, call.c_0
     outputs, calls = [], []
     for step in layer.input:
-        result = cell(replace(call, input=step[None], h_0=h, c_0=c))
+        result = cell(call.replace(input=step[None], h_0=h, c_0=c))
         h, c = result.h_n, result.c_n if case.config.kind.has_cell_state else None
         outputs.append(h)
         calls.append(result.call)
-    expected = reference(layer)
-    within(
+    expected = subject.expected(layer)
+    assert_close(
         "output",
         np.concatenate(outputs),
-        expected.output,
-        expected.output_bound,
+        expected["output"],
+        expected.bounds["output"],
         calls=(*calls, layer),
         what="a cell unrolled over four steps equals the one-layer module",
     )
@@ -95,12 +105,14 @@ def test_a_cell_unrolled_equals_the_layer(subject: Subject, case: Case) -> None:
 @for_all(cases(Feature.INITIAL_STATE))
 def test_an_omitted_state_is_zeros_after_other_calls_too(subject: Subject, case: Case) -> None:
     call = case.call()
-    omitted = replace(call, h_0=None, c_0=None)
+    omitted = call.replace(h_0=None, c_0=None)
     cell = subject.build(call)
     first = cell(omitted)
-    for each in (call, omitted):
-        cell(each)
-        identical(first, cell(omitted), what="an omitted state is zeros, whatever was called")
+    for previous in (call, omitted):
+        cell(previous)
+        assert_identical(
+            first, cell(omitted), what="an omitted state is zeros, whatever was called"
+        )
 
 
 @clause("CEL-2")
@@ -115,7 +127,7 @@ def test_an_omitted_state_is_zeros_after_other_calls_too(subject: Subject, case:
     examples=0.5,
 )
 def test_a_wide_cell(subject: Subject, case: Case) -> Agreement:
-    return agrees(subject(case.call()))
+    return assert_within_scatter(subject(case.call()))
 
 
 @clause("CEL-2")
@@ -127,20 +139,20 @@ def test_nan_infinite_and_huge_inputs(subject: Subject, case: Case) -> None:
     for value in (np.nan, np.inf, -np.inf, 2.0**20):
         data = call.input.copy()
         data[place] = value
-        matches(cell(replace(call, input=data)))
+        assert_within_bound(cell(call.replace(input=data)))
 
 
 @clause("CEL-4")
 @for_all(cases())
 def test_an_input_of_wrong_dimensions_or_features_is_refused(subject: Subject, case: Case) -> None:
-    from rnn_conformance.violations import inputs, refuses_calls
+    from rnn_conformance.checking import torch_kit
 
-    refuses_calls(subject, case.call(), inputs)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.inputs)
 
 
 @clause("CEL-4")
 @for_all(cases(states=[State.OMITTED]))
 def test_a_state_of_wrong_size_or_structure_is_refused(subject: Subject, case: Case) -> None:
-    from rnn_conformance.violations import refuses_calls, states
+    from rnn_conformance.checking import torch_kit
 
-    refuses_calls(subject, case.call(), states)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.states)

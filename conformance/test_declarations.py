@@ -7,15 +7,28 @@ due, and a right answer does no harm; neither is a pass, the feature stays unsup
 from collections.abc import Callable
 from dataclasses import replace
 
-from rnn_conformance.bounds import Reference, reference
-from rnn_conformance.calls import Call, Result
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.checks import matches
-from rnn_conformance.errors import NonConforming, Unsupported
-from rnn_conformance.spec import Dtype, Feature, Kind
-from rnn_conformance.strategies import Cases, cases
-from rnn_conformance.subject import FAULTS, Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Call,
+    Case,
+    Cases,
+    Dtype,
+    Expected,
+    Feature,
+    Kind,
+    Nature,
+    NonConforming,
+    Result,
+    Sort,
+    State,
+    Subject,
+    Unsupported,
+    Values,
+    assert_within_bound,
+    cases,
+    clause,
+    for_all,
+    reading_zeros,
+)
 
 TAME = (Values.PLAIN, Values.TYPICAL)
 
@@ -28,17 +41,18 @@ def undeclared(
 
 
 def refused_or_right(
-    answer: Callable[[Call], Result], call: Call, what: str, due: Reference | None = None
+    answer: Callable[[Call], Result], call: Call, what: str, due: Expected | None = None
 ) -> None:
     """An exception, or what is right; raises ``NonConforming`` for anything else."""
     try:
         result = answer(call)
         if set(result.dtypes.values()) != {call.dtype.value}:
-            raise NonConforming(f"the results are {dict(result.dtypes)}", calls=(call,))
-        matches(result, to=due)
+            raise NonConforming(
+                f"the results are {dict(result.dtypes)}", sort=Sort.TYPE, calls=(call,)
+            )
+        assert_within_bound(result, expected=due)
     except NonConforming as error:
-        cause = error.__cause__
-        if cause is None or isinstance(cause, FAULTS):
+        if error.nature is not Nature.REFUSAL:
             error.message = f"{what} is not declared and must be refused: {error.message}"
             raise
 
@@ -48,26 +62,26 @@ def asked(subject: Subject, case: Case, feature: Feature) -> None:
     call = case.call()
     if answers(subject, call):
         with subject.doing(call, f"{feature} is not declared, yet not refused; to use it"):
-            subject.implementation.build(call)
+            subject.implementation.build(call.layer)
     refused_or_right(subject, call, feature.value)
 
 
 def answers(subject: Subject, call: Call) -> bool:
     """Whether a class's fresh layer answers: parameters that do not fit are no refusal."""
+    from rnn_conformance.checking import torch_kit
+
     try:
         cls = subject.implementation.module_class
     except Unsupported:
         return False
-    from rnn_conformance.classes import torch_dtype
-    from rnn_conformance.modules import answer
 
     try:
         with subject.doing(call):
             module = cls(**call.config.arguments())
-            module.to(subject.implementation.device, torch_dtype(call.dtype)).eval()
-        answer(subject, module, call)
+            module.to(subject.implementation.device, torch_kit.torch_dtype(call.dtype)).eval()
+        torch_kit.answer(subject, module, call)
     except NonConforming as error:
-        return error.__cause__ is None
+        return error.nature is None
     return True
 
 
@@ -172,17 +186,12 @@ def test_a_cells_undeclared_relu_is_refused(subject: Subject, case: Case) -> Non
 @clause("DRP-1")
 @for_all(undeclared(Feature.DROPOUT), examples=0.5)
 def test_undeclared_dropout_is_refused(subject: Subject, case: Case) -> None:
-    call = replace(case.call(), config=replace(case.config, dropout=1.0))
+    call = case.call().replace(config=replace(case.config, dropout=1.0))
     refused_or_right(subject, call, "dropout")
-    # In training all is dropped: the layers above the first read zeros.
-    dropped = {
-        name: array if "_l0" in name or not name.startswith("weight_ih") else 0.0 * array
-        for name, array in call.parameters.items()
-    }
-    due = reference(replace(case.call(), parameters=dropped))
+    due = subject.expected(reading_zeros(case.call()))
 
     def training(call: Call) -> Result:
-        from rnn_conformance.training import Training
+        from rnn_conformance.checking.torch_kit import Training
 
         return Training(subject, call)(call)
 

@@ -1,11 +1,18 @@
 """DEP: out of eager mode. Optional: what fails here counts for no verdict and no level."""
 
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.errors import Unsupported
-from rnn_conformance.spec import Dtype, Feature
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Case,
+    Dtype,
+    Feature,
+    Gap,
+    State,
+    Subject,
+    Unsupported,
+    Values,
+    cases,
+    clause,
+    for_all,
+)
 
 DENSE = cases(
     Feature.INITIAL_STATE,
@@ -21,44 +28,44 @@ DENSE = cases(
 @clause("DEP-1")
 @for_all(DENSE, examples=0.05)
 def test_compiled_gives_what_eager_gives(subject: Subject, case: Case) -> None:
-    from rnn_conformance.deployment import compiled, compiler_needed, equals_eager
+    from rnn_conformance.checking import torch_kit
 
-    compiler_needed(subject)
-    equals_eager(subject, case.call(), compiled, "torch.compile")
+    torch_kit.compiler_needed(subject)
+    torch_kit.equals_eager(subject, case.call(), torch_kit.compiled, "torch.compile")
 
 
 @clause("DEP-2")
 @for_all(DENSE, examples=0.05)
 def test_exported_gives_what_eager_gives(subject: Subject, case: Case) -> None:
-    from rnn_conformance.deployment import compiler_needed, equals_eager, exported
+    from rnn_conformance.checking import torch_kit
 
-    compiler_needed(subject)
-    equals_eager(subject, case.call(), exported, "torch.export")
+    torch_kit.compiler_needed(subject)
+    torch_kit.equals_eager(subject, case.call(), torch_kit.exported, "torch.export")
 
 
 @clause("DEP-3")
 @for_all(DENSE, examples=0.1)
 def test_traced_gives_what_eager_gives(subject: Subject, case: Case) -> None:
-    from rnn_conformance.deployment import equals_eager, traced
+    from rnn_conformance.checking import torch_kit
 
-    equals_eager(subject, case.call(), traced, "torch.jit.trace")
+    torch_kit.equals_eager(subject, case.call(), torch_kit.traced, "torch.jit.trace")
 
 
 @clause("DEP-3")
 @for_all(DENSE, examples=0.05)
 def test_scripted_gives_what_eager_gives(subject: Subject, case: Case) -> None:
-    from rnn_conformance.deployment import equals_eager, scripted
+    from rnn_conformance.checking import torch_kit
 
-    equals_eager(subject, case.call(), scripted, "torch.jit.script")
+    torch_kit.equals_eager(subject, case.call(), torch_kit.scripted, "torch.jit.script")
 
 
 @clause("DEP-4")
 @for_all(DENSE, examples=0.02)
 def test_an_onnx_graph_gives_what_eager_gives(subject: Subject, case: Case) -> None:
-    from rnn_conformance.deployment import compiler_needed, equals_eager, through_onnx
+    from rnn_conformance.checking import torch_kit
 
-    compiler_needed(subject)
-    equals_eager(subject, case.call(), through_onnx, "ONNX export")
+    torch_kit.compiler_needed(subject)
+    torch_kit.equals_eager(subject, case.call(), torch_kit.through_onnx, "ONNX export")
 
 
 @clause("DEP-5")
@@ -72,12 +79,14 @@ def test_an_onnx_graph_gives_what_eager_gives(subject: Subject, case: Case) -> N
     examples=0.25,
 )
 def test_mapped_over_samples_gives_what_the_batch_gives(subject: Subject, case: Case) -> None:
-    from rnn_conformance.deployment import equals_eager, mapped
+    from rnn_conformance.checking import torch_kit
 
     if Feature.UNBATCHED not in subject.features:
-        raise Unsupported("does not declare unbatched, which is what vmap makes of a batch")
+        raise Unsupported(
+            "does not declare unbatched, which is what vmap makes of a batch", Gap.UNDECLARED
+        )
     call = case.call()
-    equals_eager(subject, call, mapped(call), "torch.func.vmap")
+    torch_kit.equals_eager(subject, call, torch_kit.mapped(call), "torch.func.vmap")
 
 
 @clause("DEP-6")
@@ -86,6 +95,6 @@ def test_mapped_over_samples_gives_what_the_batch_gives(subject: Subject, case: 
     examples=0.25,
 )
 def test_autocast_is_as_accurate_as_bfloat16_allows(subject: Subject, case: Case) -> None:
-    from rnn_conformance.deployment import autocast
+    from rnn_conformance.checking import torch_kit
 
-    autocast(subject, case.call())
+    torch_kit.autocast(subject, case.call())

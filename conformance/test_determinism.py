@@ -8,13 +8,18 @@ from threading import Barrier
 
 import numpy as np
 
-from rnn_conformance.calls import Call, Result
-from rnn_conformance.cases import Case
-from rnn_conformance.checks import identical, same
-from rnn_conformance.spec import Feature
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Call,
+    Case,
+    Feature,
+    Result,
+    Subject,
+    assert_equivalent,
+    assert_identical,
+    cases,
+    clause,
+    for_all,
+)
 
 ROUNDS = 4
 
@@ -39,14 +44,14 @@ def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None
     stir(case.seed)
     first = layer(call)
     for _ in range(ROUNDS):
-        identical(first, layer(call), what="the same call again")
+        assert_identical(first, layer(call), what="the same call again")
 
 
 @clause("DET-1")
 @for_all(cases())
 def test_a_layer_of_the_same_parameters_gives_the_same_bits(subject: Subject, case: Case) -> None:
     call = case.call()
-    identical(subject(call), subject(call), what="another layer of the same parameters")
+    assert_identical(subject(call), subject(call), what="another layer of the same parameters")
 
 
 @clause("DET-1", "DRP-4")
@@ -54,21 +59,23 @@ def test_a_layer_of_the_same_parameters_gives_the_same_bits(subject: Subject, ca
 def test_the_same_call_in_training_after_the_same_seed_gives_the_same_bits(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance.training import Training
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
-    layer = Training(subject, replace(call, config=replace(call.config, dropout=0.5)))
+    layer = torch_kit.Training(subject, call.replace(config=replace(call.config, dropout=0.5)))
     first = layer(call, seed=case.seed)
-    identical(first, layer(call, seed=case.seed), what="the same call after the same manual_seed")
+    assert_identical(
+        first, layer(call, seed=case.seed), what="the same call after the same manual_seed"
+    )
 
 
 @clause("DET-2")
 @for_all(cases())
 def test_two_threads_get_what_each_would_get_alone(subject: Subject, case: Case) -> None:
     call = case.call()
-    calls = call, replace(call, input=-call.input[::-1])
+    calls = call, call.replace(input=-call.input[::-1])
     layer = subject.build(call)
-    alone = [layer(each) for each in calls]
+    alone = [layer(own_call) for own_call in calls]
     start = Barrier(len(calls))
 
     def several(call: Call) -> list[Result]:
@@ -85,4 +92,4 @@ def test_two_threads_get_what_each_would_get_alone(subject: Subject, case: Case)
         sys.setswitchinterval(interval)
     for first, results in zip(alone, together, strict=True):
         for result in results:
-            same(first, result, what="called from two threads at once")
+            assert_equivalent(first, result, what="called from two threads at once")

@@ -4,22 +4,40 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnn_conformance.bounds import reference
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Case, Values
-from rnn_conformance.checks import differentiated, identical, matches, within
-from rnn_conformance.dropout import Source, everything_dropped, legible, masked, read, scale
-from rnn_conformance.errors import NonConforming
-from rnn_conformance.gradient_bounds import gradient_reference
-from rnn_conformance.gradients import Backward, drawn
-from rnn_conformance.spec import Feature
-from rnn_conformance.statistics import FALSE_ALARM, improbable
-from rnn_conformance.strategies import Cases, cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    FALSE_ALARM,
+    Array,
+    Call,
+    Case,
+    Cases,
+    Feature,
+    NonConforming,
+    Sort,
+    Source,
+    Subject,
+    Values,
+    assert_close,
+    assert_identical,
+    assert_within_bound,
+    cases,
+    clause,
+    drawn,
+    everything_dropped,
+    for_all,
+    improbable,
+    legible,
+    masks_of,
+    nothing_kept,
+    read,
+    scale,
+)
+
+if TYPE_CHECKING:
+    from rnn_conformance.checking.torch_kit import Training
 
 STACKS = cases(Feature.DROPOUT, Feature.MULTI_LAYER)
 LEGIBLE = cases(
@@ -58,47 +76,55 @@ def own_halves(call: Call) -> Source:
     return tuple(range(call.config.num_directions))
 
 
+def training(subject: Subject, call: Call) -> "Training":
+    """A layer in training, with the parameters of the call."""
+    from rnn_conformance.checking import torch_kit
+
+    return torch_kit.Training(subject, call)
+
+
+def gives_what_nothing_kept_gives(subject: Subject, case: Case) -> None:
+    """A training call with ``p = 1`` is what the equations say where nothing is kept."""
+    call = everything_dropped(case.call())
+    expected = subject.expected(call, nothing_kept(call))
+    assert_within_bound(training(subject, call)(call), expected=expected)
+
+
 # Where it acts, and where it does not.
 
 
 @clause("DRP-1")
 @for_all(STACKS, examples=0.5)
 def test_evaluation_drops_nothing(subject: Subject, case: Case) -> None:
-    matches(subject(case.call()))
+    assert_within_bound(subject(case.call()))
 
 
 @clause("DRP-1")
 @for_all(STACKS, examples=0.5)
 def test_evaluation_after_training_drops_nothing(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
     call = case.call()
-    layer = Training(subject, call)
-    layer(replace(call, training=True))
+    layer = training(subject, call)
+    layer(call.replace(training=True))
     layer.train(False)
-    matches(layer(call))
+    assert_within_bound(layer(call))
 
 
 @clause("DRP-1")
 @for_all(STACKS, examples=0.5)
 def test_a_probability_of_zero_drops_nothing(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
     call = case.call()
-    never = replace(call, config=replace(call.config, dropout=0.0), training=True)
-    matches(Training(subject, never)(never))
+    never = call.replace(config=replace(call.config, dropout=0.0), training=True)
+    assert_within_bound(training(subject, never)(never))
 
 
 @clause("DRP-1")
 @for_all(cases(Feature.DROPOUT, without=[Feature.MULTI_LAYER]), examples=0.5)
 def test_a_single_layer_drops_nothing(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
-    call = replace(case.call(), training=True)
+    call = case.call().replace(training=True)
     with warnings.catch_warnings():
         # It warns, as it should; where warnings are errors that is no failure.
         warnings.simplefilter("ignore")
-        matches(Training(subject, call)(call))
+        assert_within_bound(training(subject, call)(call))
 
 
 @clause("DRP-1")
@@ -108,10 +134,11 @@ def test_dropout_in_a_single_layer_warns(subject: Subject, case: Case) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         subject.module(call)
-    if not any(issubclass(each.category, UserWarning) for each in caught):
+    if not any(issubclass(warning.category, UserWarning) for warning in caught):
         raise NonConforming(
             f"constructing a single layer with dropout={call.config.dropout} must warn "
             "(UserWarning), since it has no effect there",
+            sort=Sort.SILENCE,
             calls=(call,),
         )
 
@@ -121,35 +148,27 @@ def test_dropout_in_a_single_layer_warns(subject: Subject, case: Case) -> None:
 def test_dropping_everything_leaves_zeros_to_the_upper_layers_and_all_else_as_it_is(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance.training import Training
-
-    call = everything_dropped(case.call())
-    matches(Training(subject, call)(call))
+    gives_what_nothing_kept_gives(subject, case)
 
 
 @clause("DRP-2")
 @for_all(cases(Feature.DROPOUT, Feature.MULTI_LAYER, Feature.PACKED), examples=0.3)
 def test_outputs_for_packed_input_are_dropped_too(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
-    call = everything_dropped(case.call())
-    matches(Training(subject, call)(call))
+    gives_what_nothing_kept_gives(subject, case)
 
 
 @clause("DRP-2")
 @for_all(STACKS, examples=0.5)
 def test_the_first_layers_states_are_those_of_evaluation(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
-    call = replace(case.call(), training=True)
-    result, expected = Training(subject, call)(call), reference(case.call())
+    call = case.call().replace(training=True)
+    result, expected = training(subject, call)(call), subject.expected(case.call())
     first = slice(call.config.num_directions)
     for name in ("h_n", "c_n") if call.config.kind.has_cell_state else ("h_n",):
-        within(
+        assert_close(
             name,
             result[name][first],
             expected[name][first],
-            expected.bound(name)[first],
+            expected.bounds[name][first],
             calls=(call,),
             what="in training as in evaluation, for nothing is dropped below the first layer, of "
             "its states or of what recurs",
@@ -159,11 +178,10 @@ def test_the_first_layers_states_are_those_of_evaluation(subject: Subject, case:
 @clause("DRP-2")
 @for_all(LEGIBLE, examples=0.5)
 def test_the_last_layers_output_is_not_dropped(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
-    call = legible(replace(case.call(), training=True), own_halves(case.call()))
-    result = Training(subject, call)(call)
-    limits = reference(masked(call, read(call, result, own_halves(call))))
+    call = legible(case.call().replace(training=True), own_halves(case.call()))
+    result = training(subject, call)(call)
+    seen = read(call, result, own_halves(call))
+    limits = subject.expected(call, masks_of(call, seen)).bounds["h_n"]
     due, bound = result.output.copy(), np.full(call.shape("output"), np.inf)
     size, directions = call.config.output_size, call.config.num_directions
     last, samples = call.steps.sum(axis=0) - 1, np.arange(call.batch)
@@ -172,8 +190,8 @@ def test_the_last_layers_output_is_not_dropped(subject: Subject, case: Case) -> 
         units = slice(direction * size, (direction + 1) * size)
         state = direction - directions
         due[end, samples, units] = result.h_n[state]
-        bound[end, samples, units] = 2.0 * limits.h_n_bound[state]
-    within(
+        bound[end, samples, units] = 2.0 * limits[state]
+    assert_close(
         "output",
         result.output,
         due,
@@ -211,17 +229,15 @@ def test_an_element_is_dropped_for_both_directions_that_read_it(
 
 def dropped_or_scaled(subject: Subject, case: Case, source: Source) -> None:
     """A training call gives what the equations do with the masks that it shows."""
-    from rnn_conformance.training import Training
-
-    call = legible(replace(case.call(), training=True), source)
-    result = Training(subject, call)(call, seed=case.seed)
-    expected = reference(masked(call, read(call, result, source)))
+    call = legible(case.call().replace(training=True), source)
+    result = training(subject, call)(call, seed=case.seed)
+    expected = subject.expected(call, masks_of(call, read(call, result, source)))
     for name in call.results:
-        within(
+        assert_close(
             name,
             result[name],
             expected[name],
-            expected.bound(name),
+            expected.bounds[name],
             calls=(call,),
             what=f"each element of a layer's output is dropped, or scaled by 1/(1-p) = "
             f"{scale(call.config):g}, and the next layer reads it so",
@@ -231,14 +247,12 @@ def dropped_or_scaled(subject: Subject, case: Case, source: Source) -> None:
 @clause("DRP-3")
 @for_all(countable(dropouts=(0.2, 0.7), length=10, batch=20, hidden=12), examples=0.15)
 def test_elements_are_dropped_with_probability_p(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
-    call = legible(replace(case.call(), training=True), own_halves(case.call()))
-    layer = Training(subject, call)
-    found = [read(call, layer(call), own_halves(call)) for _ in range(8)]
+    call = legible(case.call().replace(training=True), own_halves(case.call()))
+    layer = training(subject, call)
+    draws = [read(call, layer(call), own_halves(call)) for _ in range(8)]
     # Between two layers and the next two: neither may have a probability of its own.
     for place in range(call.config.num_layers - 1):
-        mask = np.stack([masks[place] for masks in found])
+        mask = np.stack([masks[place] for masks in draws])
         rate(call, mask[~np.isnan(mask)], f"between layers {place} and {place + 1} in 8 calls")
 
 
@@ -247,10 +261,8 @@ def test_elements_are_dropped_with_probability_p(subject: Subject, case: Case) -
 def test_elements_are_dropped_independently_over_time_batch_and_feature(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance.training import Training
-
-    call = legible(replace(case.call(), training=True), own_halves(case.call()))
-    masks = read(call, Training(subject, call)(call, seed=case.seed), own_halves(call))
+    call = legible(case.call().replace(training=True), own_halves(case.call()))
+    masks = read(call, training(subject, call)(call, seed=case.seed), own_halves(call))
     rng = np.random.default_rng(case.seed)
     for half in (half for mask in masks for half in halves(call, mask)):
         for axis, what in enumerate(("steps", "samples", "units")):
@@ -271,10 +283,8 @@ def test_elements_are_dropped_independently_over_time_batch_and_feature(
 def test_elements_of_the_two_directions_are_dropped_independently(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance.training import Training
-
-    call = legible(replace(case.call(), training=True), own_halves(case.call()))
-    (mask,) = read(call, Training(subject, call)(call, seed=case.seed), own_halves(call))
+    call = legible(case.call().replace(training=True), own_halves(case.call()))
+    (mask,) = read(call, training(subject, call)(call, seed=case.seed), own_halves(call))
     forward, reverse = halves(call, mask)
     independent(call, forward, reverse, "the two directions")
 
@@ -287,10 +297,8 @@ def halves(call: Call, mask: Array) -> list[Array]:
 @clause("DRP-4")
 @for_all(countable(), examples=0.2)
 def test_each_call_and_each_seed_has_a_mask_of_its_own(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
-    call = legible(replace(case.call(), training=True), own_halves(case.call()))
-    layer = Training(subject, call)
+    call = legible(case.call().replace(training=True), own_halves(case.call()))
+    layer = training(subject, call)
 
     def mask(seed: int | None) -> Array:
         return read(call, layer(call, seed=seed), own_halves(call))[-1]
@@ -307,6 +315,7 @@ def rate(call: Call, mask: Array, where: str) -> None:
         raise NonConforming(
             f"{dropped} of {trials} elements {where} were dropped, a share of "
             f"{dropped / trials:.3f}, where p = {p} {BY_CHANCE}",
+            sort=Sort.DISTRIBUTION,
             calls=(call,),
             expected=p,
             got=dropped / trials,
@@ -327,6 +336,7 @@ def independent(call: Call, one: Array, other: Array, what: str) -> None:
         raise NonConforming(
             f"{what} are not dropped independently: of the {kept} elements that the one keeps, "
             f"the other keeps {both}, but of all {trials} a share of {share:.3f} {BY_CHANCE}",
+            sort=Sort.DISTRIBUTION,
             calls=(call,),
             expected=share,
             got=both / kept,
@@ -336,14 +346,14 @@ def independent(call: Call, one: Array, other: Array, what: str) -> None:
 @clause("DRP-4")
 @for_all(STACKS, examples=0.5)
 def test_the_same_seed_gives_the_same_bits(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
-    call = replace(case.call(), training=True)
-    layer = Training(subject, call)
+    call = case.call().replace(training=True)
+    layer = training(subject, call)
     first = layer(call, seed=case.seed)
     # What is drawn in between is no part of the seed's sequence.
     layer(call)
-    identical(first, layer(call, seed=case.seed), what="after torch.manual_seed with one seed")
+    assert_identical(
+        first, layer(call, seed=case.seed), what="after torch.manual_seed with one seed"
+    )
 
 
 # The way back.
@@ -362,14 +372,12 @@ def test_the_same_seed_gives_the_same_bits(subject: Subject, case: Case) -> None
     examples=0.5,
 )
 def test_the_backward_pass_uses_the_forward_passs_mask(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
-    call = legible(replace(case.call(), training=True), own_halves(case.call()))
-    result, gradients = Training(subject, call).backward(drawn(call, case.seed))
-    due = masked(call, read(call, result, own_halves(call)))
-    differentiated(
+    call = legible(case.call().replace(training=True), own_halves(case.call()))
+    result, gradients = training(subject, call).backward(drawn(call, case.seed))
+    masks = masks_of(call, read(call, result, own_halves(call)))
+    assert_within_bound(
         gradients,
-        to=gradient_reference(Backward(due, gradients.backward.cotangents)),
+        expected=subject.expected(gradients.backward, masks),
         what="with the mask that the forward pass shows",
     )
 
@@ -377,8 +385,7 @@ def test_the_backward_pass_uses_the_forward_passs_mask(subject: Subject, case: C
 @clause("DRP-5")
 @for_all(STACKS, examples=0.5)
 def test_no_gradient_passes_where_everything_is_dropped(subject: Subject, case: Case) -> None:
-    from rnn_conformance.training import Training
-
     call = everything_dropped(case.call())
-    _, gradients = Training(subject, call).backward(drawn(call, case.seed))
-    differentiated(gradients)
+    _, gradients = training(subject, call).backward(drawn(call, case.seed))
+    expected = subject.expected(gradients.backward, nothing_kept(call))
+    assert_within_bound(gradients, expected=expected)

@@ -4,35 +4,31 @@ Each illegal call departs from a legal one in one place, and only what ``torch.n
 refuses counts. Any class of exception will do; one other than PyTorch's is noted.
 """
 
-from rnn_conformance.cases import Case, State
-from rnn_conformance.spec import Feature, Kind
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import Case, Feature, Kind, State, Subject, cases, clause, for_all
 
 
 @clause("ERR-1")
 @for_all(cases(states=[State.OMITTED]), examples=0.5)
 def test_the_constructor_refuses_illegal_arguments(subject: Subject, case: Case) -> None:
-    from rnn_conformance.violations import refuses_constructions
+    from rnn_conformance.checking import torch_kit
 
-    refuses_constructions(subject, case.call())
+    torch_kit.refuses_constructions(subject, case.call())
 
 
 @clause("ERR-2")
 @for_all(cases())
 def test_an_input_of_wrong_dimensions_or_features_is_refused(subject: Subject, case: Case) -> None:
-    from rnn_conformance.violations import inputs, refuses_calls
+    from rnn_conformance.checking import torch_kit
 
-    refuses_calls(subject, case.call(), inputs)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.inputs)
 
 
 @clause("ERR-3")
 @for_all(cases(states=[State.OMITTED], without=[Feature.PACKED]))
 def test_a_state_of_wrong_size_or_structure_is_refused(subject: Subject, case: Case) -> None:
-    from rnn_conformance.violations import refuses_calls, states
+    from rnn_conformance.checking import torch_kit
 
-    refuses_calls(subject, case.call(), states)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.states)
 
 
 # torch.nn.LSTM does not look at the state that comes with packed input, and may crash.
@@ -41,17 +37,17 @@ def test_a_state_of_wrong_size_or_structure_is_refused(subject: Subject, case: C
 def test_a_state_of_wrong_size_is_refused_with_packed_input_too(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance.violations import refuses_calls, states
+    from rnn_conformance.checking import torch_kit
 
-    refuses_calls(subject, case.call(), states)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.states)
 
 
 @clause("ERR-4")
 @for_all(cases(without=[Feature.PACKED], states=[State.OMITTED]))
 def test_a_sequence_of_no_steps_is_refused(subject: Subject, case: Case) -> None:
-    from rnn_conformance.violations import no_steps, refuses_calls
+    from rnn_conformance.checking import torch_kit
 
-    refuses_calls(subject, case.call(), no_steps)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.no_steps)
 
 
 @clause("ERR-4")
@@ -59,6 +55,6 @@ def test_a_sequence_of_no_steps_is_refused(subject: Subject, case: Case) -> None
 def test_an_input_or_a_state_of_another_dtype_than_the_weights_is_refused(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance.violations import dtypes, refuses_calls
+    from rnn_conformance.checking import torch_kit
 
-    refuses_calls(subject, case.call(), dtypes)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.dtypes)

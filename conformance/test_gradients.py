@@ -4,23 +4,34 @@ What a module alone can show (graphs that are retained, parameters that are froz
 checked on drop-in classes; everything else on functions too that have a ``vjp``.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from rnn_conformance.agreement import Agreement
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Case, State, Values, rounded
-from rnn_conformance.checks import differentiated, differentiates, within
-from rnn_conformance.errors import NonConforming
-from rnn_conformance.gradient_bounds import gradient_reference, summed
-from rnn_conformance.gradients import GRADIENT, Backward, drawn
-from rnn_conformance.spec import Dtype, Feature
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Agreement,
+    Backward,
+    Case,
+    Dtype,
+    Feature,
+    NonConforming,
+    Sort,
+    State,
+    Subject,
+    Sum,
+    Values,
+    assert_close,
+    assert_within_bound,
+    assert_within_scatter,
+    cases,
+    clause,
+    drawn,
+    for_all,
+    from_the_ends,
+    frozen_of,
+    remembering,
+)
 
 # A backward pass costs twice its forward pass, and so does its reference.
 SMALL: dict[str, Any] = {
@@ -35,7 +46,7 @@ SMALL: dict[str, Any] = {
 def are_right(subject: Subject, case: Case) -> Agreement:
     """All gradients through all results."""
     call = case.call()
-    return differentiates(subject.pullback(call)(drawn(call, case.seed)))
+    return assert_within_scatter(subject.pullback(call)(drawn(call, case.seed)))
 
 
 @clause("GRD-1")
@@ -114,8 +125,8 @@ def test_relu_has_no_slope_at_zero(subject: Subject, case: Case) -> None:
     parameters = {name: array.copy() for name, array in call.parameters.items()}
     for array in parameters.values():
         array[0] = 0.0
-    call = replace(call, parameters=parameters)
-    differentiated(subject.pullback(call)(drawn(call, case.seed)))
+    call = call.replace(parameters=parameters)
+    assert_within_bound(subject.pullback(call)(drawn(call, case.seed)))
 
 
 @clause("GRD-1")
@@ -127,49 +138,14 @@ def test_gradients_in_float64_are_computed_in_float64(subject: Subject, case: Ca
 @clause("GRD-1")
 @for_all(cases(**SMALL), examples=0.3)
 def test_gradients_in_training_mode(subject: Subject, case: Case) -> None:
-    from rnn_conformance.classes import Graph
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     backward = drawn(call, case.seed)
     module = subject.module(call)
     with subject.doing(call, f"{backward.described} in training mode"):
-        found = Graph.of(module.train(), call).gradients(backward)
-    differentiated(found, what="in training mode, without dropout")
-
-
-def remembering(call: Call) -> Call:
-    """The same call with parameters under which the first step matters for the last.
-
-    Open forget and update gates and, in an Elman network, a recurrent matrix that only
-    permutes; everything else is small, so that nothing saturates.
-    """
-    size, kind = call.config.hidden_size, call.config.kind
-    relu, elman = call.config.nonlinearity == "relu", len(kind.gates) == 1
-    parameters = {}
-    for name, array in call.parameters.items():
-        small = array / (64.0 if elman else 16.0)
-        if elman and name.startswith("weight_hh"):
-            # Signs that alternate, so that tanh's state stays near 0, where its slope is 1.
-            small = (1.0 if relu else -1.0) * np.roll(np.eye(size), 1, axis=0)
-        elif relu and name.startswith("bias"):
-            # Away from the kink.
-            small = 0.25 + np.abs(small)
-        elif not elman and name.startswith("bias_ih"):
-            # f is the second gate of LSTM, z of GRU.
-            small[size : 2 * size] += 4.0
-        parameters[name] = rounded(small, call.dtype)
-    return replace(call, parameters=parameters)
-
-
-def from_the_ends(call: Call, seed: int) -> Backward:
-    """Through the output at the end of each direction alone: the last step, or the first."""
-    if call.lengths is not None:
-        return drawn(call, seed, "h_n")
-    ends: Array = np.zeros(call.shape("output"))
-    whole = drawn(call, seed, "output").cotangents["output"]
-    size = call.config.output_size
-    ends[-1, :, :size], ends[0, :, size:] = whole[-1, :, :size], whole[0, :, size:]
-    return Backward(call, {"output": ends})
+        gradients = torch_kit.graph(subject, module.train(), call).gradients(backward)
+    assert_within_bound(gradients, what="in training mode, without dropout")
 
 
 LONG: dict[str, Any] = {
@@ -187,14 +163,14 @@ LONG: dict[str, Any] = {
 @for_all(cases(length=(20, 60), **LONG), examples=0.3)
 def test_the_last_step_depends_on_the_first(subject: Subject, case: Case) -> Agreement:
     call = remembering(case.call())
-    return differentiates(subject.pullback(call)(from_the_ends(call, case.seed)))
+    return assert_within_scatter(subject.pullback(call)(from_the_ends(call, case.seed)))
 
 
 @clause("GRD-2")
 @for_all(cases(length=(130, 270), **LONG | {"layers": (1, 1)}), examples=0.1)
 def test_no_window_ends_the_gradient_of_a_long_sequence(subject: Subject, case: Case) -> None:
     call = remembering(case.call())
-    differentiated(subject.pullback(call)(from_the_ends(call, case.seed)))
+    assert_within_bound(subject.pullback(call)(from_the_ends(call, case.seed)))
 
 
 @clause("GRD-3")
@@ -203,7 +179,7 @@ def test_gradients_flow_through_each_result_alone(subject: Subject, case: Case) 
     call = case.call()
     back = subject.pullback(call)
     for name in call.results:
-        differentiated(back(drawn(call, case.seed, name)))
+        assert_within_bound(back(drawn(call, case.seed, name)))
 
 
 @clause("GRD-3")
@@ -212,7 +188,7 @@ def test_gradients_flow_through_each_packed_result_alone(subject: Subject, case:
     call = case.call()
     back = subject.pullback(call)
     for name in call.results:
-        differentiated(back(drawn(call, case.seed, name)))
+        assert_within_bound(back(drawn(call, case.seed, name)))
 
 
 @clause("GRD-3")
@@ -221,7 +197,7 @@ def test_gradients_flow_through_all_results_but_one(subject: Subject, case: Case
     call = case.call()
     unused = call.results[case.seed % len(call.results)]
     used = [name for name in call.results if name != unused] or [unused]
-    differentiated(subject.pullback(call)(drawn(call, case.seed, *used)))
+    assert_within_bound(subject.pullback(call)(drawn(call, case.seed, *used)))
 
 
 @clause("GRD-3")
@@ -229,7 +205,7 @@ def test_gradients_flow_through_all_results_but_one(subject: Subject, case: Case
 def test_gradients_arrive_in_whatever_layout(subject: Subject, case: Case) -> None:
     import torch
 
-    from rnn_conformance.classes import Graph
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     name = call.results[case.seed % len(call.results)]
@@ -240,19 +216,19 @@ def test_gradients_arrive_in_whatever_layout(subject: Subject, case: Case) -> No
     every_other = np.zeros(call.shape(name))
     every_other[..., ::2] = drawn_one.cotangents[name][..., ::2]
     with subject.doing(call, f"the backward pass through {name}.sum()"):
-        graph = Graph.of(module, call)
+        graph = torch_kit.graph(subject, module, call)
         one = torch.ones((), dtype=graph.results[name].dtype, device=graph.results[name].device)
         expanded = graph.gradients(ones, {name: one.expand(graph.results[name].shape)}, retain=True)
-    differentiated(expanded, what=f"through {name}.sum()")
+    assert_within_bound(expanded, what=f"through {name}.sum()")
     with subject.doing(call, f"the backward pass of a strided gradient of {name}"):
         given = graph.cotangents(drawn_one)[name]
         strided = torch.stack([given, given], dim=-1)[..., 0]
-        found = graph.gradients(drawn_one, {name: strided}, retain=True)
-    differentiated(found, what=f"a strided gradient of {name}")
+        gradients = graph.gradients(drawn_one, {name: strided}, retain=True)
+    assert_within_bound(gradients, what=f"a strided gradient of {name}")
     with subject.doing(call, f"the backward pass through {name}[..., ::2]"):
         part = replace(graph, results={name: graph.results[name][..., ::2]})
-        found = part.gradients(Backward(call, {name: every_other}), {name: given[..., ::2]})
-    differentiated(found, what=f"through {name}[..., ::2]")
+        gradients = part.gradients(Backward(call, {name: every_other}), {name: given[..., ::2]})
+    assert_within_bound(gradients, what=f"through {name}[..., ::2]")
 
 
 @clause("GRD-4")
@@ -260,95 +236,84 @@ def test_gradients_arrive_in_whatever_layout(subject: Subject, case: Case) -> No
 def test_a_backward_pass_leaves_nothing_behind(subject: Subject, case: Case) -> None:
     call = case.call()
     back = subject.pullback(call)
-    other = replace(call, input=-call.input[:, ::-1])
-    differentiated(back(drawn(call, case.seed)))
-    differentiated(back(drawn(other, case.seed + 1)), what="another call of the same layer")
-    differentiated(back(drawn(call, case.seed)), what="the first call again")
+    other = call.replace(input=-call.input[:, ::-1])
+    assert_within_bound(back(drawn(call, case.seed)))
+    assert_within_bound(back(drawn(other, case.seed + 1)), what="another call of the same layer")
+    assert_within_bound(back(drawn(call, case.seed)), what="the first call again")
 
 
 @clause("GRD-4")
 @for_all(cases(**SMALL), examples=0.5)
 def test_backward_passes_over_a_retained_graph_add_up(subject: Subject, case: Case) -> None:
-    from rnn_conformance.classes import Graph
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     backward = drawn(call, case.seed)
     module = subject.module(call)
-    once = gradient_reference(backward)
+    once = subject.expected(backward)
     with subject.doing(call, "a backward pass over a retained graph"):
-        graph = Graph.of(module, call)
+        graph = torch_kit.graph(subject, module, call)
         graph.accumulate(backward, retain=True)
         first = graph.accumulated(backward)
-    differentiated(first)
+    assert_within_bound(first)
     with subject.doing(call, "the second backward pass over a retained graph"):
         graph.accumulate(backward)
         second = graph.accumulated(backward)
-    twice = summed(call.dtype, once, once)
-    differentiated(second, to=twice, what="two backward passes over one graph add up")
+    twice = Sum(once, once)
+    assert_within_bound(second, expected=twice, what="two backward passes over one graph add up")
 
 
 @clause("GRD-4")
 @for_all(cases(**SMALL), examples=0.5)
 def test_the_losses_of_two_calls_add_up(subject: Subject, case: Case) -> None:
-    from rnn_conformance.classes import Graph
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
-    other = replace(call, input=-call.input[:, ::-1], h_0=None, c_0=None)
+    other = call.replace(input=-call.input[:, ::-1], h_0=None, c_0=None)
     one, two = drawn(call, case.seed), drawn(other, case.seed + 1)
     module = subject.module(call)
     # Both calls come first: what the second does must not spoil the first one's graph.
     with subject.doing(call, "backward passes through two calls"):
-        first, second = Graph.of(module, call), Graph.of(module, other)
+        first, second = (
+            torch_kit.graph(subject, module, call),
+            torch_kit.graph(subject, module, other),
+        )
         second.accumulate(two)
         first.accumulate(one)
-        found = first.accumulated(one)
-    both = summed(call.dtype, gradient_reference(one), gradient_reference(two))
+        gradients = first.accumulated(one)
+    both = Sum(subject.expected(one), subject.expected(two))
     what = "the losses of two calls add up"
-    differentiated(found, *call.parameters, to=both, what=what)
+    assert_within_bound(gradients, *call.parameters, expected=both, what=what)
     # The arguments are each call's own.
-    own = [name for name in one.arguments if name not in call.parameters]
-    differentiated(found, *own, what="beside another call's loss")
-    differentiated(second.accumulated(two), "input", what="beside another call's loss")
-
-
-def frozen_of(backward: Backward, seed: int) -> tuple[str, Collection[str]]:
-    """What asks for no gradient this time; all results depend on something that does."""
-    parameters = tuple(backward.call.parameters)
-    arguments = [name for name in backward.arguments if name not in parameters]
-    lower = [name for name in parameters if backward.call.config.suffix(0, 0) in name]
-    one = parameters[seed // 5 % len(parameters)]
-    choices: list[tuple[str, Collection[str]]] = [
-        ("all parameters frozen", parameters),
-        ("an input and states that ask for no gradient", arguments),
-        (f"{one} frozen", [one]),
-        ("weights frozen", [name for name in parameters if name.startswith("weight")]),
-        ("the lowest layer's parameters frozen", lower),
-    ]
-    return choices[seed % 5]
+    arguments = [name for name in one.arguments if name not in call.parameters]
+    assert_within_bound(gradients, *arguments, what="beside another call's loss")
+    assert_within_bound(second.accumulated(two), "input", what="beside another call's loss")
 
 
 @clause("GRD-4")
 @for_all(cases(**SMALL))
 def test_what_asks_for_no_gradient_gets_none(subject: Subject, case: Case) -> None:
-    from rnn_conformance.classes import Graph
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     backward = drawn(call, case.seed)
     what, frozen = frozen_of(backward, case.seed)
     module = subject.module(call)
     with subject.doing(call, f"{backward.described} with {what}"):
-        graph = Graph.of(module, call, frozen=frozen)
+        graph = torch_kit.graph(subject, module, call, frozen=frozen)
         graph.accumulate(backward)
-        found = graph.accumulated(backward)
+        gradients = graph.accumulated(backward)
     asking = [name for name in backward.arguments if name not in frozen]
     for name in frozen:
-        if found.given.get(name) is not None:
+        if gradients.given.get(name) is not None:
             raise NonConforming(
                 f"{name} asks for no gradient and got one, with {what}",
+                sort=Sort.SIDE_EFFECT,
                 calls=(call,),
-                array=GRADIENT + name,
+                array=name,
+                gradient=True,
             )
-    differentiated(found, *asking, what=f"with {what}")
+    assert_within_bound(gradients, *asking, what=f"with {what}")
 
 
 @clause("GRD-4")
@@ -356,19 +321,24 @@ def test_what_asks_for_no_gradient_gets_none(subject: Subject, case: Case) -> No
 def test_where_nothing_asks_for_a_gradient_no_graph_is_kept(subject: Subject, case: Case) -> None:
     import torch
 
-    from rnn_conformance.classes import Graph
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     module = subject.module(call)
     with subject.doing(call, "a call in which nothing asks for a gradient"):
         frozen = drawn(call, case.seed).arguments
-        nothing = {"with everything frozen": Graph.of(module, call, frozen=frozen)}
+        nothing = {"with everything frozen": torch_kit.graph(subject, module, call, frozen=frozen)}
         with torch.no_grad():
-            nothing["under no_grad"] = Graph.of(module, call)
+            nothing["under no_grad"] = torch_kit.graph(subject, module, call)
     for what, graph in nothing.items():
         for name, result in graph.results.items():
             if result.requires_grad:
-                raise NonConforming(f"{name} asks for a gradient {what}", calls=(call,), array=name)
+                raise NonConforming(
+                    f"{name} asks for a gradient {what}",
+                    sort=Sort.SIDE_EFFECT,
+                    calls=(call,),
+                    array=name,
+                )
 
 
 # The gradient belongs to training, so a forward-only implementation is not held to it.
@@ -376,15 +346,17 @@ def test_where_nothing_asks_for_a_gradient_no_graph_is_kept(subject: Subject, ca
 @for_all(cases(Feature.PACKED, **SMALL), examples=0.25)
 def test_the_padding_gets_no_gradient(subject: Subject, case: Case) -> None:
     call = case.call()
-    found = subject.pullback(call)(drawn(call, case.seed))["input"]
-    padding = np.broadcast_to(~call.steps[:, :, None], found.shape)
-    within(
-        GRADIENT + "input",
-        found,
-        np.where(padding, 0.0, found),
+    backward = drawn(call, case.seed)
+    gradient = subject.pullback(call)(backward)["input"]
+    padding = np.broadcast_to(~call.steps[:, :, None], gradient.shape)
+    assert_close(
+        "input",
+        gradient,
+        np.where(padding, 0.0, gradient),
         np.where(padding, 0.0, np.inf),
         calls=(call,),
         what="the padding gets no gradient",
+        backward=backward,
     )
 
 
@@ -394,10 +366,10 @@ def test_the_padding_has_no_influence_on_gradients(subject: Subject, case: Case)
     call = case.call()
     backward = drawn(call, case.seed)
     for value in (-1e4, np.nan):
-        other = replace(call, input=np.where(call.steps[:, :, None], call.input, value))
-        found = subject.pullback(other)(Backward(other, backward.cotangents))
+        other = call.replace(input=np.where(call.steps[:, :, None], call.input, value))
+        gradients = subject.pullback(other)(Backward(other, backward.cotangents))
         what = f"with {value} in the padding"
-        differentiated(found, to=gradient_reference(backward), what=what)
+        assert_within_bound(gradients, expected=subject.expected(backward), what=what)
 
 
 @clause("GRD-1")

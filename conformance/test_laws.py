@@ -4,19 +4,25 @@ Each compares the implementation with itself; the oracle only says how far two c
 results may differ.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
-from rnn_conformance.bounds import reference
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Case, State
-from rnn_conformance.checks import same, within
-from rnn_conformance.parts import samples
-from rnn_conformance.spec import Feature, Kind
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Array,
+    Call,
+    Case,
+    Config,
+    Feature,
+    Kind,
+    Role,
+    State,
+    Subject,
+    assert_close,
+    assert_equivalent,
+    between_calls,
+    cases,
+    clause,
+    for_all,
+)
 
 
 @clause("INV-1")
@@ -25,13 +31,13 @@ def test_permuting_the_batch_permutes_the_results(subject: Subject, case: Case) 
     call = case.call()
     order = np.random.default_rng(case.seed).permutation(call.batch)
     layer = subject.build(call)
-    result, permuted = layer(call), layer(samples(call, order))
+    result, permuted = layer(call), layer(call.samples(order))
     for name in call.results:
-        within(
+        assert_close(
             name,
             permuted[name],
             result[name][:, order],
-            2.0 * reference(call).bound(name)[:, order],
+            between_calls(result, name)[:, order],
             calls=(call, permuted.call),
             what=f"samples in the order {order.tolist()}",
         )
@@ -45,11 +51,11 @@ def test_a_change_in_one_sample_changes_that_sample_alone(subject: Subject, case
     data = call.input.copy()
     data[:, chosen] = -data[:, chosen]
     layer = subject.build(call)
-    result, changed = layer(call), layer(replace(call, input=data))
+    result, changed = layer(call), layer(call.replace(input=data))
     for name in call.results:
-        bound = 2.0 * reference(call).bound(name)
+        bound = between_calls(result, name)
         bound[:, chosen] = np.inf
-        within(
+        assert_close(
             name,
             changed[name],
             result[name],
@@ -66,13 +72,13 @@ def test_a_batch_in_two_parts_gives_the_same(subject: Subject, case: Case) -> No
     cut = call.batch // 2
     layer = subject.build(call)
     whole = layer(call)
-    parts = [layer(samples(call, slice(0, cut))), layer(samples(call, slice(cut, None)))]
+    parts = [layer(call.samples(slice(0, cut))), layer(call.samples(slice(cut, None)))]
     for name in call.results:
-        within(
+        assert_close(
             name,
             whole[name],
             np.concatenate([part[name] for part in parts], axis=1),
-            2.0 * reference(call).bound(name),
+            between_calls(whole, name),
             calls=(*(part.call for part in parts), call),
             what=f"the batch cut at sample {cut}",
         )
@@ -88,14 +94,13 @@ def test_permuting_hidden_units_permutes_the_results(subject: Subject, case: Cas
     features = np.concatenate([d * size + order for d in range(config.num_directions)])
     parameters = {}
     for name, array in call.parameters.items():
-        moved = array[rows]
-        if name.startswith("weight_hh"):
+        moved, parameter = array[rows], config.parameters[name]
+        if parameter.role is Role.WEIGHT_HH:
             moved = moved[:, order]
-        elif name.startswith("weight_ih") and "_l0" not in name:
+        elif parameter.role is Role.WEIGHT_IH and parameter.layer > 0:
             moved = moved[:, features]
         parameters[name] = moved
-    permuted = replace(
-        call,
+    permuted = call.replace(
         parameters=parameters,
         h_0=None if call.h_0 is None else call.h_0[..., order],
         c_0=None if call.c_0 is None else call.c_0[..., order],
@@ -103,14 +108,20 @@ def test_permuting_hidden_units_permutes_the_results(subject: Subject, case: Cas
     result, moved_result = subject(call), subject(permuted)
     for name in call.results:
         columns = features if name == "output" else order
-        within(
+        assert_close(
             name,
             moved_result[name],
             result[name][..., columns],
-            2.0 * reference(call).bound(name)[..., columns],
+            between_calls(result, name)[..., columns],
             calls=(call, permuted),
             what=f"hidden units in the order {order.tolist()}",
         )
+
+
+def reads_input(config: Config, name: str) -> bool:
+    """Whether a parameter is multiplied with the input."""
+    parameter = config.parameters[name]
+    return parameter.role is Role.WEIGHT_IH and parameter.layer == 0
 
 
 @clause("INV-2")
@@ -120,15 +131,16 @@ def test_permuting_input_features_with_their_weights_changes_nothing(
 ) -> None:
     call = case.call()
     order = np.random.default_rng(case.seed).permutation(case.config.input_size)
-    permuted = replace(
-        call,
+    permuted = call.replace(
         input=call.input[..., order],
         parameters={
-            name: array[:, order] if name.startswith("weight_ih_l0") else array
+            name: array[:, order] if reads_input(case.config, name) else array
             for name, array in call.parameters.items()
         },
     )
-    same(subject(call), subject(permuted), what=f"input features in the order {order.tolist()}")
+    assert_equivalent(
+        subject(call), subject(permuted), what=f"input features in the order {order.tolist()}"
+    )
 
 
 @clause("INV-3")
@@ -136,7 +148,7 @@ def test_permuting_input_features_with_their_weights_changes_nothing(
 def test_zero_weights_and_biases_give_the_closed_form(subject: Subject, case: Case) -> None:
     call = case.call()
     zeros = {name: 0.0 * array for name, array in call.parameters.items()}
-    closed(subject, replace(call, parameters=zeros))
+    closed(subject, call.replace(parameters=zeros))
 
 
 @clause("INV-3")
@@ -151,10 +163,9 @@ def test_constant_gates_give_the_closed_form(subject: Subject, case: Case) -> No
     call = case.call()
     closed(
         subject,
-        replace(
-            call,
+        call.replace(
             parameters={
-                name: array if name.startswith("bias") else 0.0 * array
+                name: array if case.config.parameters[name].role.is_bias else 0.0 * array
                 for name, array in call.parameters.items()
             },
         ),
@@ -182,11 +193,11 @@ def closed(subject: Subject, call: Call) -> None:
     expected = {"output": np.concatenate(halves, axis=-1)}
     expected |= {name: np.stack(arrays) for name, arrays in last.items()}
     for name in call.results:
-        within(
+        assert_close(
             name,
             result[name],
             expected[name],
-            reference(call).bound(name),
+            subject.expected(call).bounds[name],
             calls=(call,),
             what="constant gates have a closed form",
         )
@@ -194,12 +205,13 @@ def closed(subject: Subject, call: Call) -> None:
 
 def _closed_states(call: Call, layer: int, direction: int, place: int) -> dict[str, Array]:
     config = call.config
-    end = config.suffix(layer, direction)
     size, gates = config.hidden_size, len(config.kind.gates)
     zero = np.zeros(gates * size)
     b, b_hh = (
-        call.parameters.get(name + end, zero).astype(np.longdouble).reshape(gates, size)
-        for name in ("bias_ih", "bias_hh")
+        call.parameters.get(config.parameter_name(role, layer, direction), zero)
+        .astype(np.longdouble)
+        .reshape(gates, size)
+        for role in (Role.BIAS_IH, Role.BIAS_HH)
     )
     t = np.arange(1, call.length + 1, dtype=np.longdouble)[:, None, None]
     assert call.h_0 is not None
@@ -244,28 +256,26 @@ def test_swapping_directions_and_flipping_time_swaps_the_halves(
         return np.concatenate([array[..., size:], array[..., :size]], axis=-1)
 
     parameters = {}
-    for name in call.parameters:
-        other = name.removesuffix("_reverse") if name.endswith("_reverse") else name + "_reverse"
-        array = call.parameters[other]
-        upper = name.startswith("weight_ih") and "_l0" not in name
+    for name, parameter in config.parameters.items():
+        role, layer = parameter.role, parameter.layer
+        array = call.parameters[config.parameter_name(role, layer, 1 - parameter.direction)]
+        upper = role is Role.WEIGHT_IH and layer > 0
         parameters[name] = halves(array) if upper else array
     places = np.arange(config.num_states).reshape(-1, 2)[:, ::-1].ravel()
-    swapped = replace(
-        call,
+    swapped = call.replace(
         parameters=parameters,
         input=call.input[::-1],
         h_0=None if call.h_0 is None else call.h_0[places],
         c_0=None if call.c_0 is None else call.c_0[places],
     )
     result, other_result = subject(call), subject(swapped)
-    limits = reference(call)
     for name in call.results:
-        output = name == "output"
-        within(
+        output, bound = name == "output", between_calls(result, name)
+        assert_close(
             name,
             other_result[name],
             halves(result[name])[::-1] if output else result[name][places],
-            2.0 * (halves(limits.bound(name))[::-1] if output else limits.bound(name)[places]),
+            halves(bound)[::-1] if output else bound[places],
             calls=(call, swapped),
             what="directions swapped and time flipped",
         )

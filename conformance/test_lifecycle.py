@@ -8,46 +8,60 @@ from typing import Any
 
 import numpy as np
 
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import Case
-from rnn_conformance.checks import same
-from rnn_conformance.errors import NonConforming
-from rnn_conformance.memory import difference, leaves, overwrite, snapshot
-from rnn_conformance.spec import Feature
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Call,
+    Case,
+    Feature,
+    NonConforming,
+    Sort,
+    Subject,
+    assert_equivalent,
+    cases,
+    clause,
+    difference,
+    for_all,
+    leaves,
+    overwrite,
+    reading_zeros,
+    snapshot,
+)
 
 
 def other_parameters(call: Call) -> Call:
     """The call with every parameter's sign changed and its size halved, which is exact."""
-    return replace(call, parameters={name: -0.5 * array for name, array in call.parameters.items()})
+    return call.replace(parameters={name: -0.5 * array for name, array in call.parameters.items()})
 
 
 def is_a_copy(subject: Subject, call: Call, module: Any, made: Any, what: str) -> None:
     """``made`` does what ``module`` does, and shares nothing with it."""
-    from rnn_conformance import modules
+    from rnn_conformance.checking import torch_kit
 
-    first = modules.answer(subject, module, call)
-    same(first, modules.answer(subject, made, call), what=what)
+    first = torch_kit.answer(subject, module, call)
+    assert_equivalent(first, torch_kit.answer(subject, made, call), what=what)
     overwrite(dict(made.named_parameters()))
-    same(first, modules.answer(subject, module, call), what=f"{what}, whose parameters changed")
+    assert_equivalent(
+        first, torch_kit.answer(subject, module, call), what=f"{what}, whose parameters changed"
+    )
     then = other_parameters(call)
     with subject.doing(call, "load_state_dict of a copy"):
-        made.load_state_dict(modules.tensors(subject, then))
-    same(subject(then), modules.answer(subject, made, then), what=f"{what}, other parameters")
-    same(first, modules.answer(subject, module, call), what=f"{what}, which changed and was called")
+        made.load_state_dict(torch_kit.tensors(subject, then))
+    assert_equivalent(
+        subject(then), torch_kit.answer(subject, made, then), what=f"{what}, other parameters"
+    )
+    assert_equivalent(
+        first, torch_kit.answer(subject, module, call), what=f"{what}, which changed and was called"
+    )
 
 
 @clause("LIF-1")
 @for_all(cases())
 def test_a_deep_copy_does_the_same_and_shares_nothing(subject: Subject, case: Case) -> None:
-    from rnn_conformance import modules
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     module = subject.module(call)
     if case.seed % 2:
-        modules.answer(subject, module, call)
+        torch_kit.answer(subject, module, call)
     with subject.doing(call, "copy.deepcopy"):
         made = copy.deepcopy(module)
     is_a_copy(subject, call, module, made, "a deep copy")
@@ -56,12 +70,12 @@ def test_a_deep_copy_does_the_same_and_shares_nothing(subject: Subject, case: Ca
 @clause("LIF-1")
 @for_all(cases())
 def test_what_was_pickled_does_the_same(subject: Subject, case: Case) -> None:
-    from rnn_conformance import modules
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     module = subject.module(call)
     if case.seed % 2:
-        modules.answer(subject, module, call)
+        torch_kit.answer(subject, module, call)
     with subject.doing(call, "pickling"):
         made = pickle.loads(pickle.dumps(module))
     is_a_copy(subject, call, module, made, "pickled and loaded")
@@ -99,33 +113,26 @@ def test_a_state_dict_that_torch_saved_can_be_loaded(subject: Subject, case: Cas
 @clause("LIF-2")
 @for_all(cases(Feature.DROPOUT, Feature.MULTI_LAYER))
 def test_the_mode_at_the_call_decides_dropout(subject: Subject, case: Case) -> None:
-    from rnn_conformance import modules
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
-    # All is dropped: the layers above the first read zeros, as if their weight_ih were zero.
-    dropping = replace(call, config=replace(call.config, dropout=1.0))
-    dropped = {
-        name: array if "_l0" in name or not name.startswith("weight_ih") else 0.0 * array
-        for name, array in call.parameters.items()
-    }
-    due = {False: subject(call), True: subject(replace(call, parameters=dropped))}
+    # All is dropped: the layers above the first read zeros.
+    dropping = call.replace(config=replace(call.config, dropout=1.0))
+    due = {False: subject(call), True: subject(reading_zeros(call))}
     module = subject.module(dropping)
     rng = np.random.default_rng(case.seed)
     history = "constructed, eval()"
-    for mode in [bool(each) for each in rng.integers(2, size=4)] + [True, False]:
+    for mode in [bool(bit) for bit in rng.integers(2, size=4)] + [True, False]:
         with subject.doing(dropping, f"train({mode})"):
             returned = module.train() if mode else module.eval()
         if returned is not module:
-            raise NonConforming("train() and eval() return the module", calls=(dropping,))
+            raise NonConforming(
+                "train() and eval() return the module", sort=Sort.SURFACE, calls=(dropping,)
+            )
         history += f", {'train' if mode else 'eval'}(), called"
-        same(due[mode], modules.answer(subject, module, call), what=f"with p = 1 {history}")
-
-
-def given(subject: Subject, call: Call) -> tuple[Any, ...]:
-    """The arguments of the call, as tensors."""
-    from rnn_conformance.classes import arguments
-
-    return arguments(call, subject.implementation.device)
+        assert_equivalent(
+            due[mode], torch_kit.answer(subject, module, call), what=f"with p = 1 {history}"
+        )
 
 
 @clause("LIF-3")
@@ -135,8 +142,7 @@ def test_functional_call_uses_the_parameters_given_for_that_call_alone(
 ) -> None:
     import torch
 
-    from rnn_conformance import modules
-    from rnn_conformance.classes import result_of
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     then = other_parameters(call)
@@ -144,27 +150,28 @@ def test_functional_call_uses_the_parameters_given_for_that_call_alone(
     if case.seed % 2:
         # The others stay the module's own.
         names = names[case.seed % len(names) :]
-        then = replace(
-            call,
+        then = call.replace(
             parameters={
                 name: (then if name in names else call).parameters[name] for name in then.parameters
             },
         )
     module = subject.module(call)
-    first = modules.answer(subject, module, call)
-    new = {name: array for name, array in modules.tensors(subject, then).items() if name in names}
+    first = torch_kit.answer(subject, module, call)
+    new = {name: array for name, array in torch_kit.tensors(subject, then).items() if name in names}
     with subject.doing(call, "torch.func.functional_call"), torch.no_grad():
-        returned = torch.func.functional_call(module, new, given(subject, call))
-    same(subject(then), result_of(then, returned), what="functional_call with other parameters")
-    same(first, modules.answer(subject, module, call), what="the module after functional_call")
+        returned = torch.func.functional_call(module, new, subject.arguments(call))
+    assert_equivalent(
+        subject(then), subject.result(then, returned), what="functional_call with other parameters"
+    )
+    assert_equivalent(
+        first, torch_kit.answer(subject, module, call), what="the module after functional_call"
+    )
 
 
 @clause("LIF-3")
 @for_all(cases())
 def test_without_gradients_asked_for_none_are_recorded(subject: Subject, case: Case) -> None:
     import torch
-
-    from rnn_conformance.classes import result_of
 
     call = case.call()
     module = subject.module(call)
@@ -178,51 +185,66 @@ def test_without_gradients_asked_for_none_are_recorded(subject: Subject, case: C
         ("after requires_grad_(False)", frozen, torch.enable_grad()),
     ):
         with subject.doing(call, what), mode:
-            returned = called(*given(subject, call))
-        same(first, result_of(call, returned), what=what)
+            returned = called(*subject.arguments(call))
+        assert_equivalent(first, subject.result(call, returned), what=what)
         for place, array in leaves(returned).items():
             if array.requires_grad:
-                raise NonConforming(f"result {place} records gradients {what}", calls=(call,))
+                raise NonConforming(
+                    f"result {place} records gradients {what}",
+                    sort=Sort.SIDE_EFFECT,
+                    calls=(call,),
+                )
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
-            raise NonConforming(f"{name} asks for no gradient any more", calls=(call,))
+            raise NonConforming(
+                f"{name} asks for no gradient any more", sort=Sort.SIDE_EFFECT, calls=(call,)
+            )
 
 
 @clause("LIF-3")
 @for_all(cases())
 def test_forward_hooks_see_and_replace_arguments_and_results(subject: Subject, case: Case) -> None:
-    from rnn_conformance import modules
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
-    other = replace(call, input=-call.input)
+    other = call.replace(input=-call.input)
     seen: list[tuple[str, Any]] = []
 
     def before(module: Any, arguments: tuple[Any, ...]) -> Any:
         seen.append(("pre-hook", arguments))
-        return given(subject, other)
+        return subject.arguments(other)
 
     def after(module: Any, arguments: tuple[Any, ...], returned: Any) -> Any:
         seen.append(("hook", returned))
         return returned
 
     module = subject.module(call)
-    first = modules.answer(subject, module, call)
+    first = torch_kit.answer(subject, module, call)
     with subject.doing(call, "registering hooks"):
         handles = module.register_forward_pre_hook(before), module.register_forward_hook(after)
-    hooked = modules.answer(subject, module, call)
+    hooked = torch_kit.answer(subject, module, call)
     if [what for what, _ in seen] != ["pre-hook", "hook"]:
         raise NonConforming(
             f"one call ran the hooks {[what for what, _ in seen]}, not a pre-hook and a hook",
+            sort=Sort.SURFACE,
             calls=(call,),
         )
-    if difference(snapshot(given(subject, call), writes=False), snapshot(seen[0][1], writes=False)):
-        raise NonConforming("a forward pre-hook did not get the call's arguments", calls=(call,))
-    same(subject(other), hooked, what="with a forward pre-hook that gives other input")
+    if difference(
+        snapshot(subject.arguments(call), writes=False), snapshot(seen[0][1], writes=False)
+    ):
+        raise NonConforming(
+            "a forward pre-hook did not get the call's arguments",
+            sort=Sort.SURFACE,
+            calls=(call,),
+        )
+    assert_equivalent(subject(other), hooked, what="with a forward pre-hook that gives other input")
     for handle in handles:
         handle.remove()
-    same(first, modules.answer(subject, module, call), what="after the hooks were removed")
+    assert_equivalent(
+        first, torch_kit.answer(subject, module, call), what="after the hooks were removed"
+    )
     if len(seen) != 2:
-        raise NonConforming("hooks run after they were removed", calls=(call,))
+        raise NonConforming("hooks run after they were removed", sort=Sort.SURFACE, calls=(call,))
 
 
 @clause("LIF-3")
@@ -232,11 +254,13 @@ def test_backward_hooks_run_once(subject: Subject, case: Case) -> None:
     module = subject.module(call)
     seen: list[Any] = []
     module.register_full_backward_hook(lambda module, inner, outer: seen.append(outer))
-    data, *state = given(subject, call)
+    data, *state = subject.arguments(call)
     with subject.doing(call, "backward with a full backward hook"):
         returned = module(data.requires_grad_(), *state)
         sum(array.sum() for array in leaves(returned).values()).backward()
     if len(seen) != 1:
         raise NonConforming(
-            f"a full backward hook ran {len(seen)} times in one backward pass", calls=(call,)
+            f"a full backward hook ran {len(seen)} times in one backward pass",
+            sort=Sort.SURFACE,
+            calls=(call,),
         )

@@ -1,29 +1,33 @@
 """MEM: what a layer reads and writes, where it lies."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import Case, State
-from rnn_conformance.checks import identical, same
-from rnn_conformance.errors import NonConforming
-from rnn_conformance.interface import Bare
-from rnn_conformance.memory import (
+from rnn_conformance.checking import (
     LAYOUTS,
+    Bare,
+    Call,
+    Case,
+    Feature,
+    NonConforming,
     Snapshot,
+    Sort,
+    State,
+    Subject,
+    assert_equivalent,
+    assert_identical,
+    cases,
+    clause,
     contents,
     difference,
     expanded,
+    for_all,
     mapped,
     overwrite,
+    parts_of,
     snapshot,
 )
-from rnn_conformance.spec import Feature
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
 
 
 def arguments_by_name(call: Call, arguments: tuple[Any, ...]) -> dict[str, Any]:
@@ -33,25 +37,18 @@ def arguments_by_name(call: Call, arguments: tuple[Any, ...]) -> dict[str, Any]:
     return {"input": arguments[0], "h_0": h_0, "c_0": c_0, "lengths": arguments[2:]}
 
 
-def results_by_name(call: Call, returned: Any) -> dict[str, Any]:
-    """What was returned, with the names of the results."""
-    output, state = (None, returned) if call.config.kind.is_cell else returned
-    h_n, c_n = state if call.config.kind.has_cell_state else (state, None)
-    return {"output": output, "h_n": h_n, "c_n": c_n}
-
-
 def run(subject: Subject, bare: Bare, call: Call, arguments: tuple[Any, ...]) -> Any:
     """What the layer itself returns, if it is of the structure that is due."""
     with subject.doing(call):
         returned = bare.layer(*arguments)
-    bare.result(call, returned)
+    bare.result(call.arguments, returned)
     return returned
 
 
 def unchanged(call: Call, before: Snapshot, now: Any, what: str) -> None:
     """What was looked at before is as it was; raises ``NonConforming``."""
     if changed := difference(before, snapshot(now)):
-        raise NonConforming(f"{what}: {changed}", calls=(call,))
+        raise NonConforming(f"{what}: {changed}", sort=Sort.SIDE_EFFECT, calls=(call,))
 
 
 @clause("MEM-1")
@@ -59,7 +56,7 @@ def unchanged(call: Call, before: Snapshot, now: Any, what: str) -> None:
 def test_a_call_does_not_modify_its_arguments(subject: Subject, case: Case) -> None:
     call = case.call()
     bare = subject.bare(call)
-    arguments = bare.arguments(call)
+    arguments = bare.arguments(call.arguments)
     given = arguments_by_name(call, arguments)
     before = snapshot(given)
     run(subject, bare, call, arguments)
@@ -72,7 +69,7 @@ def test_a_call_does_not_modify_the_parameters(subject: Subject, case: Case) -> 
     call = case.call()
     bare = subject.bare(call)
     before = snapshot(bare.parameters())
-    run(subject, bare, call, bare.arguments(call))
+    run(subject, bare, call, bare.arguments(call.arguments))
     unchanged(call, before, bare.parameters(), "the call modified the parameters")
 
 
@@ -83,7 +80,7 @@ def test_a_call_that_records_gradients_modifies_nothing_either(
 ) -> None:
     call = case.call()
     module = subject.module(call)
-    arguments = subject.bare(call).arguments(call)
+    arguments = subject.arguments(call)
     given = {**arguments_by_name(call, arguments), **dict(module.named_parameters())}
     before = snapshot(given)
     with subject.doing(call):
@@ -106,11 +103,11 @@ def test_arguments_of_any_layout_give_what_contiguous_ones_give(
 
     call = case.call()
     bare = subject.bare(call)
-    arguments = mapped(laid_out, bare.arguments(call))
+    arguments = mapped(laid_out, bare.arguments(call.arguments))
     what = f"with the arguments in memory {'; '.join(names)}"
     with subject.doing(call, what):
         returned = bare.layer(*arguments)
-    same(subject(call), bare.result(call, returned), what=what)
+    assert_equivalent(subject(call), bare.result(call.arguments, returned), what=what)
 
 
 @clause("MEM-2")
@@ -125,18 +122,18 @@ def test_expanded_arguments_give_what_contiguous_ones_give(subject: Subject, cas
 
     call = case.call()
     bare = subject.bare(call)
-    arguments = mapped(stretched, bare.arguments(call))
+    arguments = mapped(stretched, bare.arguments(call.arguments))
     given = arguments_by_name(call, arguments)
     values: dict[str, Any] = {
         name: call.take(name, contents(given[name]).astype(np.float64))
         for name in ("input", "h_0", "c_0")
         if given[name] is not None
     }
-    call = replace(call, **values)
+    call = call.replace(**values)
     what = f"with the arguments expanded along axes {axes}"
     with subject.doing(call, what):
         returned = bare.layer(*arguments)
-    same(subject(call), bare.result(call, returned), what=what)
+    assert_equivalent(subject(call), bare.result(call.arguments, returned), what=what)
 
 
 @clause("MEM-3")
@@ -144,10 +141,10 @@ def test_expanded_arguments_give_what_contiguous_ones_give(subject: Subject, cas
 def test_the_next_call_leaves_earlier_results_alone(subject: Subject, case: Case) -> None:
     call = case.call()
     bare = subject.bare(call)
-    returned = run(subject, bare, call, bare.arguments(call))
-    results = results_by_name(call, returned)
+    returned = run(subject, bare, call, bare.arguments(call.arguments))
+    results = parts_of(call, returned)
     before = snapshot(results)
-    run(subject, bare, call, mapped(lambda array: -array, bare.arguments(call)))
+    run(subject, bare, call, mapped(lambda array: -array, bare.arguments(call.arguments)))
     unchanged(call, before, results, "another call changed the results of the one before")
 
 
@@ -156,16 +153,16 @@ def test_the_next_call_leaves_earlier_results_alone(subject: Subject, case: Case
 def test_results_that_are_overwritten_change_nothing_else(subject: Subject, case: Case) -> None:
     call = case.call()
     bare = subject.bare(call)
-    arguments = bare.arguments(call)
+    arguments = bare.arguments(call.arguments)
     returned = run(subject, bare, call, arguments)
-    first = bare.result(call, returned)
+    first = bare.result(call.arguments, returned)
     given = {**arguments_by_name(call, arguments), **bare.parameters()}
     before = snapshot(given)
-    overwrite(results_by_name(call, returned))
+    overwrite(parts_of(call, returned))
     unchanged(call, before, given, "to overwrite the results changed what the call was given")
     with subject.doing(call):
-        second = bare(call)
-    identical(first, second, what="the same call after its results were overwritten")
+        second = bare(call.arguments)
+    assert_identical(first, second, what="the same call after its results were overwritten")
 
 
 @clause("MEM-3")
@@ -175,8 +172,8 @@ def test_what_is_given_can_be_overwritten_and_leaves_results_alone(
 ) -> None:
     call = case.call()
     bare = subject.bare(call)
-    arguments = bare.arguments(call)
-    results = results_by_name(call, run(subject, bare, call, arguments))
+    arguments = bare.arguments(call.arguments)
+    results = parts_of(call, run(subject, bare, call, arguments))
     before = snapshot(results)
     overwrite(arguments)
     unchanged(call, before, results, "to overwrite the arguments changed the results")

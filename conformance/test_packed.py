@@ -1,24 +1,32 @@
 """PCK: sequences of different lengths."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from rnn_conformance.bounds import reference
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Case, State
-from rnn_conformance.checks import same, within
-from rnn_conformance.errors import NonConforming, Unsupported
-from rnn_conformance.parts import alone, consists_of_parts
-from rnn_conformance.spec import Feature
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Array,
+    Call,
+    Case,
+    Feature,
+    Gap,
+    NonConforming,
+    Sort,
+    State,
+    Subject,
+    Unsupported,
+    alone,
+    assert_close,
+    assert_composed_of_parts,
+    assert_equivalent,
+    between_calls,
+    cases,
+    clause,
+    for_all,
+)
 
 
 def with_padding(call: Call, value: float) -> Call:
     """The same call with something else in the padding."""
-    return replace(call, input=np.where(call.steps[:, :, None], call.input, value))
+    return call.replace(input=np.where(call.steps[:, :, None], call.input, value))
 
 
 @clause("PCK-1")
@@ -28,12 +36,13 @@ def test_packed_comes_out_packed_in_the_same_order(subject: Subject, case: Case)
     assert call.lengths is not None
     result = subject(call)
     if result.packed is None:
-        raise Unsupported("takes padded input with lengths, and packs nothing")
+        raise Unsupported("takes padded input with lengths, and packs nothing", Gap.NO_PACKING)
     sizes = tuple(int(size) for size in call.steps.sum(axis=1))
     if result.packed["batch_sizes"] != sizes:
         raise NonConforming(
             f"batch_sizes of the packed output are {result.packed['batch_sizes']}, "
             f"those of the input {sizes}",
+            sort=Sort.STRUCTURE,
             calls=(call,),
             array="output",
             expected=list(sizes),
@@ -43,7 +52,7 @@ def test_packed_comes_out_packed_in_the_same_order(subject: Subject, case: Case)
     order, back = result.packed["sorted_indices"], result.packed["unsorted_indices"]
     lengths = np.array(call.lengths)
     in_order = bool((np.diff(lengths) <= 0).all())
-    right = (
+    consistent = (
         order is None and back is None
         if in_order
         else order is not None
@@ -52,10 +61,11 @@ def test_packed_comes_out_packed_in_the_same_order(subject: Subject, case: Case)
         and bool((np.diff(lengths[list(order)]) <= 0).all())
         and [order[i] for i in back] == list(range(call.batch))
     )
-    if not right:
+    if not consistent:
         raise NonConforming(
             f"sorted_indices {order} and unsorted_indices {back} of the packed output are not "
             f"those of the input, whose lengths are {list(lengths)}",
+            sort=Sort.STRUCTURE,
             calls=(call,),
             array="output",
         )
@@ -72,9 +82,9 @@ def test_each_sequence_gives_what_it_gives_alone(subject: Subject, case: Case) -
             steps = slice(length) if name == "output" else slice(None)
             bound = np.full(call.shape(name), np.inf)
             expected = together[name].copy()
-            bound[steps, sample] = 2.0 * reference(call).bound(name)[steps, sample]
+            bound[steps, sample] = between_calls(together, name)[steps, sample]
             expected[steps, sample] = single[name][:, 0]
-            within(
+            assert_close(
                 name,
                 together[name],
                 expected,
@@ -90,13 +100,13 @@ def test_final_states_are_at_each_sequences_own_end_in_the_callers_order(
     subject: Subject, case: Case
 ) -> None:
     call = case.call()
-    consists_of_parts(subject, call, *(name for name in call.results if name != "output"))
+    assert_composed_of_parts(subject, call, *(name for name in call.results if name != "output"))
 
 
 @clause("PCK-3")
 @for_all(cases(Feature.PACKED, Feature.INITIAL_STATE, states=[State.GIVEN], layers=(1, 2)))
 def test_initial_states_are_read_in_the_callers_order(subject: Subject, case: Case) -> None:
-    consists_of_parts(subject, case.call())
+    assert_composed_of_parts(subject, case.call())
 
 
 @clause("PCK-4")
@@ -104,7 +114,7 @@ def test_initial_states_are_read_in_the_callers_order(subject: Subject, case: Ca
 def test_the_reverse_direction_starts_at_each_sequences_own_end(
     subject: Subject, case: Case
 ) -> None:
-    consists_of_parts(subject, case.call())
+    assert_composed_of_parts(subject, case.call())
 
 
 @clause("PCK-5")
@@ -114,7 +124,7 @@ def test_what_stands_in_the_padding_has_no_influence(subject: Subject, case: Cas
     layer = subject.build(call)
     first = layer(call)
     for value in (0.0, -1e4, np.nan):
-        same(
+        assert_equivalent(
             first,
             layer(with_padding(call, value)),
             what=f"padding of {value} in place of 7 has no influence",
@@ -124,7 +134,7 @@ def test_what_stands_in_the_padding_has_no_influence(subject: Subject, case: Cas
 def equal_lengths(call: Call) -> Call:
     """The same call with every sequence as long as the longest, so without padding."""
     data: Array = np.where(call.steps[:, :, None], call.input, 0.5)
-    return replace(call, input=data, lengths=(call.length,) * call.batch)
+    return call.replace(input=data, lengths=(call.length,) * call.batch)
 
 
 @clause("PCK-6")
@@ -132,8 +142,8 @@ def equal_lengths(call: Call) -> Call:
 def test_equal_lengths_equal_the_unpacked_call(subject: Subject, case: Case) -> None:
     packed = equal_lengths(case.call())
     layer = subject.build(packed)
-    same(
-        layer(replace(packed, lengths=None)),
+    assert_equivalent(
+        layer(packed.replace(lengths=None)),
         layer(packed),
         what="equal lengths equal the unpacked call",
     )

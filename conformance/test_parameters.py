@@ -7,16 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import Case
-from rnn_conformance.checks import identical, matches, same
-from rnn_conformance.errors import NonConforming, Unsupported
-from rnn_conformance.memory import contents, difference, snapshot
-from rnn_conformance.spec import Config, Dtype, Feature, Kind
-from rnn_conformance.statistics import allowed_gap, gap
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Call,
+    Case,
+    Config,
+    Dtype,
+    Feature,
+    Gap,
+    Kind,
+    NonConforming,
+    Sort,
+    Subject,
+    Unsupported,
+    allowed_gap,
+    assert_equivalent,
+    assert_identical,
+    assert_within_bound,
+    cases,
+    clause,
+    contents,
+    difference,
+    for_all,
+    gap,
+    snapshot,
+)
 
 # The order of torch.nn's positional arguments, each with the feature it is part of.
 POSITIONAL = {
@@ -33,7 +47,7 @@ CELL_POSITIONAL = {"bias": Feature.BIAS_FREE, "nonlinearity": Feature.RELU}
 
 def fails(case: Case, message: str) -> NonConforming:
     """A failure of a layer as such, before any call."""
-    return NonConforming(f"{case.config}: {message}", calls=(case.call(),))
+    return NonConforming(f"{case.config}: {message}", sort=Sort.SURFACE, calls=(case.call(),))
 
 
 def construct(subject: Subject, case: Case, *args: Any, **keywords: Any) -> Any:
@@ -48,12 +62,12 @@ def construct(subject: Subject, case: Case, *args: Any, **keywords: Any) -> Any:
 def shaped_as_due(case: Case, module: Any, how: str = "") -> None:
     """Names, order and shapes of the parameters; raises ``NonConforming``."""
     due = list(case.config.parameter_shapes.items())
-    for what, found in (
+    for what, shapes in (
         ("parameters", [(name, tuple(p.shape)) for name, p in module.named_parameters()]),
         ("state_dict", [(name, tuple(p.shape)) for name, p in module.state_dict().items()]),
     ):
-        if found != due:
-            raise fails(case, f"the {what}{how} are {found}, not {due}")
+        if shapes != due:
+            raise fails(case, f"the {what}{how} are {shapes}, not {due}")
 
 
 @clause("PAR-1")
@@ -75,18 +89,17 @@ def test_without_bias_there_are_no_bias_parameters(subject: Subject, case: Case)
 def test_the_constructors_arguments_are_attributes(subject: Subject, case: Case) -> None:
     import torch
 
-    module = construct(subject, case)
-    config = case.config
-    own = getattr(torch.nn, config.kind.value)(**config.arguments())
+    module, config = construct(subject, case), case.config
+    reference = getattr(torch.nn, config.kind.value)(**config.arguments())
     names = ["input_size", "hidden_size", "bias"]
     if not config.kind.is_cell:
         names += ["num_layers", "batch_first", "dropout", "bidirectional", "proj_size", "mode"]
     if config.kind.layer is Kind.RNN:
         names.append("nonlinearity")
     for name in names:
-        due, found = getattr(own, name), getattr(module, name, "absent")
-        if found != due:
-            raise fails(case, f"the attribute {name} is {found!r}, not {due!r}")
+        due, value = getattr(reference, name), getattr(module, name, "absent")
+        if value != due:
+            raise fails(case, f"the attribute {name} is {value!r}, not {due!r}")
 
 
 @clause("PAR-1")
@@ -105,14 +118,12 @@ def test_arguments_may_be_given_by_position(subject: Subject, case: Case) -> Non
         named.pop(name, None)
         given.append(getattr(config, name))
     module = construct(subject, case, *given, **named)
-    shaped_as_due(case, module, how=f" after {config.kind}{tuple(given)}")
+    made = f"{config.kind}{tuple(given)}"
+    shaped_as_due(case, module, how=f" after {made}")
     for name in order:
-        if hasattr(module, name) and getattr(module, name) != getattr(config, name):
-            raise fails(
-                case,
-                f"{config.kind}{tuple(given)} has {name}={getattr(module, name)!r}, "
-                f"not {getattr(config, name)!r}",
-            )
+        due = getattr(config, name)
+        if (value := getattr(module, name, due)) != due:
+            raise fails(case, f"{made} has {name}={value!r}, not {due!r}")
 
 
 @clause("PAR-1")
@@ -120,28 +131,25 @@ def test_arguments_may_be_given_by_position(subject: Subject, case: Case) -> Non
 def test_parameters_are_made_in_the_dtype_and_on_the_device_asked_for(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance.classes import torch_dtype
+    from rnn_conformance.checking import torch_kit
 
-    dtype, device = torch_dtype(case.dtype), subject.implementation.device
+    dtype, device = torch_kit.torch_dtype(case.dtype), subject.implementation.device
     module = construct(subject, case, **case.config.arguments(), dtype=dtype, device=device)
+    asked = f"dtype={dtype}, device={device!r}"
     for name, parameter in module.named_parameters():
         if (parameter.dtype, str(parameter.device)) != (dtype, device):
-            raise fails(
-                case,
-                f"{name} is {parameter.dtype} on {parameter.device} after dtype={dtype}, "
-                f"device={device!r}",
-            )
+            raise fails(case, f"{name} is {parameter.dtype} on {parameter.device} after {asked}")
 
 
 def fresh(subject: Subject, case: Case, seed: int) -> dict[str, Any]:
     """The parameters of a layer just made, by name, as NumPy arrays."""
-    from rnn_conformance.classes import seed_generators
+    from rnn_conformance.checking import torch_kit
 
-    seed_generators(seed, subject.implementation.device)
-    found = {name: contents(p) for name, p in construct(subject, case).named_parameters()}
-    if missing := set(case.config.parameter_shapes) - set(found):
+    torch_kit.seed_generators(seed, subject.implementation.device)
+    parameters = {name: contents(p) for name, p in construct(subject, case).named_parameters()}
+    if missing := set(case.config.parameter_shapes) - set(parameters):
         raise fails(case, f"a fresh layer has no parameters {', '.join(sorted(missing))}")
-    return found
+    return parameters
 
 
 @clause("PAR-2")
@@ -155,7 +163,7 @@ def test_fresh_parameters_are_uniform_within_one_over_the_root_of_hidden_size(
     smallest = min(math.prod(shape) for shape in case.config.parameter_shapes.values())
     drawn = [fresh(subject, case, case.seed + n) for n in range(math.ceil(1000 / smallest))]
     for name in case.config.parameter_shapes:
-        values = np.concatenate([each[name].ravel() for each in drawn])
+        values = np.concatenate([parameters[name].ravel() for parameters in drawn])
         largest = float(np.abs(values).max())
         # The limit as the dtype rounds it, and the rounding of what is scaled by it.
         if largest > np.nextafter(np.float32(limit), np.float32(1.0)):
@@ -164,13 +172,13 @@ def test_fresh_parameters_are_uniform_within_one_over_the_root_of_hidden_size(
                 f"{name} of a fresh layer holds {largest:.9g} in absolute value; "
                 f"1/sqrt(hidden_size) is {limit:.9g}",
             )
-        found, allowed = gap(values, -limit, limit), allowed_gap(values.size)
-        if found > allowed:
+        distance, allowed = gap(values, -limit, limit), allowed_gap(values.size)
+        if distance > allowed:
             raise fails(
                 case,
                 f"{name} of fresh layers is not uniform in ±1/sqrt(hidden_size) = ±{limit:.4g}: "
                 f"{values.size} elements from {values.min():.4g} to {values.max():.4g} with mean "
-                f"{values.mean():.4g}, whose distribution is {found:.3g} away from that, where "
+                f"{values.mean():.4g}, whose distribution is {distance:.3g} away from that, where "
                 f"chance allows {allowed:.3g}",
             )
 
@@ -191,9 +199,9 @@ def test_the_seed_decides_fresh_parameters(subject: Subject, case: Case) -> None
 @clause("PAR-2")
 @for_all(cases(hidden=(4, 9), degenerate=False), examples=0.5)
 def test_no_two_fresh_parameters_are_alike(subject: Subject, case: Case) -> None:
-    found = list(fresh(subject, case, case.seed).items())
-    for i, (name, values) in enumerate(found):
-        for other, there in found[:i]:
+    parameters = list(fresh(subject, case, case.seed).items())
+    for i, (name, values) in enumerate(parameters):
+        for other, there in parameters[:i]:
             count = min(values.size, there.size)
             if np.array_equal(values.ravel()[:count], there.ravel()[:count]):
                 raise fails(case, f"{name} begins with the very values of {other}")
@@ -208,7 +216,7 @@ def changed(call: Call, seed: int) -> Call:
     parameters = {
         name: -0.5 * array if name in chosen else array for name, array in call.parameters.items()
     }
-    return replace(call, parameters=parameters)
+    return call.replace(parameters=parameters)
 
 
 @clause("PAR-3")
@@ -216,18 +224,18 @@ def changed(call: Call, seed: int) -> Call:
 def test_torch_nn_takes_the_state_dict_and_computes_the_same(subject: Subject, case: Case) -> None:
     import torch
 
-    from rnn_conformance import modules, violations
+    from rnn_conformance.checking import torch_kit
 
     call = changed(case.call(), case.seed)
     module = subject.module(case.call())
-    own = violations.judge(call, subject.implementation.device)
+    reference = torch_kit.torchs_own(call, subject.implementation.device)
     with subject.doing(call, "torch.nn's load_state_dict(state_dict(), strict=True)"):
         # Changed since they were loaded, so that no copy kept from then will do.
         with torch.no_grad():
-            for name, new in modules.tensors(subject, call).items():
+            for name, new in torch_kit.tensors(subject, call).items():
                 module.get_parameter(name).copy_(new)
-        own.load_state_dict(module.state_dict(), strict=True)
-    matches(modules.answer(subject, own, call))
+        reference.load_state_dict(module.state_dict(), strict=True)
+    assert_within_bound(torch_kit.answer(subject, reference, call))
 
 
 @clause("PAR-3")
@@ -235,19 +243,20 @@ def test_torch_nn_takes_the_state_dict_and_computes_the_same(subject: Subject, c
 def test_it_takes_the_state_dict_of_torch_nn_and_computes_the_same(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance import modules, violations
-    from rnn_conformance.classes import torch_dtype
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     device = subject.implementation.device
-    own = violations.judge(call, device)
-    own.load_state_dict(modules.tensors(subject, call))
-    module = construct(subject, case).to(device, torch_dtype(call.dtype)).eval()
-    modules.answer(subject, module, call)
+    reference = torch_kit.torchs_own(call, device)
+    reference.load_state_dict(torch_kit.tensors(subject, call))
+    module = construct(subject, case).to(device, torch_kit.torch_dtype(call.dtype)).eval()
+    torch_kit.answer(subject, module, call)
     with subject.doing(call, "load_state_dict(torch.nn's state_dict(), strict=True)"):
-        module.load_state_dict(own.state_dict(), strict=True)
-    same(subject(call), modules.answer(subject, module, call), what="loaded from torch.nn")
-    due = snapshot(own.state_dict(), writes=False)
+        module.load_state_dict(reference.state_dict(), strict=True)
+    assert_equivalent(
+        subject(call), torch_kit.answer(subject, module, call), what="loaded from torch.nn"
+    )
+    due = snapshot(reference.state_dict(), writes=False)
     if what := difference(due, snapshot(module.state_dict(), writes=False)):
         raise fails(case, f"its state_dict is not the one that was loaded: {what}")
 
@@ -259,16 +268,18 @@ def uses(
 
     ``change`` gets the module and the new tensors by name.
     """
-    from rnn_conformance import modules
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     then = changed(call, case.seed)
     module = subject.module(call)
     # Called once, so that whatever it keeps is kept.
-    modules.answer(subject, module, call)
+    torch_kit.answer(subject, module, call)
     with subject.doing(call, what):
-        change(module, modules.tensors(subject, then))
-    same(subject(then), modules.answer(subject, module, then), what=f"the next call after {what}")
+        change(module, torch_kit.tensors(subject, then))
+    assert_equivalent(
+        subject(then), torch_kit.answer(subject, module, then), what=f"the next call after {what}"
+    )
 
 
 @clause("PAR-4")
@@ -327,41 +338,40 @@ def test_parameters_that_were_loaded_are_used_by_the_next_call(
 @clause("PAR-4")
 @for_all(cases())
 def test_parameters_that_were_cast_are_used_by_the_next_call(subject: Subject, case: Case) -> None:
-    from rnn_conformance import modules
-    from rnn_conformance.classes import torch_dtype
+    from rnn_conformance.checking import torch_kit
 
     if not {Dtype.FLOAT32, Dtype.FLOAT64} <= subject.implementation.declaration.dtypes:
-        raise Unsupported("does not declare both float32 and float64")
+        raise Unsupported("does not declare both float32 and float64", Gap.UNDECLARED)
     # Every float32 is a float64, so the parameters stay what they are.
     call = replace(case, dtype=Dtype.FLOAT32).call()
-    wide = replace(call, dtype=Dtype.FLOAT64)
+    wide = call.replace(dtype=Dtype.FLOAT64)
     module = subject.module(call)
-    first = modules.answer(subject, module, call)
+    first = torch_kit.answer(subject, module, call)
     for then, what in ((wide, ".to(float64)"), (call, ".to(float32) after that")):
         with subject.doing(call, what):
-            module.to(torch_dtype(then.dtype))
-        result = modules.answer(subject, module, then)
-        same(subject(then), result, what=f"the next call after {what}")
+            module.to(torch_kit.torch_dtype(then.dtype))
+        result = torch_kit.answer(subject, module, then)
+        assert_equivalent(subject(then), result, what=f"the next call after {what}")
         if set(result.dtypes.values()) != {then.dtype.value}:
             raise fails(case, f"after {what} the results are {dict(result.dtypes)}")
-    identical(first, result, what="the same call after a cast and back")
+    assert_identical(first, result, what="the same call after a cast and back")
 
 
 def flattened(config: Config) -> list[list[str]]:
     """The parameters' names by layer and direction."""
     names = list(config.parameter_shapes)
-    each = len(names) // config.num_states
-    return [names[i : i + each] for i in range(0, len(names), each)]
+    count = len(names) // config.num_states
+    return [names[i : i + count] for i in range(0, len(names), count)]
 
 
 @clause("PAR-5")
 @for_all(cases(), examples=0.5)
 def test_flatten_parameters_changes_nothing_one_can_see(subject: Subject, case: Case) -> None:
-    from rnn_conformance import modules
+    from rnn_conformance.checking import torch_kit
 
     call = case.call()
     module = subject.module(call)
-    first = modules.answer(subject, module, call)
+    first = torch_kit.answer(subject, module, call)
     before = snapshot(module.state_dict(), writes=False)
     those = list(module.parameters())
     with subject.doing(call, "flatten_parameters()"):
@@ -370,13 +380,10 @@ def test_flatten_parameters_changes_nothing_one_can_see(subject: Subject, case: 
         raise fails(case, f"flatten_parameters() returned {returned!r}, not None")
     if what := difference(before, snapshot(module.state_dict(), writes=False)):
         raise fails(case, f"flatten_parameters() was seen: {what}")
-    if [id(each) for each in those] != [id(each) for each in module.parameters()]:
+    if [id(p) for p in those] != [id(p) for p in module.parameters()]:
         raise fails(case, "flatten_parameters() replaced parameters")
-    identical(
-        first,
-        modules.answer(subject, module, call),
-        what="the same call after flatten_parameters()",
-    )
+    again = torch_kit.answer(subject, module, call)
+    assert_identical(first, again, what="the same call after flatten_parameters()")
 
 
 @clause("PAR-5")
@@ -386,8 +393,8 @@ def test_all_weights_lists_the_parameters_by_layer_and_direction(
 ) -> None:
     module = subject.module(case.call())
     with subject.doing(case.call(), "all_weights"):
-        found = [list(place) for place in module.all_weights]
+        weights = [list(place) for place in module.all_weights]
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    listed = [[names.get(id(each), "no parameter of its own") for each in place] for place in found]
+    listed = [[names.get(id(p), "no parameter of its own") for p in place] for place in weights]
     if listed != flattened(case.config):
         raise fails(case, f"all_weights lists {listed}, not {flattened(case.config)}")

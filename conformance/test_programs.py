@@ -3,11 +3,17 @@
 Each check draws programs from steps of its own; a failure belongs to what the steps do.
 """
 
-from rnn_conformance.programs import CALLS, Program, Programs, Step
-from rnn_conformance.spec import Feature
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    CALLS,
+    Feature,
+    Program,
+    Programs,
+    Step,
+    Subject,
+    cases,
+    clause,
+    for_all,
+)
 
 # Small, since a program is a dozen calls.
 CASES = cases(without=[Feature.PROJECTION], layers=(1, 2), length=(2, 3), batch=(3, 4))
@@ -15,9 +21,9 @@ CASES = cases(without=[Feature.PROJECTION], layers=(1, 2), length=(2, 3), batch=
 
 def run(subject: Subject, program: Program) -> None:
     """Run it, where the subject is a torch module; loads torch only then."""
-    from rnn_conformance.machine import run
+    from rnn_conformance.checking import torch_kit
 
-    run(subject, program)
+    torch_kit.run(subject, program)
 
 
 @clause("STA-3")

@@ -2,12 +2,20 @@
 
 from dataclasses import replace
 
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.errors import NonConforming, Unsupported
-from rnn_conformance.spec import Dtype
-from rnn_conformance.strategies import cases
-from rnn_conformance.subject import Subject
-from rnn_conformance.suite import clause, for_all
+from rnn_conformance.checking import (
+    Case,
+    Dtype,
+    Gap,
+    NonConforming,
+    Sort,
+    State,
+    Subject,
+    Unsupported,
+    Values,
+    cases,
+    clause,
+    for_all,
+)
 
 
 def has_the_inputs_dtype_and_device(subject: Subject, case: Case) -> None:
@@ -15,14 +23,15 @@ def has_the_inputs_dtype_and_device(subject: Subject, case: Case) -> None:
     call = case.call()
     result, device = subject(call), subject.implementation.device
     for name in result.given:
-        found = (result.dtypes[name], result.devices[name])
-        if found != (case.dtype.value, device):
+        given = (result.dtypes[name], result.devices[name])
+        if given != (case.dtype.value, device):
             raise NonConforming(
-                f"{name} is {found[0]} on {found[1]}; the input is {case.dtype.value} on {device}",
+                f"{name} is {given[0]} on {given[1]}; the input is {case.dtype.value} on {device}",
+                sort=Sort.TYPE,
                 calls=(call,),
                 array=name,
                 expected=case.dtype.value,
-                got=found[0],
+                got=given[0],
             )
 
 
@@ -49,12 +58,11 @@ def test_an_input_of_another_dtype_than_the_weights_is_refused(
 ) -> None:
     others = sorted(subject.implementation.declaration.dtypes - {case.dtype})
     if not others:
-        raise Unsupported("declares a single dtype")
+        raise Unsupported("declares a single dtype", Gap.UNDECLARED)
     call = case.call()
     other = others[case.seed % len(others)]
-    subject.refuses(
-        replace(call, dtype=other), f"{other} input for {case.dtype} weights", subject.build(call)
-    )
+    cast = replace(call, arguments=replace(call.arguments, dtype=other))
+    subject.refuses(cast, f"{other} input for {case.dtype} weights", subject.build(call))
 
 
 @clause("TYP-2")
@@ -62,6 +70,6 @@ def test_an_input_of_another_dtype_than_the_weights_is_refused(
 def test_whatever_dtype_torch_refuses_beside_the_weights_is_refused(
     subject: Subject, case: Case
 ) -> None:
-    from rnn_conformance.violations import dtypes, refuses_calls
+    from rnn_conformance.checking import torch_kit
 
-    refuses_calls(subject, case.call(), dtypes)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.dtypes)

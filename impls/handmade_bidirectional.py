@@ -74,8 +74,8 @@ class LSTM(torch.nn.LSTM):
             halves = []
             for direction in range(1 + self.bidirectional):
                 k = len(h_n)
-                own = flip(x, lengths) if direction else x
-                hs, cs = run(own, h_0[k], c_0[k], self.weights(layer, direction))
+                inputs = flip(x, lengths) if direction else x
+                hs, cs = run(inputs, h_0[k], c_0[k], self.weights(layer, direction))
                 h_n.append(hs[lengths - 1, samples])
                 c_n.append(cs[lengths - 1, samples])
                 halves.append(flip(hs, lengths) if direction else hs)

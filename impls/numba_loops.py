@@ -119,13 +119,13 @@ def initial_states(config: Config, input: Array, state: Any, batch: int) -> list
     if pair != config.kind.has_cell_state or (pair and len(state) != 2):
         raise ValueError("the state is a pair (h_0, c_0) for LSTM, h_0 for the others")
     for k, given in enumerate(state if pair else [state]):
-        found = time_major(config, given, is_state=True)
-        if given.ndim != input.ndim or found.shape != states[k].shape:
+        initial = time_major(config, given, is_state=True)
+        if given.ndim != input.ndim or initial.shape != states[k].shape:
             raise ValueError(f"a state of shape {given.shape} does not fit {input.shape}")
         if given.dtype != input.dtype:
             raise TypeError(f"a state of {given.dtype} beside an input of {input.dtype}")
         # The kernel writes the final state over it.
-        states[k] = np.array(found, order="C")
+        states[k] = np.array(initial, order="C")
     return states
 
 
@@ -144,7 +144,7 @@ def own_lengths(length: int, batch: int, lengths: Any) -> NDArray[np.int64]:
     dtypes=["float32", "float64"],
 )
 def numba_loops(config: Config, parameters: Mapping[str, Array]) -> Callable[..., Any]:
-    """See ``rnn_conformance.functions.FunctionImplementation`` for the layouts."""
+    """See ``FunctionImplementation`` in ``numpy_function`` for the layouts."""
     if missing := config.features - FEATURES:
         raise NotImplementedError(f"not available: {', '.join(sorted(missing))}")
     dtype = parameters["weight_ih" + config.suffix(0, 0)].dtype
@@ -158,7 +158,7 @@ def numba_loops(config: Config, parameters: Mapping[str, Array]) -> Callable[...
     weights = []
     for layer_index, direction in config.places():
         end = config.suffix(layer_index, direction)
-        found = (
+        arrays = (
             parameters["weight_ih" + end],
             parameters["weight_hh" + end],
             parameters.get("bias_ih" + end, no_bias),
@@ -166,7 +166,7 @@ def numba_loops(config: Config, parameters: Mapping[str, Array]) -> Callable[...
             parameters.get("weight_hr" + end, no_projection),
         )
         # Always contiguous and writeable: every other layout would be compiled anew.
-        weights.append(tuple(np.array(array, order="C") for array in found))
+        weights.append(tuple(np.array(array, order="C") for array in arrays))
 
     def layer(input: Array, state: Any = None, lengths: Any = None) -> Any:
         x = time_major(config, input)

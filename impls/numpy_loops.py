@@ -75,13 +75,13 @@ def scan(
     zeros = np.zeros(len(weights["weight_ih"]), x.dtype)
     zx = x @ weights["weight_ih"].T + weights.get("bias_ih", zeros)
     output = np.zeros((*x.shape[:2], h.shape[-1]), x.dtype)
-    for t, own in enumerate(here[:, :, None]):
+    for t, mask in enumerate(here[:, :, None]):
         zh = h @ weights["weight_hh"].T + weights.get("bias_hh", zeros)
         new_h, new_c = step(zx[t], zh, h, c)
         if "weight_hr" in weights:
             new_h = new_h @ weights["weight_hr"].T
-        h, c = np.where(own, new_h, h), np.where(own, new_c, c)
-        output[t] = np.where(own, new_h, 0)
+        h, c = np.where(mask, new_h, h), np.where(mask, new_c, c)
+        output[t] = np.where(mask, new_h, 0)
     return output, h, c
 
 
@@ -115,12 +115,12 @@ def initial_states(config: Config, input: Array, state: Any, batch: int) -> list
     if pair != config.kind.has_cell_state or (pair and len(state) != 2):
         raise ValueError("the state is a pair (h_0, c_0) for LSTM, h_0 for the others")
     for k, given in enumerate(state if pair else [state]):
-        found = time_major(config, given, is_state=True)
-        if given.ndim != input.ndim or found.shape != states[k].shape:
+        initial = time_major(config, given, is_state=True)
+        if given.ndim != input.ndim or initial.shape != states[k].shape:
             raise ValueError(f"a state of shape {given.shape} does not fit {input.shape}")
         if given.dtype != input.dtype:
             raise TypeError(f"a state of {given.dtype} beside an input of {input.dtype}")
-        states[k] = found
+        states[k] = initial
     return states
 
 
@@ -140,7 +140,7 @@ def own_steps(length: int, batch: int, lengths: Any) -> NDArray[np.bool_]:
     dtypes=["float16", "float32", "float64"],
 )
 def numpy_loops(config: Config, parameters: Mapping[str, Array]) -> Callable[..., Any]:
-    """See ``rnn_conformance.functions.FunctionImplementation`` for the layouts."""
+    """See ``FunctionImplementation`` in ``numpy_function`` for the layouts."""
     if missing := config.features - FEATURES:
         raise NotImplementedError(f"not available: {', '.join(sorted(missing))}")
     dtype = parameters["weight_ih" + config.suffix(0, 0)].dtype

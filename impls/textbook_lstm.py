@@ -50,7 +50,7 @@ def textbook_params(parameters: Mapping[str, Any]) -> list[Gate]:
 
 @implementation(kinds=["LSTM"], features=FEATURES)
 def textbook_lstm(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-    """See ``rnn_conformance.functions.FunctionImplementation`` for the layouts."""
+    """See ``FunctionImplementation`` in ``numpy_function`` for the layouts."""
     if missing := config.features - FEATURES:
         raise NotImplementedError(f"the book's LSTM has no {', '.join(sorted(missing))}")
     params = textbook_params(parameters)

@@ -21,19 +21,19 @@ FEATURES = {
 def cell(config: Config, parameters: Mapping[str, Any], place: tuple[int, int]) -> torch.nn.Module:
     """The cell of one layer and direction, with its parameters."""
     end = config.suffix(*place)
-    found = {
+    state_dict = {
         name.removesuffix(end): torch.tensor(array)
         for name, array in parameters.items()
         if name.endswith(end)
     }
-    arguments: dict[str, Any] = {"bias": config.bias, "dtype": found["weight_ih"].dtype}
+    arguments: dict[str, Any] = {"bias": config.bias, "dtype": state_dict["weight_ih"].dtype}
     if config.kind == "RNN":
         arguments["nonlinearity"] = config.nonlinearity
     cls = getattr(torch.nn, config.kind.cell)
     module: torch.nn.Module = cls(
         config.layer_input_size(place[0]), config.hidden_size, **arguments
     )
-    module.load_state_dict(found)
+    module.load_state_dict(state_dict)
     return module
 
 
@@ -45,8 +45,12 @@ def unroll(
     times = range(len(x))
     for t in reversed(times) if reverse else times:
         here = lengths > t
-        own = [state[here] for state in states]
-        new = cell(x[t, here], tuple(own)) if len(own) == 2 else [cell(x[t, here], own[0])]
+        previous = [state[here] for state in states]
+        new = (
+            cell(x[t, here], tuple(previous))
+            if len(previous) == 2
+            else [cell(x[t, here], previous[0])]
+        )
         for state, value in zip(states, new, strict=True):
             state[here] = value
         output[t, here] = new[0]
@@ -62,8 +66,8 @@ def initial_states(config: Config, x: Tensor, state: Any, unbatched: bool) -> li
     if pair != config.kind.has_cell_state or (pair and len(state) != 2):
         raise ValueError("the state is a pair (h_0, c_0) for LSTM, h_0 for the others")
     states = [torch.tensor(given) for given in (state if pair else [state])]
-    states = [found.unsqueeze(1) if unbatched else found for found in states]
-    if any(found.shape != shape or found.dtype != x.dtype for found in states):
+    states = [tensor.unsqueeze(1) if unbatched else tensor for tensor in states]
+    if any(tensor.shape != shape or tensor.dtype != x.dtype for tensor in states):
         raise ValueError(f"the state must have the shape {shape} and be {x.dtype}")
     return states
 
@@ -73,10 +77,10 @@ def check_lengths(x: Tensor, lengths: Any) -> Tensor:
     length, batch = x.shape[:2]
     if lengths is None:
         return torch.full((batch,), length)
-    found = torch.tensor(lengths)
-    if found.shape != (batch,) or found.min() < 1 or found.max() > length:
+    steps = torch.tensor(lengths)
+    if steps.shape != (batch,) or steps.min() < 1 or steps.max() > length:
         raise ValueError(f"lengths {lengths} do not fit {batch} sequences of {length} steps")
-    return found
+    return steps
 
 
 @implementation(
@@ -85,7 +89,7 @@ def check_lengths(x: Tensor, lengths: Any) -> Tensor:
     dtypes=["float16", "float32", "float64"],
 )
 def torch_cells(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-    """See ``rnn_conformance.functions.FunctionImplementation`` for the layouts."""
+    """See ``FunctionImplementation`` in ``numpy_function`` for the layouts."""
     if missing := config.features - FEATURES:
         raise NotImplementedError(f"not available: {', '.join(sorted(missing))}")
     cells = [cell(config, parameters, place) for place in config.places()]
@@ -111,7 +115,7 @@ def torch_cells(config: Config, parameters: Mapping[str, Any]) -> Callable[..., 
             halves = []
             for direction in range(config.num_directions):
                 k = below + direction
-                at_place = [each[k] for each in states]
+                at_place = [initial[k] for initial in states]
                 halves.append(unroll(cells[k], x, at_place, own_lengths, direction == 1))
             x = torch.cat(halves, dim=-1)
         if unbatched:

@@ -36,11 +36,11 @@ def initial_states(config: Config, x: Tensor, state: Any, unbatched: bool) -> li
         raise ValueError("the state is a pair (h_0, c_0) for LSTM, h_0 for the others")
     states = []
     for given, shape in zip(state if pair else [state], shapes, strict=True):
-        found = torch.tensor(given)
-        found = found.unsqueeze(1) if unbatched else found
-        if found.shape != shape or found.dtype != x.dtype:
+        initial = torch.tensor(given)
+        initial = initial.unsqueeze(1) if unbatched else initial
+        if initial.shape != shape or initial.dtype != x.dtype:
             raise ValueError(f"a state of shape {given.shape} in {given.dtype} does not fit")
-        states.append(found)
+        states.append(initial)
     return states
 
 
@@ -50,7 +50,7 @@ def initial_states(config: Config, x: Tensor, state: Any, unbatched: bool) -> li
     dtypes=["float16", "float32", "float64"],
 )
 def torch_vf(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-    """See ``rnn_conformance.functions.FunctionImplementation`` for the layouts."""
+    """See ``FunctionImplementation`` in ``numpy_function`` for the layouts."""
     if missing := config.features - FEATURES:
         raise NotImplementedError(f"not available: {', '.join(sorted(missing))}")
     operator = OPERATORS[config.nonlinearity if config.kind == "RNN" else config.kind]

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from rnn_conformance.bounds import reference
-from rnn_conformance.calls import Result
-from rnn_conformance.cases import Case, State, Values
+from rnn_conformance.checking.strategies import cases, examples
 from rnn_conformance.errors import NonConforming
-from rnn_conformance.functions import FunctionImplementation
-from rnn_conformance.interface import Declaration, Implementation
+from rnn_conformance.implementations.interface import Declaration, Implementation
+from rnn_conformance.implementations.numpy_function import FunctionImplementation
+from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import bundled
-from rnn_conformance.registry import load
-from rnn_conformance.spec import Config, Dtype, Feature, Kind
+from rnn_conformance.reference.expected import Expected, expected
+from rnn_conformance.spec.cases import Case, State
+from rnn_conformance.spec.config import Config, Feature, Kind
+from rnn_conformance.spec.result import Result
 
 IMPLS = bundled("impls")
 REFUSALS = (ValueError, TypeError, RuntimeError, NotImplementedError)
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not sup
 
 
 def load_folder(folder: Path) -> list[Implementation]:
-    return [found for path in sorted(folder.glob("*.py")) for found in load(str(path))]
+    return [loaded for path in sorted(folder.glob("*.py")) for loaded in load(str(path))]
 
 
 CORRECT = load_folder(IMPLS)
@@ -38,17 +39,19 @@ WRONG = load_folder(IMPLS / "failing_on_purpose")
 
 def subjects(implementations: Sequence[Implementation]) -> pytest.MarkDecorator:
     """One parameter set a kind."""
-    pairs = [(each, kind) for each in implementations for kind in sorted(each.declaration.kinds)]
-    ids = [f"{each.name}-{kind}" for each, kind in pairs]
+    pairs = [
+        (loaded, kind) for loaded in implementations for kind in sorted(loaded.declaration.kinds)
+    ]
+    ids = [f"{loaded.name}-{kind}" for loaded, kind in pairs]
     return pytest.mark.parametrize(("implementation", "kind"), pairs, ids=ids)
 
 
-FUNCTIONS = [each for each in CORRECT if isinstance(each, FunctionImplementation)]
+FUNCTIONS = [loaded for loaded in CORRECT if isinstance(loaded, FunctionImplementation)]
 
 
 def named(name: str) -> Implementation:
-    (found,) = [each for each in CORRECT + WRONG if each.name == name]
-    return found
+    (implementation,) = [loaded for loaded in CORRECT + WRONG if loaded.name == name]
+    return implementation
 
 
 def build(name: str, config: Config, parameters: dict[str, Any]) -> Any:
@@ -58,65 +61,33 @@ def build(name: str, config: Config, parameters: dict[str, Any]) -> Any:
     return implementation(config, parameters)
 
 
-def drawn(kind: Kind, declaration: Declaration, count: int, seed: int = 0) -> Iterator[Case]:
-    """Cases within what is declared, of every size down to one, every feature and dtype."""
-    rng = np.random.default_rng([seed, list(Kind).index(kind)])
+def drawn(kind: Kind, declaration: Declaration, count: int) -> list[Case]:
+    """Cases within what is declared, of every size down to one, every feature and dtype.
+
+    About so many, the same number for any feature that is declared.
+    """
     declared = declaration.features & Feature.of(kind)
-
-    def has(feature: Feature, probability: float = 0.5) -> bool:
-        return feature in declared and bool(rng.random() < probability)
-
-    def size(largest: int) -> int:
-        return int(rng.integers(1, largest + 1))
-
-    for _ in range(count):
-        hidden_size, layers = size(9), size(3) if has(Feature.MULTI_LAYER) else 1
-        config = Config(
-            kind,
-            input_size=size(9),
-            hidden_size=hidden_size,
-            num_layers=layers,
-            bias=not has(Feature.BIAS_FREE, 0.3),
-            batch_first=has(Feature.BATCH_FIRST),
-            dropout=0.5 if layers > 1 and has(Feature.DROPOUT) else 0.0,
-            bidirectional=has(Feature.BIDIRECTIONAL),
-            proj_size=size(hidden_size - 1) if hidden_size > 1 and has(Feature.PROJECTION) else 0,
-            nonlinearity="relu" if has(Feature.RELU) else "tanh",
-        )
-        length, lengths = 1 if kind.is_cell else size(8), None
-        batch: int | None = size(5)
-        if has(Feature.UNBATCHED, 0.2):
-            batch = None
-        elif has(Feature.EMPTY_BATCH, 0.1):
-            batch = 0
-        elif has(Feature.PACKED):
-            lengths = (*(size(length) for _ in range(size(4))), length)
-            lengths = tuple(rng.permutation(lengths).tolist())
-            batch = len(lengths)
-        states = list(State) if Feature.INITIAL_STATE in declared else [State.OMITTED]
-        yield Case(
-            config,
-            length,
-            batch,
-            dtype=Dtype(rng.choice(sorted(declaration.dtypes))),
-            lengths=lengths,
-            state=State(rng.choice(states)),
-            values=Values(rng.choice(list(Values))),
-            seed=int(rng.integers(2**30)),
-        )
+    needs: list[tuple[Feature, ...]] = [(), *((feature,) for feature in sorted(declared))]
+    every = []
+    for seed, features in enumerate(needs):
+        # Dropout without a second layer is legal, and torch warns of it.
+        layers = (2, 3) if Feature.DROPOUT in features else (1, 3)
+        family = cases(*features, layers=layers, dtypes=sorted(declaration.dtypes))
+        every += examples(family.strategy(kind, declaration), -(-count // len(needs)), seed)
+    return every
 
 
 def deviation(implementation: Implementation, case: Case) -> float:
     """The largest error as a multiple of what is allowed there."""
     call = case.call()
-    expected, got = reference(call), implementation.build(call)(call)
-    return max(excess(expected, got, name) for name in call.results)
+    due, got = expected(call), implementation.build(call.layer)(call.arguments)
+    return max(excess(due, got, name) for name in call.results)
 
 
-def excess(expected: Any, got: Result, name: str) -> float:
-    bound = expected.bound(name)
+def excess(due: Expected, got: Result, name: str) -> float:
+    bound = due.bounds[name]
     # In the padding nothing is claimed: the bound is infinite, whatever stands there.
-    error = np.where(np.isinf(bound), 0.0, np.abs(got[name] - expected[name]))
+    error = np.where(np.isinf(bound), 0.0, np.abs(got[name] - due[name]))
     # A relu that is off is off exactly: no error where none is allowed is a ratio of 0.
     ratio = np.divide(error, bound, out=np.where(error == 0, 0.0, np.inf), where=bound > 0)
     return float(np.max(np.where(np.isnan(ratio), np.inf, ratio), initial=0.0))
@@ -153,7 +124,7 @@ def test_whatever_is_not_declared_is_refused(implementation: Implementation, kin
         call = Case(config, 1 if kind.is_cell else 4, batch, lengths=lengths).call()
         assert feature in call.features, f"this call does not ask for {feature}"
         with pytest.raises(NotImplementedError):
-            implementation.build(call)(call)
+            implementation.build(call.layer)(call.arguments)
 
 
 def illegal_calls(kind: Kind, features: frozenset[Feature]) -> dict[str, tuple[Any, ...]]:
@@ -168,7 +139,7 @@ def illegal_calls(kind: Kind, features: frozenset[Feature]) -> dict[str, tuple[A
 
     steps = () if kind.is_cell else (4,)
     places = () if kind.is_cell else (1,)
-    x, right = array(*steps, 2, 3), array(*places, 2, 5)
+    x, legal = array(*steps, 2, 3), array(*places, 2, 5)
     calls: dict[str, tuple[Any, ...]] = {
         "too many features": (array(*steps, 2, 4),),
         "too few features": (array(*steps, 2, 2),),
@@ -177,24 +148,24 @@ def illegal_calls(kind: Kind, features: frozenset[Feature]) -> dict[str, tuple[A
         "a state of another width": (x, state(*places, 2, 4)),
         "a state of another batch": (x, state(*places, 3, 5)),
         "a state of a batch of one": (x, state(*places, 1, 5)),
-        "a state of one axis too few": (x, state(*right.shape[1:])),
-        "a state of one axis too many": (x, state(1, *right.shape)),
+        "a state of one axis too few": (x, state(*legal.shape[1:])),
+        "a state of one axis too many": (x, state(1, *legal.shape)),
         "a float64 state": (
             x,
-            tuple(s.astype(np.float64) for s in state(*right.shape))
+            tuple(s.astype(np.float64) for s in state(*legal.shape))
             if kind.has_cell_state
-            else right.astype(np.float64),
+            else legal.astype(np.float64),
         ),
         "a pair for a tensor or a tensor for a pair": (
             x,
-            right if kind.has_cell_state else (right, right),
+            legal if kind.has_cell_state else (legal, legal),
         ),
     }
     if kind.has_cell_state:
-        calls["a right h_0 and a wrong c_0"] = (x, (right, array(*places, 2, 4)))
-        calls["a wrong h_0 and a right c_0"] = (x, (array(*places, 2, 4), right))
-        calls["a float64 c_0"] = (x, (right, right.astype(np.float64)))
-        calls["three states"] = (x, (right, right, right))
+        calls["a right h_0 and a wrong c_0"] = (x, (legal, array(*places, 2, 4)))
+        calls["a wrong h_0 and a right c_0"] = (x, (array(*places, 2, 4), legal))
+        calls["a float64 c_0"] = (x, (legal, legal.astype(np.float64)))
+        calls["three states"] = (x, (legal, legal, legal))
     if not kind.is_cell:
         calls["no steps"] = (array(0, 2, 3),)
         calls["a state of two layers"] = (x, state(2, 2, 5))
@@ -275,7 +246,7 @@ def test_the_handmade_bidirectional_stack_and_its_gradients_equal_torchs(
         data = pack_padded_sequence(x, torch.tensor([2, 7, 1, 5]), True, enforce_sorted=False)
     h_0 = torch.randn(2 * num_layers, 4, proj_size or 6, dtype=torch.float64)
     c_0 = torch.randn(2 * num_layers, 4, 6, dtype=torch.float64)
-    found = []
+    tensors = []
     for module in (theirs, ours):
         output, (h_n, c_n) = module(data, (h_0, c_0))
         if packed:
@@ -283,8 +254,8 @@ def test_the_handmade_bidirectional_stack_and_its_gradients_equal_torchs(
             assert output.sorted_indices.equal(data.sorted_indices)
             output = output.data
         (output.square().sum() + h_n.sin().sum() + c_n.cos().sum()).backward()
-        found.append([output, h_n, c_n, *(p.grad for p in module.parameters())])
-    for their_result, our_result in zip(*found, strict=True):
+        tensors.append([output, h_n, c_n, *(p.grad for p in module.parameters())])
+    for their_result, our_result in zip(*tensors, strict=True):
         # Rounding in float64 is below 1e-13 here; a flip, a bias or a gate is above 1e-3.
         difference = (their_result - our_result).abs().max() / their_result.abs().max()
         assert difference < 1e-12, f"off by {difference:.3g}"
@@ -314,11 +285,11 @@ def test_the_wrapper_makes_the_zero_state_of_its_kind(
         data = pack_padded_sequence(data, torch.tensor([7, 5, 5, 2]))
     state = module.zero_state(data)
     assert isinstance(state, tuple) == (kind == "LSTM"), "a pair for LSTM and a tensor otherwise"
-    for each in state if isinstance(state, tuple) else (state,):
+    for part in state if isinstance(state, tuple) else (state,):
         places = 4 if bidirectional else 2
-        assert each.shape == ((places, 5) if form == "unbatched" else (places, 4, 5))
-        assert each.dtype == torch.float64
-        assert not each.any(), "the state is not zero"
+        assert part.shape == ((places, 5) if form == "unbatched" else (places, 4, 5))
+        assert part.dtype == torch.float64
+        assert not part.any(), "the state is not zero"
 
 
 def test_the_wrappers_projected_state_is_narrow_and_its_cell_state_is_not() -> None:
@@ -338,8 +309,8 @@ def test_state_dicts_go_both_ways(name: str) -> None:
 
 def test_what_fails_on_purpose_says_so_and_nothing_else_does() -> None:
     assert WRONG, "no example of what goes wrong"
-    assert all(each.declaration.fails_on_purpose for each in WRONG)
-    assert not any(each.declaration.fails_on_purpose for each in CORRECT)
+    assert all(loaded.declaration.fails_on_purpose for loaded in WRONG)
+    assert not any(loaded.declaration.fails_on_purpose for loaded in CORRECT)
 
 
 @subjects(WRONG)
@@ -367,17 +338,17 @@ def test_the_tutorial_concatenates_over_time_and_returns_flat_states() -> None:
     layer = build("tutorial_time_concatenated", call.config, parameters)
     output, (h, c) = layer(call.input.astype(np.float32))
     assert (output.shape, h.shape, c.shape) == ((8, 5), (2, 5), (2, 5))
-    expected = reference(call)
+    due = expected(call)
     # The recurrence itself is right: only what is made of it is not.
-    assert np.all(np.abs(h - expected.h_n[0]) <= expected.h_n_bound[0])
+    assert np.all(np.abs(h - due["h_n"][0]) <= due.bounds["h_n"][0])
 
 
 @pytest.mark.parametrize("kind", [Kind.LSTM, Kind.GRU])
 def test_the_random_initial_state_is_drawn_anew_unless_one_is_given(kind: Kind) -> None:
     implementation = named(f"random_initial_state.{kind}")
     call = Case(Config(kind, 3, 5), length=4, batch=2).call()
-    layer = implementation.build(call)
-    assert not np.array_equal(layer(call).output, layer(call).output)
+    layer = implementation.build(call.layer)
+    assert not np.array_equal(layer(call.arguments).output, layer(call.arguments).output)
     assert deviation(implementation, Case(call.config, 4, 2, state=State.GIVEN)) <= 1
 
 
@@ -390,10 +361,10 @@ def test_batch_first_moves_the_states_of_the_example() -> None:
 def test_the_last_output_is_the_state_of_the_example() -> None:
     implementation = named("last_output_as_state")
     call = Case(Config(Kind.GRU, 3, 5, bidirectional=True), length=4, batch=2).call()
-    expected, got = reference(call), implementation.build(call)(call)
+    due, got = expected(call), implementation.build(call.layer)(call.arguments)
     assert np.array_equal(got.h_n[1], got.output[-1, :, 5:])
-    assert excess(expected, got, "h_n") > 1
-    assert excess(expected, got, "output") <= 1
+    assert excess(due, got, "h_n") > 1
+    assert excess(due, got, "output") <= 1
     # With one direction there is nothing wrong with it.
     assert deviation(implementation, Case(Config(Kind.GRU, 3, 5), 4, 2)) <= 1
 
@@ -427,10 +398,11 @@ def test_the_smallest_plugin_conforms(smallest: str, tmp_path: Path) -> None:
     for config in (bidirectional, Config(Kind.GRU, 3, 5, batch_first=True)):
         call = Case(config, 4, 2).call()
         with pytest.raises(NotImplementedError):
-            implementation.build(call)(call)
+            implementation.build(call.layer)(call.arguments)
     for case in (
         Case(Config(Kind.GRU, 3, 5), 4, None),
         Case(Config(Kind.GRU, 3, 5), 4, 2, lengths=(4, 1)),
     ):
+        call = case.call()
         with pytest.raises(NotImplementedError):
-            implementation.build(case.call())(case.call())
+            implementation.build(call.layer)(call.arguments)

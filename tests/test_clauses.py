@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rnn_conformance import clauses
-from rnn_conformance.clauses import ALL, CELLS, CHAPTERS, CLAUSES, LAYERS
-from rnn_conformance.spec import Feature, Kind, Level
+from rnn_conformance.spec import clauses
+from rnn_conformance.spec.clauses import ALL, CELLS, CHAPTERS, CLAUSES, LAYERS
+from rnn_conformance.spec.config import Feature, Kind, Level
 
 COUNTS = {
     "SHP": 6, "BF": 3, "DIR": 5, "LAY": 3, "STA": 4, "EQ": 6, "ACC": 2, "PCK": 6, "DRP": 5,
@@ -42,7 +42,7 @@ def test_a_chapter_belongs_to_one_level_but_for_what_only_a_class_can_show(chapt
 
 
 def test_a_clause_is_about_the_kinds_that_have_what_it_speaks_of() -> None:
-    own = {
+    of_one_kind = {
         "EQ-1": {Kind.RNN},
         "EQ-2": {Kind.LSTM},
         "EQ-3": {Kind.GRU},
@@ -51,8 +51,8 @@ def test_a_clause_is_about_the_kinds_that_have_what_it_speaks_of() -> None:
     also_cells = {f"GRD-{n}" for n in (1, 3, 4)} | {f"PAR-{n}" for n in (1, 2, 3, 4)}
     also_cells |= {"ERR-1", "LIF-1", "LIF-3"}
     for clause in CLAUSES.values():
-        if clause.id in own:
-            assert clause.kinds == own[clause.id], clause.id
+        if clause.id in of_one_kind:
+            assert clause.kinds == of_one_kind[clause.id], clause.id
         elif clause.chapter == "CEL":
             assert clause.kinds == CELLS, clause.id
         elif clause.chapter in ("ACC", "MEM", "TYP", "DET", "DEP") or clause.id in also_cells:
@@ -102,4 +102,4 @@ def test_the_clauses_know_nothing_of_the_suite_but_its_terms() -> None:
     tree = ast.parse(Path(clauses.__file__).read_text("utf-8"))
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {module for module in modules if module.startswith("rnn_conformance")}
-    assert ours == {"rnn_conformance.spec"}
+    assert ours == {"rnn_conformance.spec.config"}

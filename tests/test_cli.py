@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
-from rnn_conformance.results import RESULTS
+from rnn_conformance.cli import Workers
+from rnn_conformance.results.reading import read, read_records
 
 WRONG = """
 import torch
@@ -82,17 +81,15 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def results(folder: Path) -> dict[str, Any]:
     """What a run wrote, checked against the schema."""
-    document: dict[str, Any] = json.loads((folder / "results.json").read_text("utf-8"))
-    jsonschema.validate(document, RESULTS.schema(), cls=jsonschema.Draft202012Validator)
-    return document
+    return read(folder / "results.json").content
 
 
 def without_times(document: dict[str, Any]) -> dict[str, Any]:
     """The document without what differs from run to run."""
     for name in ("started", "seconds"):
         del document["run"][name]
-    for each in document["implementations"]:
-        for check in each["checks"]:
+    for implementation in document["implementations"]:
+        for check in implementation["checks"]:
             del check["seconds"], check["seconds_inside"]
     return document
 
@@ -111,8 +108,8 @@ def test_torchs_own_lstm_conforms_in_over_a_thousand_cases(tmp_path: Path) -> No
     assert lstm["verdict"] == "conforms"
     assert sum(check["cases"] for check in lstm["checks"]) > 1000
     assert (tmp_path / "reports/latest/index.html").read_text("utf-8").startswith("<!DOCTYPE html>")
-    lines = (tmp_path / "reports/latest/records.jsonl").read_text("utf-8").splitlines()
-    assert len(lines) == len(lstm["checks"])
+    records = read_records(tmp_path / "reports/latest/records.jsonl")
+    assert len(records) == len(lstm["checks"])
     # Nothing else is left behind.
     assert [path.name for path in tmp_path.iterdir()] == ["reports"]
 
@@ -178,6 +175,41 @@ def test_an_implementation_that_kills_its_process_does_not_take_the_run_with_it(
     outcomes = {check["check"]: check["outcome"] for check in gru["checks"]}
     assert "crashed" in outcomes.values()
     assert gru["verdict"] == "fails"
+
+
+SHORT_OF_TIME = """
+from rnn_conformance.running import run
+
+run.TIMEOUT["quick"] = 2
+
+if __name__ == "__main__":
+    from rnn_conformance.cli import main
+
+    main(["run", "hanging.py", "--select", "EQ-3", "-n", "0"])
+"""
+
+
+def test_an_implementation_that_hangs_is_told_so_and_is_at_fault(tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_TIME],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    (gru,) = results(tmp_path / "reports/latest")["implementations"]
+    assert gru["clauses"]["EQ-3"] == "timeout"
+    for check in gru["checks"]:
+        assert check["outcome"] == "timeout"
+        assert check["failure"]["fault"] == "implementation"
+        assert check["failure"]["sort"] == "did not end in time"
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (3, 3), (64, 8)])
+def test_there_are_as_many_workers_as_cores_up_to_eight(
+    cores: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loky.cpu_count", lambda: cores)
+    assert Workers().convert("auto", None, None) == workers
 
 
 def test_fail_fast_stops_and_says_that_the_run_was_cut_short(wrong: Path) -> None:
@@ -316,8 +348,8 @@ def test_a_mistake_gets_one_clear_line_and_no_traceback(mistake: str, tmp_path: 
     assert says in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     # click precedes its own line with two of usage.
-    own = [line for line in done.stderr.splitlines() if not line.startswith(("Usage", "Try"))]
-    assert len([line for line in own if line]) == 1, done.stderr
+    ours = [line for line in done.stderr.splitlines() if not line.startswith(("Usage", "Try"))]
+    assert len([line for line in ours if line]) == 1, done.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnn_conformance.classes import drop_in
-from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.checking.checks import Check, checks
+from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.subject import PROFILES, Profile, Subject
+from rnn_conformance.errors import Sort
+from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.deployment import (
     ByHand,
     CoarseUnderAutocast,
@@ -22,10 +25,11 @@ from rnn_conformance.mutants.deployment import (
     StrictAboutTypes,
     WrongWhenUnbatched,
 )
-from rnn_conformance.results import Entry, Outcome, Record, Verdict, clause_outcomes, verdict
-from rnn_conformance.spec import Kind
-from rnn_conformance.subject import PROFILES, Profile, Subject
-from rnn_conformance.suite import Check, checks, examine
+from rnn_conformance.results.document import clause_outcomes
+from rnn_conformance.results.records import Entry, Outcome, Record
+from rnn_conformance.results.verdict import Verdict
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Kind
 
 STANDARD = Profile("standard, without shrinking", PROFILES["standard"].cases, 0)
 CHAPTER = [check for check in checks() if check.id.startswith("conformance/test_deployment.py")]
@@ -42,16 +46,16 @@ class WrongWhenCompiled(ByHand):
         return result + 0.01 if torch.compiler.is_compiling() else result
 
 
-WRONG: tuple[tuple[type[nn.Module], str, str], ...] = (
-    (WrongWhenCompiled, "DEP-1", "is 0."),
-    (OnlyByNumPy, "DEP-2", "torch.export raised"),
-    (WrongWhenCompiled, "DEP-2", "gives what eager mode gives"),
-    (KeepsWhatItSawFirst, "DEP-3", "gives what eager mode gives"),
-    (OnlyByNumPy, "DEP-3", "torch.jit"),
-    (WrongWhenUnbatched, "DEP-5", "gives what eager mode gives"),
-    (OnlyByNumPy, "DEP-5", "torch.func.vmap raised"),
-    (CoarseUnderAutocast, "DEP-6", "under autocast"),
-    (StrictAboutTypes, "DEP-6", "autocast raised TypeError"),
+WRONG: tuple[tuple[type[nn.Module], str, Sort, str], ...] = (
+    (WrongWhenCompiled, "DEP-1", Sort.VALUE, "is 0."),
+    (OnlyByNumPy, "DEP-2", Sort.RAISED, "torch.export raised"),
+    (WrongWhenCompiled, "DEP-2", Sort.VALUE, "gives what eager mode gives"),
+    (KeepsWhatItSawFirst, "DEP-3", Sort.VALUE, "gives what eager mode gives"),
+    (OnlyByNumPy, "DEP-3", Sort.RAISED, "torch.jit"),
+    (WrongWhenUnbatched, "DEP-5", Sort.VALUE, "gives what eager mode gives"),
+    (OnlyByNumPy, "DEP-5", Sort.RAISED, "torch.func.vmap raised"),
+    (CoarseUnderAutocast, "DEP-6", Sort.VALUE, "under autocast"),
+    (StrictAboutTypes, "DEP-6", Sort.RAISED, "autocast raised TypeError"),
 )
 
 # What torch.nn 2.13 does not do; a version that does will pass.
@@ -80,23 +84,25 @@ def run(check: Check, cls: type[nn.Module], kind: Kind, profile: Profile = STAND
     return examine(check, Subject(drop_in(cls), kind, profile))
 
 
-@pytest.mark.parametrize(("cls", "clause", "message"), WRONG, ids=named)
+@pytest.mark.parametrize(("cls", "clause", "sort", "message"), WRONG, ids=named)
 def test_what_does_not_survive_the_way_is_caught(
-    cls: type[nn.Module], clause: str, message: str
+    cls: type[nn.Module], clause: str, sort: Sort, message: str
 ) -> None:
     records = [run(check, cls, Kind.GRU_CELL) for check in CHAPTER if clause in check.clauses]
-    messages = [each.failure.message for each in records if each.failure is not None]
-    assert all(each.outcome is not Outcome.ERROR for each in records), messages
-    assert any(message in each for each in messages), messages
+    failures = [record.failure for record in records if record.failure is not None]
+    assert all(record.outcome is not Outcome.ERROR for record in records), failures
+    assert any(failure.sort is sort and message in failure.message for failure in failures), (
+        failures
+    )
 
 
 @pytest.mark.parametrize("check", CHAPTER, ids=named)
 def test_elementary_operations_go_every_way(check: Check) -> None:
     record = run(check, ByHand, Kind.GRU_CELL)
-    assert record.outcome is due(check), record.reason or record.failure
+    assert record.outcome is expected(check), record.reason or record.failure
 
 
-def due(check: Check) -> Outcome:
+def expected(check: Check) -> Outcome:
     """Untested is what needs packages that are not here."""
     return Outcome.UNTESTED if "DEP-4" in check.clauses and not ONNX else Outcome.PASSED
 
@@ -112,12 +118,14 @@ def test_what_torch_itself_cannot_do_is_no_failing(check: Check, kind: Kind) -> 
         assert (
             f"torch.nn.{kind} {torch.__version__.partition('+')[0]} itself fails" in record.reason
         )
-    elif due(check) is Outcome.UNTESTED:
+    elif expected(check) is Outcome.UNTESTED:
         assert record.reason is not None
         assert "onnxruntime" in record.reason
     else:
-        # The exporter to ONNX fails for some bidirectional stacks.
-        allowed = {Outcome.PASSED} | ({Outcome.UNSUPPORTED} if "DEP-4" in check.clauses else set())
+        # The exporter to ONNX fails for some bidirectional stacks; and whether oneDNN has an
+        # LSTM in bfloat16, for autocast, depends on the processor.
+        sometimes = not {"DEP-4", "DEP-6"}.isdisjoint(check.clauses)
+        allowed = {Outcome.PASSED} | ({Outcome.UNSUPPORTED} if sometimes else set())
         assert record.outcome in allowed, record.reason or record.failure
 
 
@@ -154,7 +162,7 @@ def test_what_fails_here_fails_nobodys_own_run(tmp_path: Path) -> None:
         "            raise TypeError('no')\n"
         "        return super().forward(input, hx)\n"
     )
-    command = [sys.executable, "-m", "pytest", "-p", "rnn_conformance.plugin", "-rx"]
+    command = [sys.executable, "-m", "pytest", "-p", "rnn_conformance.running.pytest_plugin", "-rx"]
     options = [f"--rnn={layers}", "--rnn-select=DEP-6", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=120
@@ -175,4 +183,4 @@ def test_what_fails_here_counts_for_no_verdict() -> None:
     entry = Entry("strict", "GRUCell", "", "drop-in", (), ("float32",))
     outcomes = clause_outcomes(entry, [*records, passed])
     assert outcomes["DEP-6"] is Outcome.FAILED
-    assert verdict(outcomes) is Verdict.CONFORMS
+    assert Verdict.of(outcomes) is Verdict.CONFORMS

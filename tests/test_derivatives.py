@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from random_calls import random_call, random_case
 
 from rnn_conformance import drop_in
-from rnn_conformance.bounds import forward
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.checks import differentiated
-from rnn_conformance.derivatives import derivative
-from rnn_conformance.gradient_bounds import gradient_reference
-from rnn_conformance.gradients import Backward, drawn
-from rnn_conformance.oracle import Oracle
-from rnn_conformance.spec import Config, Dtype, Feature, Kind
+from rnn_conformance.checking.assertions import assert_within_bound
+from rnn_conformance.reference.derivatives import Adjoint
+from rnn_conformance.reference.expected import expected
+from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.backward import Backward, drawn
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case, State, Values
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
+from tests.support.random_calls import random_call, random_case
 
 LAYERS = [kind for kind in Kind if not kind.is_cell]
 
@@ -28,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not sup
 
 def gradients(backward: Backward) -> dict[str, Array]:
     """By the oracle alone."""
-    return derivative(backward, Oracle().answer(backward.call)).gradients
+    return Adjoint().derivative(backward, Oracle().answer(backward.call)).gradients
 
 
 def some_results(call: Call, seed: int) -> tuple[str, ...]:
@@ -46,7 +44,7 @@ def test_it_agrees_with_torch_within_the_float64_bound(kind: Kind) -> None:
         call = random_call(kind, seed)
         features |= call.features
         backward = drawn(call, seed, *some_results(call, seed))
-        differentiated(implementation.pullback(call)(backward))
+        assert_within_bound(implementation.pullback(call.layer)(backward))
     untried = Feature.of(kind) - features - {Feature.DROPOUT, Feature.EMPTY_BATCH}
     assert not untried, f"no case had {sorted(untried)}: agreement there is not shown"
 
@@ -55,8 +53,8 @@ def moved(call: Call, argument: str, direction: Array, by: float) -> Call:
     """The call with one argument or parameter moved."""
     if argument in call.parameters:
         array = call.parameters[argument] + by * direction
-        return replace(call, parameters={**call.parameters, argument: array})
-    return replace(call, **{argument: getattr(call, argument) + by * direction})
+        return call.replace(parameters={**call.parameters, argument: array})
+    return call.replace(**{argument: getattr(call, argument) + by * direction})
 
 
 def scalar(backward: Backward, call: Call) -> float:
@@ -77,18 +75,17 @@ def test_it_agrees_with_finite_differences(kind: Kind) -> None:
         case = random_case(kind, seed, without=frozenset({Feature.RELU}), values=Values.TYPICAL)
         call = case.call()
         backward = drawn(call, seed, *some_results(call, seed))
-        found = gradients(backward)
+        of_oracle = gradients(backward)
         rng = np.random.default_rng(seed)
         for argument in backward.arguments:
-            shape = found[argument].shape
-            direction = rng.standard_normal(shape)
+            direction = rng.standard_normal(of_oracle[argument].shape)
             ahead, back, far_ahead, far_back = (
                 scalar(backward, moved(call, argument, direction, by * step))
                 for by in (1.0, -1.0, 2.0, -2.0)
             )
             slope = (8.0 * (ahead - back) - (far_ahead - far_back)) / (12.0 * step)
-            exact = float((found[argument] * direction).sum())
-            scale = float(np.abs(found[argument] * direction).sum())
+            exact = float((of_oracle[argument] * direction).sum())
+            scale = float(np.abs(of_oracle[argument] * direction).sum())
             worst = max(worst, abs(slope - exact) / (scale + 1e-9))
     assert worst < 1e-5, f"off by {worst:.2g} of the sum's terms"
 
@@ -101,21 +98,25 @@ def test_where_no_unit_crosses_the_kink_relu_agrees_with_finite_differences(kind
             kind, seed, needs=frozenset({Feature.RELU}), values=Values.TYPICAL
         ).call()
         backward = drawn(call, seed)
-        found = gradients(backward)
+        of_oracle = gradients(backward)
         rng = np.random.default_rng(seed)
         for argument in backward.arguments:
-            direction = rng.standard_normal(found[argument].shape)
+            direction = rng.standard_normal(of_oracle[argument].shape)
             sides = [moved(call, argument, direction, by) for by in (-step, 0.0, step)]
-            alive = [
-                [(trace.gates > 0.0) for row in Oracle().answer(each).traces for trace in row]
-                for each in sides
-            ]
-            if any((a != b).any() for each in alive for a, b in zip(each, alive[1], strict=True)):
+            before, alive, after = (
+                [trace.gates > 0.0 for row in Oracle().answer(side).traces for trace in row]
+                for side in sides
+            )
+            if any(
+                (units != here).any()
+                for side in (before, after)
+                for units, here in zip(side, alive, strict=True)
+            ):
                 continue
             tried += 1
             slope = (scalar(backward, sides[2]) - scalar(backward, sides[0])) / (2.0 * step)
-            exact = float((found[argument] * direction).sum())
-            scale = 1.0 + float(np.abs(found[argument] * direction).sum())
+            exact = float((of_oracle[argument] * direction).sum())
+            scale = 1.0 + float(np.abs(of_oracle[argument] * direction).sum())
             assert abs(slope - exact) < 1e-6 * scale, f"{argument} of {call}"
     assert tried > 100
 
@@ -142,7 +143,7 @@ def test_an_lstm_of_constant_gates_passes_its_cell_state_back_as_a_power() -> No
     call = one(Config(Kind.LSTM, 3, 2), length=7)
     parameters = {name: np.zeros_like(array) for name, array in call.parameters.items()}
     parameters["bias_ih_l0"] = np.repeat([0.3, 1.1, -0.4, 0.8], 2)
-    backward = drawn(replace(call, parameters=parameters), 0, "c_n")
+    backward = drawn(call.replace(parameters=parameters), 0, "c_n")
     f = 1.0 / (1.0 + np.exp(-1.1))
     np.testing.assert_allclose(gradients(backward)["c_0"], f**7 * backward.cotangents["c_n"])
 
@@ -151,7 +152,7 @@ def test_a_gru_of_constant_gates_passes_its_state_back_as_a_power() -> None:
     call = one(Config(Kind.GRU, 3, 2), length=7)
     parameters = {name: np.zeros_like(array) for name, array in call.parameters.items()}
     parameters["bias_ih_l0"] = np.repeat([0.3, 1.1, -0.4], 2)
-    backward = drawn(replace(call, parameters=parameters), 0, "h_n")
+    backward = drawn(call.replace(parameters=parameters), 0, "h_n")
     z = 1.0 / (1.0 + np.exp(-1.1))
     np.testing.assert_allclose(gradients(backward)["h_0"], z**7 * backward.cotangents["h_n"])
 
@@ -160,7 +161,7 @@ def test_where_relu_never_cuts_the_gradient_is_a_power_of_the_matrix() -> None:
     call = one(Config(Kind.RNN, 3, 4, nonlinearity="relu"), length=6)
     assert call.h_0 is not None
     positive = {name: np.abs(array) for name, array in call.parameters.items()}
-    call = replace(call, parameters=positive, input=np.abs(call.input), h_0=np.abs(call.h_0))
+    call = call.replace(parameters=positive, input=np.abs(call.input), h_0=np.abs(call.h_0))
     backward = drawn(call, 0, "h_n")
     power = np.linalg.matrix_power(positive["weight_hh_l0"], 6)
     np.testing.assert_allclose(gradients(backward)["h_0"], backward.cotangents["h_n"] @ power)
@@ -169,8 +170,8 @@ def test_where_relu_never_cuts_the_gradient_is_a_power_of_the_matrix() -> None:
 def test_relu_at_exactly_zero_has_no_slope() -> None:
     call = one(Config(Kind.RNN, 3, 4, nonlinearity="relu"))
     parameters = {name: np.zeros_like(array) for name, array in call.parameters.items()}
-    found = gradients(drawn(replace(call, parameters=parameters), 0, "output"))
-    assert not any(array.any() for array in found.values())
+    of_zeros = gradients(drawn(call.replace(parameters=parameters), 0, "output"))
+    assert not any(array.any() for array in of_zeros.values())
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -178,26 +179,26 @@ def test_relu_at_exactly_zero_has_no_slope() -> None:
 def test_the_padding_has_no_gradient_and_no_influence(kind: Kind, padding: float) -> None:
     for seed in range(10):
         call = random_case(kind, seed, needs=frozenset({Feature.PACKED})).call()
-        expected = gradients(drawn(call, seed))
-        other = replace(call, input=np.where(call.steps[:, :, None], call.input, padding))
+        before = gradients(drawn(call, seed))
+        padded = call.replace(input=np.where(call.steps[:, :, None], call.input, padding))
         with np.errstate(invalid="ignore"):
-            found = gradients(Backward(other, drawn(call, seed).cotangents))
-        assert not found["input"][~call.steps].any()
-        for name, array in expected.items():
-            np.testing.assert_array_equal(found[name], array)
+            after = gradients(Backward(padded, drawn(call, seed).cotangents))
+        assert not after["input"][~call.steps].any()
+        for name, array in before.items():
+            np.testing.assert_array_equal(after[name], array)
 
 
 def test_gradients_of_all_arguments_are_referred_to_and_of_no_other() -> None:
     for seed in range(5):
         call = random_call(Kind.LSTM, seed)
         backward = drawn(call, seed)
-        reference = gradient_reference(backward)
-        assert set(reference.gradients) == set(reference.bounds) == set(backward.arguments)
+        due = expected(backward)
+        assert set(due.values) == set(due.bounds) == set(backward.arguments)
         assert ("h_0" in backward.arguments) == (call.h_0 is not None)
-        found = derivative(backward, forward(call).answer).gradients
-        for name, array in reference.gradients.items():
+        in_float64 = gradients(backward)
+        for name, array in due.values.items():
             # Not the same: what float64 is held to has more digits.
-            np.testing.assert_allclose(found[name], array, rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(in_float64[name], array, rtol=1e-12, atol=1e-13)
 
 
 def test_cotangents_that_do_not_fit_are_refused() -> None:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from miniatures import correct_implementations
-from random_calls import random_case
 
-from rnn_conformance.bounds import reference
-from rnn_conformance.calls import Call, Result
-from rnn_conformance.cases import Values, rounded
-from rnn_conformance.checks import matches
-from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.checking.assertions import assert_within_bound
+from rnn_conformance.checking.checks import Check, checks
+from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.subject import Profile, Subject
 from rnn_conformance.deviations import CATALOGUE, Deviation, deviations_of
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.mutants.equations import miniature
-from rnn_conformance.results import Outcome
-from rnn_conformance.spec import Dtype, Feature, Kind
-from rnn_conformance.subject import Profile, Subject
-from rnn_conformance.suite import Check, checks, examine
+from rnn_conformance.reference.expected import expected
+from rnn_conformance.results.records import Outcome
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Values, rounded
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Dtype, Feature, Kind
+from rnn_conformance.spec.result import Result
+from tests.support.miniatures import correct_implementations
+from tests.support.random_calls import random_case
 
 FEW = Profile("few", 5, 40)
 SEEDS = (1, 2)
@@ -81,11 +82,11 @@ def special_calls(call: Call, seed: int) -> Iterator[Call]:
     for value in (np.nan, np.inf, huge, 2.0**-1030, 2.0**-130, 2.0**-16):
         data = call.input.copy()
         data[place] = value
-        yield replace(call, input=data)
+        yield call.replace(input=data)
     if call.lengths is not None:
         data = call.input.copy()
         data[~call.steps] = np.nan
-        yield replace(call, input=data)
+        yield call.replace(input=data)
 
 
 def telling_calls(kind: Kind, needs: frozenset[Feature]) -> Iterator[Call]:
@@ -110,10 +111,10 @@ def telling_calls(kind: Kind, needs: frozenset[Feature]) -> Iterator[Call]:
     yield random_case(kind, 0, needs=needs, without=frozenset(Feature) - needs).call()
 
 
-def right(call: Call, result: Result) -> bool:
+def is_right(call: Call, result: Result) -> bool:
     """Whether the result is what is due, its dtypes included."""
     try:
-        matches(result)
+        assert_within_bound(result)
     except NonConforming:
         return False
     return set(result.dtypes.values()) == {call.dtype.value}
@@ -122,10 +123,10 @@ def right(call: Call, result: Result) -> bool:
 @pytest.mark.parametrize(("kind", "deviation"), EVERY, ids=named)
 def test_a_deviation_is_wrong_on_some_legal_call(kind: Kind, deviation: Deviation[Any]) -> None:
     for call in telling_calls(kind, deviation.needs):
-        layer = miniature(deviation.name, kind, deviation.variant).build(call)
-        omitted = replace(call, h_0=None, c_0=None)
+        layer = miniature(deviation.name, kind, deviation.variant).build(call.layer)
+        omitted = call.replace(h_0=None, c_0=None)
         # Called again, since some deviations are what a call leaves behind.
-        if not all(right(each, layer(each)) for each in (call, omitted, omitted)):
+        if not all(is_right(asked, layer(asked.arguments)) for asked in (call, omitted, omitted)):
             return
     pytest.fail("it gave the right answer to every call, so it is no deviation")
 
@@ -139,8 +140,10 @@ def test_a_deviation_cannot_show_without_what_it_needs(
         for seed in range(4):
             case = random_case(kind, seed, needs=others, without=frozenset({feature}))
             call = case.call()
-            result = miniature(deviation.name, kind, deviation.variant).build(call)(call)
-            assert right(call, result), f"it shows without {feature}: {call}"
+            result = miniature(deviation.name, kind, deviation.variant).build(call.layer)(
+                call.arguments
+            )
+            assert is_right(call, result), f"it shows without {feature}: {call}"
 
 
 # Whether the suite passes what is none.
@@ -163,9 +166,9 @@ def test_the_suite_passes_whatever_is_right(kind: Kind, check: Check, seed: int)
 def test_a_result_rounded_to_half_the_digits_is_not_right() -> None:
     """The measure used above measures: what is right is right, what is coarse is not."""
     call = random_case(Kind.LSTM, 0).call()
-    expected = reference(call)
-    given = {name: call.give(name, expected[name]) for name in call.results}
+    due = expected(call)
+    given = {name: call.give(name, due[name]) for name in call.results}
     dtypes = dict.fromkeys(given, "float64")
-    assert right(call, Result(call, given, dtypes, dtypes))
+    assert is_right(call, Result(call, given, dtypes, dtypes))
     coarse = {name: rounded(array, Dtype.FLOAT32) for name, array in given.items()}
-    assert not right(call, Result(call, coarse, dtypes, dtypes))
+    assert not is_right(call, Result(call, coarse, dtypes, dtypes))

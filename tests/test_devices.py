@@ -1,7 +1,8 @@
-"""Devices other than the CPU, where there is none: shapes, dtypes and devices on ``meta``."""
+"""Devices other than the CPU, where there is none: on ``meta``, and on one that is feigned."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,23 @@ import torch
 from click.testing import CliRunner
 
 from rnn_conformance import drop_in, implementation
-from rnn_conformance.bounds import reference
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Values
-from rnn_conformance.cli import USAGE, main
-from rnn_conformance.errors import Unsupported, UsageError
-from rnn_conformance.oracle import Oracle, Weights
-from rnn_conformance.results import Outcome
-from rnn_conformance.selection import Selection
-from rnn_conformance.spec import Config, Dtype, Feature, Kind
-from rnn_conformance.subject import Profile, Subject
-from rnn_conformance.suite import checks, examine
+from rnn_conformance.checking.checks import Check, checks
+from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.subject import Profile, Subject
+from rnn_conformance.cli import main
+from rnn_conformance.errors import Fault, Gap, Refusal, Sort, Unsupported, UsageError
+from rnn_conformance.reference.expected import expected
+from rnn_conformance.reference.oracle import Oracle, Weights
+from rnn_conformance.results.records import Outcome
+from rnn_conformance.results.verdict import Exit
+from rnn_conformance.running.selection import Selection
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Values
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
+from tests.support.elsewhere import DEVICE, MISMATCH, Elsewhere
+from tests.support.random_calls import random_case
 
 # Of these, what they check is known without any value.
 WITHOUT_VALUES = [
@@ -59,11 +66,11 @@ class ResultOnTheCPU(torch.nn.LSTM):
 
 
 def on_meta(cls: type[torch.nn.Module], kind: Kind, seed: int = 0) -> Subject:
-    found = drop_in(cls).on("meta")
+    placed = drop_in(cls).on("meta")
     # To unpack, torch reads the samples' order, which is a value.
-    features = found.declaration.features - {Feature.PACKED}
-    declaration = replace(found.declaration, features=features)
-    return Subject(replace(found, declaration=declaration), kind, FEW, seed)
+    features = placed.declaration.features - {Feature.PACKED}
+    declaration = replace(placed.declaration, features=features)
+    return Subject(replace(placed, declaration=declaration), kind, FEW, seed)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -76,19 +83,86 @@ def test_the_path_to_another_device_works(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cls", "kind", "message"),
-    [(StateOnTheCPU, Kind.GRU, "raised"), (ResultOnTheCPU, Kind.LSTM, "on cpu; the input is")],
+    ("cls", "kind", "sort", "message"),
+    [
+        (StateOnTheCPU, Kind.GRU, Sort.RAISED, "raised"),
+        (ResultOnTheCPU, Kind.LSTM, Sort.TYPE, "on cpu; the input is"),
+    ],
 )
 def test_what_is_made_on_the_wrong_device_is_caught_there_and_not_here(
-    cls: type[torch.nn.Module], kind: Kind, message: str
+    cls: type[torch.nn.Module], kind: Kind, sort: Sort, message: str
 ) -> None:
-    (check,) = (each for each in WITHOUT_VALUES if "dtype_and_device" in each.id)
+    (check,) = (check for check in WITHOUT_VALUES if "dtype_and_device" in check.id)
     assert examine(check, Subject(drop_in(cls), kind)).outcome is Outcome.PASSED
     record = examine(check, on_meta(cls, kind))
     assert record.outcome is Outcome.FAILED
     assert record.failure is not None
-    assert record.failure.fault == "implementation"
+    assert record.failure.fault is Fault.IMPLEMENTATION
+    assert record.failure.sort is sort
     assert message in record.failure.message
+
+
+# On a device that is feigned the values are there too, and every check is run.
+
+# Graphs, tracers and autocast ask for the devices that there are; in other threads there is none
+# but those.
+ANYWHERE = [
+    check
+    for check in checks()
+    if not any(CLAUSES[id].chapter == "DEP" or id == "DET-2" for id in check.clauses)
+]
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """The name of a device that is there while the test runs."""
+    with Elsewhere():
+        yield DEVICE
+
+
+@pytest.mark.parametrize(
+    ("check", "kind"),
+    [
+        pytest.param(check, kind, id=f"{check.id.rpartition('::')[2]}-{kind}")
+        for check in ANYWHERE
+        for kind in sorted(check.kinds)
+    ],
+)
+def test_all_that_a_check_hands_over_is_on_the_implementation_s_device(
+    elsewhere: str, check: Check, kind: Kind
+) -> None:
+    subject = Subject(drop_in(getattr(torch.nn, kind.value)).on(elsewhere), kind, FEW)
+    record = examine(check, subject)
+    assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED, Outcome.UNTESTED), record.failure
+
+
+def test_what_mixes_devices_is_refused_there(elsewhere: str) -> None:
+    layer = torch.nn.GRU(2, 3).to(elsewhere)
+    there, here = torch.ones(4, 1, 2, device=elsewhere), torch.ones(4, 1, 2)
+    assert str(layer(there)[0].device) == elsewhere
+    with pytest.raises(RuntimeError, match=MISMATCH):
+        layer(here)
+    with pytest.raises(TypeError, match="can't convert"):
+        there.numpy()
+    assert torch.equal(there.cpu(), here)
+
+
+@pytest.mark.parametrize(("cls", "kind"), [(StateOnTheCPU, Kind.GRU), (ResultOnTheCPU, Kind.LSTM)])
+def test_what_is_made_on_the_wrong_device_is_caught_on_a_feigned_one(
+    elsewhere: str, cls: type[torch.nn.Module], kind: Kind
+) -> None:
+    records = [
+        examine(check, Subject(drop_in(cls).on(elsewhere), kind, FEW))
+        for check in WITHOUT_VALUES
+        if kind in check.kinds
+    ]
+    failures = [record.failure for record in records if record.failure is not None]
+    assert any(MISMATCH in failure.message or failure.sort is Sort.TYPE for failure in failures), (
+        failures
+    )
+
+
+# Which devices there are.
 
 
 def test_a_device_goes_by_its_full_name() -> None:
@@ -98,8 +172,9 @@ def test_a_device_goes_by_its_full_name() -> None:
 
 @pytest.mark.parametrize("name", ["no-such-device", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused_and_those_that_are_are_named(name: str) -> None:
-    with pytest.raises(UsageError, match=f"no device '{name}'.*there is cpu"):
+    with pytest.raises(UsageError, match=f"no device '{name}'.*there is cpu") as caught:
         drop_in(torch.nn.LSTM).on(name)
+    assert caught.value.refusal is Refusal.DEVICE
 
 
 def test_the_command_says_so_in_one_line(tmp_path: Path) -> None:
@@ -114,7 +189,7 @@ def test_the_command_says_so_in_one_line(tmp_path: Path) -> None:
         str(tmp_path),
     ]
     ended = CliRunner().invoke(main, arguments)
-    assert ended.exit_code == USAGE
+    assert ended.exit_code == Exit.USAGE
     (line,) = ended.stderr.strip().splitlines()
     assert line.startswith("rnn-conformance: there is no device 'cuda:99' here")
 
@@ -126,8 +201,9 @@ def function(config: Config, parameters: Any) -> Any:
 
 def test_a_function_over_numpy_arrays_computes_on_the_cpu() -> None:
     assert function.on("cpu") is function
-    with pytest.raises(Unsupported, match="CPU"):
+    with pytest.raises(Unsupported, match="CPU") as caught:
         function.on("cuda")
+    assert caught.value.gap is Gap.NO_DEVICE
     with pytest.raises(UsageError, match=r"numpy_loops.*without --device"):
         Selection(("numpy_loops",), device="cuda").subjects()
 
@@ -144,25 +220,19 @@ class TF32(Oracle):
     """The oracle, except that both factors of a matrix product are cut to 11 bits."""
 
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        found = super().weights(call, layer, direction)
+        whole = super().weights(call, layer, direction)
         return replace(
-            found,
-            w_ih=cut(found.w_ih),
-            w_hh=cut(found.w_hh),
-            w_hr=None if found.w_hr is None else cut(found.w_hr),
+            whole,
+            w_ih=cut(whole.w_ih),
+            w_hh=cut(whole.w_hh),
+            w_hr=None if whole.w_hr is None else cut(whole.w_hr),
         )
 
     def input_side(self, weights: Weights, x: Array) -> Array:
         return super().input_side(weights, cut(x))
 
-    def step(
-        self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        _, gates, new_h, new_c = super().step(config, weights, zx, cut(h), c)
-        if config.kind is Kind.GRU:
-            # h itself is no factor of a matrix product.
-            new_h = self.gru_step(gates, h)
-        return h @ weights.w_hh.T, gates, new_h, new_c
+    def state_side(self, weights: Weights, h: Array) -> Array:
+        return super().state_side(weights, cut(h))
 
 
 def cut(array: Array) -> Array:
@@ -172,36 +242,30 @@ def cut(array: Array) -> Array:
     return cut
 
 
-def off(call: Call) -> float:
+def off(call: Call, *, tf32: bool) -> float:
     """By how many times its bound the worst element of TF32's output is off."""
-    expected = reference(call)
-    error = np.abs(TF32().answer(call).output - expected.output)
+    due = expected(call, tf32=tf32)
+    error, bound = np.abs(TF32().answer(call).output - due["output"]), due.bounds["output"]
     # relu gives zero exactly, with a bound of zero.
     with np.errstate(invalid="ignore"):
-        excess = np.where(error > 0.0, error / expected.output_bound, 0.0)
+        excess = np.where(error > 0.0, error / bound, 0.0)
     return float(excess[call.steps].max())
 
 
 @pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
 def test_tf32_lies_within_its_own_bound_and_beyond_that_of_float32(kind: Kind) -> None:
-    from random_calls import random_case
-
-    within, beyond = [], []
-    for seed in range(60):
-        case = random_case(kind, seed, Dtype.FLOAT32, values=Values.TYPICAL)
-        within.append(off(replace(case, tf32=True).call()))
-        beyond.append(off(case.call()))
-    assert max(within) <= 1.0
+    calls = [
+        random_case(kind, seed, Dtype.FLOAT32, values=Values.TYPICAL).call() for seed in range(60)
+    ]
+    assert max(off(call, tf32=True) for call in calls) <= 1.0
     # Most of the time; one step of a narrow layer may happen to be exact.
-    assert np.median(beyond) > 3.0
+    assert np.median([off(call, tf32=False) for call in calls]) > 3.0
 
 
 def test_tf32_changes_nothing_for_other_dtypes() -> None:
-    from random_calls import random_case
-
-    case = random_case(Kind.LSTM, 1, Dtype.FLOAT64)
-    plain, declared = reference(case.call()), reference(replace(case, tf32=True).call())
-    assert np.array_equal(plain.output_bound, declared.output_bound)
+    call = random_case(Kind.LSTM, 1, Dtype.FLOAT64).call()
+    plain, declared = expected(call), expected(call, tf32=True)
+    assert np.array_equal(plain.bounds["output"], declared.bounds["output"])
 
 
 class Declared(torch.nn.LSTM):

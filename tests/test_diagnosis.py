@@ -10,36 +10,48 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from miniatures import correct
 from torch import nn
 
 from rnn_conformance import drop_in
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.clauses import CLAUSES
-from rnn_conformance.derivatives import Adjoint, Derivative
-from rnn_conformance.deviations import CATALOGUE, Deviant, Deviation, deviations_of
-from rnn_conformance.deviations.gradients import GRADIENTS
-from rnn_conformance.diagnosis import Diagnosis, Diagnostician
-from rnn_conformance.errors import NonConforming
-from rnn_conformance.evidence import answered
-from rnn_conformance.gradients import Backward, drawn
-from rnn_conformance.interface import Implementation
+from rnn_conformance.checking.subject import Subject
+from rnn_conformance.deviations import (
+    CATALOGUE,
+    GRADIENT_DEVIATIONS,
+    Deviant,
+    Deviation,
+    deviations_of,
+)
+from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
+from rnn_conformance.diagnosis.evidence import ask
+from rnn_conformance.diagnosis.probes import Probe, fresh, probes
+from rnn_conformance.diagnosis.suspects import composed
+from rnn_conformance.errors import Fault, NonConforming, Sort
+from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.mutants.equations import differentiated, miniature
-from rnn_conformance.oracle import Answer, Trace, Weights
-from rnn_conformance.plugin import DIAGNOSTICIANS, diagnosed
-from rnn_conformance.probes import Probe, fresh, probes
-from rnn_conformance.results import Failure, Outcome, Record
-from rnn_conformance.runner import Options, run
-from rnn_conformance.selection import Selection
-from rnn_conformance.spec import Dtype, Kind
-from rnn_conformance.subject import Subject
-from rnn_conformance.suspects import composed
+from rnn_conformance.reference.derivatives import Adjoint, Derivative
+from rnn_conformance.reference.oracle import Answer, Trace, Weights
+from rnn_conformance.results.records import Failure, Outcome, Record
+from rnn_conformance.running.pytest_plugin import DIAGNOSTICIANS, diagnosed
+from rnn_conformance.running.run import Options, run
+from rnn_conformance.running.selection import Selection
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.backward import Backward, drawn
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Dtype, Kind, Role
+from rnn_conformance.spec.result import Quantity
+from tests.support.miniatures import correct
 
-FAILED = NonConforming("some check failed")
+FAILED = NonConforming("some check failed", sort=Sort.VALUE)
 EVERYTHING = tuple(CLAUSES)
 
 FORWARD = [(kind, deviation) for kind in Kind for deviation in deviations_of(kind)]
-BACKWARD = [(kind, each) for kind in Kind for each in GRADIENTS if kind in each.kinds]
+BACKWARD = [
+    (kind, deviation)
+    for kind in Kind
+    for deviation in GRADIENT_DEVIATIONS
+    if kind in deviation.kinds
+]
 
 
 def said_of(implementation: Implementation, kind: Kind, *clauses: str) -> Diagnosis | None:
@@ -51,10 +63,15 @@ def failing_call(implementation: Implementation, kind: Kind) -> NonConforming:
     """What a check raises that compares results with the equations."""
     subject = Subject(implementation, kind)
     for probe in probes(kind, implementation.declaration):
-        evidence = answered(subject, probe)
+        evidence = ask(subject, probe)
         if evidence is not None and evidence.wrong:
-            return NonConforming("output is off", calls=probe.calls)
+            return NonConforming("output is off", sort=Sort.VALUE, calls=probe.calls)
     raise AssertionError(f"{implementation.name} answers every probe right")
+
+
+def in_catalogue(name: str) -> Deviation[Deviant]:
+    (deviation,) = (deviation for deviation in CATALOGUE if deviation.name == name)
+    return deviation
 
 
 def named(value: Kind | Deviation[Any]) -> str:
@@ -66,24 +83,24 @@ def named(value: Kind | Deviation[Any]) -> str:
 
 @pytest.mark.parametrize(("kind", "deviation"), FORWARD, ids=named)
 def test_every_deviation_is_named(kind: Kind, deviation: Deviation[Deviant]) -> None:
-    found = said_of(miniature("x", kind, deviation.variant), kind, *deviation.breaks)
-    assert found is not None
-    (known,) = found.known
-    assert deviation.name in {known.name, *known.same}, found.text
-    assert not found.where
-    assert found.explained > 0
+    diagnosis = said_of(miniature("x", kind, deviation.variant), kind, *deviation.breaks)
+    assert diagnosis is not None
+    (known,) = diagnosis.known
+    assert deviation.name in {known.name, *known.same}, diagnosis.text
+    assert not diagnosis.where
+    assert diagnosis.explained > 0
 
 
 @pytest.mark.parametrize(("kind", "deviation"), BACKWARD, ids=named)
 def test_every_deviation_of_the_gradients_is_named(
     kind: Kind, deviation: Deviation[Adjoint]
 ) -> None:
-    found = said_of(differentiated("x", kind, deviation.variant), kind, *deviation.breaks)
-    assert found is not None
-    assert found.of == "gradients"
-    (known,) = found.known
-    assert deviation.name in {known.name, *known.same}, found.text
-    assert not found.where
+    diagnosis = said_of(differentiated("x", kind, deviation.variant), kind, *deviation.breaks)
+    assert diagnosis is not None
+    assert diagnosis.of is Quantity.GRADIENTS
+    (known,) = diagnosis.known
+    assert deviation.name in {known.name, *known.same}, diagnosis.text
+    assert not diagnosis.where
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -91,22 +108,23 @@ def test_of_two_deviations_both_are_named_or_what_is_the_same(seed: int) -> None
     rng = random.Random(seed)
     kind = rng.choice(list(Kind))
     pair = rng.sample(deviations_of(kind), 2)
-    implementation = miniature("x", kind, composed(tuple(each.variant for each in pair)))
-    found = said_of(implementation, kind, *(pair[0].breaks | pair[1].breaks))
-    assert found is not None, f"{pair[0].name} and {pair[1].name}"
-    names = [{known.name, *known.same} for known in found.known]
-    if len(names) == 2 and all(any(each.name in some for some in names) for each in pair):
+    implementation = miniature("x", kind, composed(tuple(one.variant for one in pair)))
+    diagnosis = said_of(implementation, kind, *(pair[0].breaks | pair[1].breaks))
+    assert diagnosis is not None, f"{pair[0].name} and {pair[1].name}"
+    names = [{known.name, *known.same} for known in diagnosis.known]
+    if len(names) == 2 and all(any(one.name in some for some in names) for one in pair):
         return
     # One may hide the other, or two be a third: then it is so in cases that were not tried.
-    oracles = [each.variant for each in CATALOGUE if each.name in {k.name for k in found.known}]
-    assert oracles, f"nothing is named for {pair[0].name} and {pair[1].name}: {found.text}"
+    names_alone = {known.name for known in diagnosis.known}
+    oracles = [deviation.variant for deviation in CATALOGUE if deviation.name in names_alone]
+    assert oracles, f"nothing is named for {pair[0].name} and {pair[1].name}: {diagnosis.text}"
     subject = Subject(implementation, kind)
     for case in fresh(kind, implementation.declaration, 60, seed=3):
-        evidence = answered(subject, Probe.of(case))
+        evidence = ask(subject, Probe.of(case))
         assert evidence is not None
         orders = (tuple(oracles), tuple(reversed(oracles)))
-        fits = any(evidence.fits(composed(each)) for each in orders)
-        assert fits or (evidence.wrong and not evidence.told), f"{found.text} is not {pair}"
+        fits = any(evidence.fits(composed(order)) for order in orders)
+        assert fits or (evidence.wrong and not evidence.telling), f"{diagnosis.text} is not {pair}"
 
 
 class OtherOrder(nn.LSTM):
@@ -115,18 +133,18 @@ class OtherOrder(nn.LSTM):
     def forward(self, input: Any, hx: Any = None) -> Any:
         size = self.hidden_size
         rows = torch.cat([torch.arange(k * size, (k + 1) * size) for k in (0, 1, 3, 2)])
-        right = {name: each.detach() for name, each in self.named_parameters()}
+        given = {name: parameter.detach() for name, parameter in self.named_parameters()}
         with torch.no_grad():
-            for name, each in self.named_parameters():
+            for name, parameter in self.named_parameters():
                 if not name.startswith("weight_hr"):
-                    each.copy_(right[name][rows].clone())
+                    parameter.copy_(given[name][rows].clone())
         try:
             return super().forward(input, hx)
         finally:
             with torch.no_grad():
-                for name, each in self.named_parameters():
+                for name, parameter in self.named_parameters():
                     if not name.startswith("weight_hr"):
-                        each.copy_(right[name][torch.argsort(rows)].clone())
+                        parameter.copy_(given[name][torch.argsort(rows)].clone())
 
 
 class ResetBefore(nn.GRUCell):
@@ -157,25 +175,25 @@ def test_it_is_named_in_any_arithmetic(
 ) -> None:
     whole = drop_in(cls)
     declaration = replace(whole.declaration, dtypes=frozenset(dtypes))
-    found = said_of(replace(whole, declaration=declaration), kind, "EQ-2", "CEL-2")
-    assert found is not None
-    (known,) = found.known
-    assert known.name == name, found.text
+    diagnosis = said_of(replace(whole, declaration=declaration), kind, "EQ-2", "CEL-2")
+    assert diagnosis is not None
+    (known,) = diagnosis.known
+    assert known.name == name, diagnosis.text
     assert not known.same
-    assert known.fix in found.text
+    assert known.fix in diagnosis.text
 
 
 def test_a_failing_check_is_explained_by_its_own_calls() -> None:
-    (deviation,) = (each for each in CATALOGUE if each.name.startswith("the reset gate before"))
+    deviation = in_catalogue("the reset gate before the matrix product")
     implementation = miniature("x", Kind.GRU, deviation.variant)
     diagnostician = Diagnostician(implementation, Kind.GRU)
-    found = diagnostician.diagnose(failing_call(implementation, Kind.GRU), ["TYP-1"])
-    assert found is not None
-    assert found.known[0].name == deviation.name
+    diagnosis = diagnostician.diagnose(failing_call(implementation, Kind.GRU), ["TYP-1"])
+    assert diagnosis is not None
+    assert diagnosis.known[0].name == deviation.name
 
 
 def test_what_breaks_other_clauses_does_not_explain_a_failure() -> None:
-    (deviation,) = (each for each in CATALOGUE if each.name.startswith("the reset gate before"))
+    deviation = in_catalogue("the reset gate before the matrix product")
     assert said_of(miniature("x", Kind.GRU, deviation.variant), Kind.GRU, "MEM-1") is None
 
 
@@ -211,20 +229,20 @@ def off(where: Callable[[Call, int, int], bool]) -> type[Deviant]:
 
 class _FromStepTwo(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
-        output = right.output.copy()
+        answer = super().answer(call)
+        output = answer.output.copy()
         output[2:] += 0.123
-        return replace(right, output=output)
+        return replace(answer, output=output)
 
 
 class _AfterPadding(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
-        output = right.output.copy()
+        answer = super().answer(call)
+        output = answer.output.copy()
         first = int(np.argmin(call.steps.all(axis=1)))
         if not call.steps.all():
             output[first:] += 0.123
-        return replace(right, output=output)
+        return replace(answer, output=output)
 
 
 UNKNOWN: dict[str, tuple[type[Deviant], tuple[str, ...]]] = {
@@ -277,41 +295,48 @@ def test_what_is_not_known_is_told_by_where_it_shows(which: str) -> None:
     oracle, symptoms = UNKNOWN[which]
     implementation = miniature("x", Kind.LSTM, oracle)
     diagnostician = Diagnostician(implementation, Kind.LSTM)
+    subject = Subject(implementation, Kind.LSTM)
     failure = next(
-        NonConforming("off", calls=(case.call(),))
+        NonConforming("off", sort=Sort.VALUE, calls=(case.call(),))
         for case in fresh(Kind.LSTM, implementation.declaration, 200, seed=4)
-        if (each := answered(Subject(implementation, Kind.LSTM), Probe.of(case))) and each.wrong
+        if (evidence := ask(subject, Probe.of(case))) and evidence.wrong
     )
-    found = diagnostician.diagnose(failure, ["EQ-2"])
-    assert found is not None
-    assert not found.known, found.text
+    diagnosis = diagnostician.diagnose(failure, ["EQ-2"])
+    assert diagnosis is not None
+    assert not diagnosis.known, diagnosis.text
     for symptom in symptoms:
-        assert symptom in found.text, found.text
+        assert symptom in diagnosis.text, diagnosis.text
 
 
 def test_a_gradient_that_is_off_is_told_by_its_argument() -> None:
     class Other(Adjoint):
         def derivative(self, backward: Backward, answer: Answer) -> Derivative:
-            right = super().derivative(backward, answer)
-            found = {
-                name: 1.3 * array if name.startswith("weight_hh") else array
-                for name, array in right.gradients.items()
+            exact = super().derivative(backward, answer)
+            off = {
+                name: 1.3 * exact.gradients[name]
+                for name, parameter in backward.call.config.parameters.items()
+                if parameter.role is Role.WEIGHT_HH
             }
-            return replace(right, gradients=found)
+            return replace(exact, gradients={**exact.gradients, **off})
 
     implementation = differentiated("x", Kind.GRU, Other)
     diagnostician = Diagnostician(implementation, Kind.GRU)
     wrong = next(
-        each.probe
-        for each in diagnostician.gradients.evidence
-        if each.wrong and each.probe.case is not None
+        evidence.probe
+        for evidence in diagnostician.gradients.evidence
+        if evidence.wrong and evidence.probe.case is not None
     )
-    error = NonConforming("the gradient of weight_hh is off", calls=wrong.calls)
-    error.backward = drawn(wrong.calls[0], 1)
-    found = diagnostician.diagnose(error, ["GRD-1"])
-    assert found is not None
-    assert not found.known
-    assert "only the gradient of weight_hh" in found.text
+    error = NonConforming(
+        "the gradient of weight_hh is off",
+        sort=Sort.VALUE,
+        calls=wrong.calls,
+        gradient=True,
+        backward=drawn(wrong.calls[0], 1),
+    )
+    diagnosis = diagnostician.diagnose(error, ["GRD-1"])
+    assert diagnosis is not None
+    assert not diagnosis.known
+    assert "only the gradient of weight_hh" in diagnosis.text
 
 
 def test_what_differs_from_call_to_call_is_told_so() -> None:
@@ -321,12 +346,12 @@ def test_what_differs_from_call_to_call_is_told_so() -> None:
             return output, h_n + 0.1 * torch.rand_like(h_n)
 
     implementation = drop_in(Drawn)
-    found = Diagnostician(implementation, Kind.GRU).diagnose(
+    diagnosis = Diagnostician(implementation, Kind.GRU).diagnose(
         failing_call(implementation, Kind.GRU), ["DET-1"]
     )
-    assert found is not None
-    assert not found.known
-    assert "The same call gives something else each time (6 of 6 cases)" in found.text
+    assert diagnosis is not None
+    assert not diagnosis.known
+    assert "The same call gives something else each time (6 of 6 cases)" in diagnosis.text
 
 
 def test_exceptions_are_counted_and_bisected() -> None:
@@ -337,16 +362,16 @@ def test_exceptions_are_counted_and_bisected() -> None:
             return super().forward(input, hx)
 
     implementation = drop_in(Raises)
-    found = Diagnostician(implementation, Kind.GRU).diagnose(
+    diagnosis = Diagnostician(implementation, Kind.GRU).diagnose(
         failing_call(implementation, Kind.GRU), ["DIR-1"]
     )
-    assert found is not None
-    assert "two directions are too many" in found.text
-    assert "It goes away with bidirectional=False" in found.text
+    assert diagnosis is not None
+    assert "two directions are too many" in diagnosis.text
+    assert "It goes away with bidirectional=False" in diagnosis.text
 
 
 def test_what_is_known_in_a_part_is_named_for_that_part_alone() -> None:
-    (known,) = (each for each in CATALOGUE if each.name == "b_hh left out")
+    known = in_catalogue("b_hh left out")
 
     class Partly(Deviant):
         def weights(self, call: Call, layer: int, direction: int) -> Weights:
@@ -360,14 +385,14 @@ def test_what_is_known_in_a_part_is_named_for_that_part_alone() -> None:
             return super().scan(call, layer, direction, x, steps)
 
     implementation = miniature("x", Kind.GRU, Partly)
-    found = Diagnostician(implementation, Kind.GRU).diagnose(
+    diagnosis = Diagnostician(implementation, Kind.GRU).diagnose(
         failing_call(implementation, Kind.GRU), ["EQ-4"]
     )
-    assert found is not None
-    assert found.where == "in calls without packed sequences"
-    assert found.known[0].name == known.name
-    assert found.explained < found.failing
-    assert found.text.startswith("In calls without packed sequences, its results equal")
+    assert diagnosis is not None
+    assert diagnosis.where == "in calls without packed sequences"
+    assert diagnosis.known[0].name == known.name
+    assert diagnosis.explained < diagnosis.failing
+    assert diagnosis.text.startswith("In calls without packed sequences, its results equal")
 
 
 # What it costs, and what it must not.
@@ -379,7 +404,7 @@ def test_an_implementation_that_conforms_is_not_examined(
     def examined(*_: object) -> Diagnostician:
         raise AssertionError("it was examined")
 
-    monkeypatch.setattr("rnn_conformance.diagnosis.Diagnostician", examined)
+    monkeypatch.setattr("rnn_conformance.diagnosis.diagnosis.Diagnostician", examined)
     selection = Selection(targets=("torch.nn:GRUCell",), clauses=("CEL-1", "CEL-2"))
     whole = run(Options(selection, tmp_path))
     assert whole["implementations"][0]["verdict"] == "conforms"
@@ -388,10 +413,10 @@ def test_an_implementation_that_conforms_is_not_examined(
 def test_a_run_says_what_is_wrong(tmp_path: Any) -> None:
     target = f"{__file__}:reset_before"
     whole = run(Options(Selection(targets=(target,), clauses=("CEL-2",)), tmp_path))
-    (each,) = whole["implementations"]
-    (check, *_) = (each for each in each["checks"] if each["failure"])
+    (implementation,) = whole["implementations"]
+    (check, *_) = (check for check in implementation["checks"] if check["failure"])
     known = check["failure"]["diagnosis"]["known"]
-    assert [each["name"] for each in known] == ["the reset gate before the matrix product"]
+    assert [one["name"] for one in known] == ["the reset gate before the matrix product"]
 
 
 def test_a_diagnosis_that_fails_loses_nothing_of_the_failure() -> None:
@@ -400,14 +425,14 @@ def test_a_diagnosis_that_fails_loses_nothing_of_the_failure() -> None:
             raise ZeroDivisionError("no idea")
 
     subject = Subject(correct(Kind.RNN), Kind.RNN)
-    failure = Failure("implementation", "output is off")
+    failure = Failure(Fault.IMPLEMENTATION, Sort.VALUE, "output is off")
     record = Record("x", "RNN", "y", ("EQ-1",), Outcome.FAILED, failure=failure)
     stash = pytest.Stash()
     stash[DIAGNOSTICIANS] = {subject.name: cast(Diagnostician, Broken())}
-    found = diagnosed(record, subject, FAILED, stash)
-    assert found.failure == failure
-    assert found.reason is not None
-    assert "ZeroDivisionError" in found.reason
+    kept = diagnosed(record, subject, FAILED, stash)
+    assert kept.failure == failure
+    assert kept.reason is not None
+    assert "ZeroDivisionError" in kept.reason
 
 
 reset_before = drop_in(ResetBefore, name="reset_before")

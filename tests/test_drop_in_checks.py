@@ -8,30 +8,32 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from right_classes import OtherExceptions, right_classes
 from torch import nn
 
-from rnn_conformance import violations
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import Case
-from rnn_conformance.classes import drop_in
+from rnn_conformance.checking import violations
+from rnn_conformance.checking.chance import allowed_gap, gap
+from rnn_conformance.checking.checks import checks
+from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.subject import Profile, Subject
 from rnn_conformance.errors import UsageError
-from rnn_conformance.mutants.declarations import CLAUSES
+from rnn_conformance.implementations.torch_module import drop_in
+from rnn_conformance.mutants.declarations import CLAUSES as CLAUSES_OF
 from rnn_conformance.mutants.mutant import of_kind
-from rnn_conformance.results import Outcome
-from rnn_conformance.selection import Selection
-from rnn_conformance.spec import Config, Feature, Kind
-from rnn_conformance.statistics import allowed_gap, gap
-from rnn_conformance.subject import Profile, Subject
-from rnn_conformance.suite import checks, examine
+from rnn_conformance.results.records import Outcome
+from rnn_conformance.running.selection import Selection
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Config, Feature, Kind
+from tests.support.right_classes import OtherExceptions, right_classes
 
 QUICK = Profile("quick, without shrinking", 20, 0)
 FEW = Profile("a few", 3, 0)
 CHAPTERS = ("PAR", "MEM", "TYP", "ERR", "LIF", "DET")
-OWN = [
+CHECKS = [
     check
     for check in checks()
-    if any(each.partition("-")[0] in CHAPTERS or each == "CEL-4" for each in check.clauses)
+    if any(id == "CEL-4" or CLAUSES[id].chapter in CHAPTERS for id in check.clauses)
 ]
 
 # torch says so once for each process, and computes the same.
@@ -67,7 +69,7 @@ def test_a_class_that_refuses_what_it_leaves_out_is_unsupported_there(feature: F
     for check in checks():
         if "undeclared" not in check.id or Kind.LSTM not in check.kinds:
             continue
-        if not set(check.clauses) & set(CLAUSES[feature].split()):
+        if not set(check.clauses) & set(CLAUSES_OF[feature].split()):
             continue
         record = examine(check, Subject(drop_in(Refusing), Kind.LSTM, QUICK, 0))
         assert record.outcome is Outcome.UNSUPPORTED, record.failure
@@ -84,7 +86,7 @@ def test_a_class_that_refuses_what_it_leaves_out_is_unsupported_there(feature: F
 )
 def test_a_class_that_is_right_passes(kind: Kind, cls: type[nn.Module]) -> None:
     implementation = drop_in(cls, kind=kind.value)
-    for check in OWN:
+    for check in CHECKS:
         if kind in check.kinds:
             record = examine(check, Subject(implementation, kind, FEW, 1))
             assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED), record.failure
@@ -92,13 +94,13 @@ def test_a_class_that_is_right_passes(kind: Kind, cls: type[nn.Module]) -> None:
 
 def test_another_class_of_exception_is_noted_and_passes() -> None:
     implementation = drop_in(of_kind(OtherExceptions, Kind.LSTM))
-    (check,) = [each for each in OWN if each.id.endswith("refuses_illegal_arguments")]
+    (check,) = [check for check in CHECKS if check.id.endswith("refuses_illegal_arguments")]
     record = examine(check, Subject(implementation, Kind.LSTM, FEW, 0))
     assert record.outcome is Outcome.PASSED
     assert "hidden_size=0: Illegal where torch.nn raises ValueError" in str(record.reason)
-    own = examine(check, Subject(drop_in(nn.LSTM), Kind.LSTM, FEW, 0))
-    assert own.outcome is Outcome.PASSED
-    assert own.reason is None
+    of_torch = examine(check, Subject(drop_in(nn.LSTM), Kind.LSTM, FEW, 0))
+    assert of_torch.outcome is Outcome.PASSED
+    assert of_torch.reason is None
 
 
 # What torch.nn itself answers.
@@ -130,7 +132,7 @@ def test_torch_nn_refuses_every_illegal_call_but_a_few(kind: Kind) -> None:
     if not kind.is_cell:
         calls.append(call(kind, lengths=(6, 2, 4)))
     for legal in calls:
-        own = violations.judge(legal)
+        of_torch = violations.torchs_own(legal, "cpu")
         families = [violations.inputs, violations.dtypes]
         if kind is not Kind.LSTM or legal.lengths is None:
             families.append(violations.states)
@@ -139,7 +141,7 @@ def test_torch_nn_refuses_every_illegal_call_but_a_few(kind: Kind) -> None:
         for family in families:
             for violation in family(legal, "cpu"):
                 asked += 1
-                if violations.raised(partial(own, *violation.arguments)) is None:
+                if violations.raised(partial(of_torch, *violation.arguments)) is None:
                     answered.add(violation.why)
     assert answered == {why for why, kinds in ANSWERED.items() if kind in kinds}
     assert asked > 60
@@ -153,11 +155,11 @@ def test_torch_nn_refuses_every_illegal_construction_but_a_cell_of_no_size(kind:
         for why, keywords in violations.constructions(call(kind))
         if violations.raised(partial(cls, **keywords)) is None
     }
-    due = {"input_size=0", "hidden_size=0"} if kind.is_cell else set()
+    expected = {"input_size=0", "hidden_size=0"} if kind.is_cell else set()
     if kind is Kind.RNN_CELL:
         # Refused at the call.
-        due |= {"nonlinearity='sigmoid'", "nonlinearity='TANH'", "nonlinearity=''"}
-    assert answered == due
+        expected |= {"nonlinearity='sigmoid'", "nonlinearity='TANH'", "nonlinearity=''"}
+    assert answered == expected
 
 
 # The statistics, and the option.

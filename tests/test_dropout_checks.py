@@ -7,14 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from rnn_conformance.classes import drop_in
+from rnn_conformance.checking.chance import FALSE_ALARM, improbable
+from rnn_conformance.checking.checks import Check, checks
+from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.subject import PROFILES, Profile, Subject
+from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.layer_by_layer import LayerByLayer, Masked
 from rnn_conformance.mutants.mutant import of_kind
-from rnn_conformance.results import Outcome
-from rnn_conformance.spec import Kind
-from rnn_conformance.statistics import FALSE_ALARM, improbable
-from rnn_conformance.subject import PROFILES, Profile, Subject
-from rnn_conformance.suite import Check, checks, examine
+from rnn_conformance.results.records import Outcome
+from rnn_conformance.spec.config import Kind
 
 QUICK = Profile("quick, without shrinking", PROFILES["quick"].cases, 0)
 CHAPTER = [check for check in checks() if check.id.startswith("conformance/test_dropout.py")]

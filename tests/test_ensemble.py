@@ -7,26 +7,35 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gradient_ways import WAYS as GRADIENT_WAYS
-from miniatures import correct_implementations
-from random_calls import random_call, random_case
-from small_defects import of_gradients, of_results
-from structured_calls import STRUCTURES
 
 from rnn_conformance import drop_in
-from rnn_conformance.bounds import FORMATS, forward
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.ensemble import MEMBERS, UNIFORM, Noise, affordable, ensemble, of_first
-from rnn_conformance.gradient_ensemble import gradient_ensemble
-from rnn_conformance.gradients import drawn
-from rnn_conformance.oracle import Oracle
-from rnn_conformance.spec import Config, Dtype, Feature, Kind
+from rnn_conformance.reference.bounds import forward
+from rnn_conformance.reference.ensemble import Ensemble, affordable, ensemble, run
+from rnn_conformance.reference.expected import expected
+from rnn_conformance.reference.formats import FORMATS
+from rnn_conformance.reference.noise import MEMBERS, UNIFORM, Noise
+from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.reference.problem import Problem
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.backward import Backward, drawn
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case, State, Values
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
+from tests.support.gradient_ways import WAYS as GRADIENT_WAYS
+from tests.support.miniatures import Loops, correct_implementations, way_miniature
+from tests.support.random_calls import random_call, random_case
+from tests.support.small_defects import judged
+from tests.support.structured_calls import STRUCTURES
 
 # torch says so once for each process, and computes the same.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
 
 PLAIN = Config(Kind.RNN, 1, 1)
+
+
+def scatter(asked: Call | Backward) -> Ensemble:
+    """How far correct implementations scatter."""
+    return expected(asked).scatter
 
 
 # What is right scatters no further.
@@ -37,15 +46,15 @@ PLAIN = Config(Kind.RNN, 1, 1)
 def test_no_correct_implementation_is_refused(kind: Kind, dtype: Dtype) -> None:
     structures = list(STRUCTURES.values())
     for seed in range(4):
-        call = random_call(kind, seed, dtype)
-        calls = (call, structures[seed % len(structures)](call, seed))
+        plain = random_call(kind, seed, dtype)
+        calls = (plain, structures[seed % len(structures)](plain, seed))
         for implementation in correct_implementations(kind):
-            for each in calls:
-                result = implementation.build(each)(each)
-                verdicts = of_results(each, {name: result[name] for name in each.results})
+            for call in calls:
+                result = implementation.build(call.layer)(call.arguments)
+                verdicts = judged(call, {name: result[name] for name in call.results})
                 assert not verdicts.scatter, (
                     f"{implementation.name} is right, and {verdicts.worst:.2f} times what is "
-                    f"allowed off in {each}"
+                    f"allowed off in {call}"
                 )
 
 
@@ -54,33 +63,34 @@ def test_no_correct_implementation_is_refused(kind: Kind, dtype: Dtype) -> None:
 def test_no_correct_gradient_is_refused(kind: Kind, dtype: Dtype) -> None:
     structures = list(STRUCTURES.values())
     for seed in range(2):
-        call = random_call(kind, seed, dtype)
-        for each in (call, structures[seed % len(structures)](call, seed)):
-            backward = drawn(each, seed)
-            torch_s = drop_in(getattr(torch.nn, kind.value)).pullback(each)(backward)
-            found = {name: torch_s[name] for name in backward.arguments}
-            assert not of_gradients(backward, found).scatter, f"torch.nn is right: {each}"
+        plain = random_call(kind, seed, dtype)
+        for call in (plain, structures[seed % len(structures)](plain, seed)):
+            backward = drawn(call, seed)
+            pullback = drop_in(getattr(torch.nn, kind.value)).pullback(call.layer)
+            gradients = pullback(backward)
+            got = {name: gradients[name] for name in backward.arguments}
+            assert not judged(backward, got).scatter, f"torch.nn is right: {call}"
             for way in GRADIENT_WAYS:
-                verdicts = of_gradients(backward, way(dtype).gradients(backward))
+                verdicts = judged(backward, way(dtype).gradients(backward))
                 assert not verdicts.scatter, (
                     f"{way.__name__} is right, and {verdicts.worst:.2f} times what is allowed off "
-                    f"in {each}"
+                    f"in {call}"
                 )
 
 
 # It is as wide as rounding is.
 
 
-def spread_of(case: Case, name: str = "h_n") -> Array:
-    """The scatter of one result."""
-    return ensemble(case.call()).spreads[name]
+def spread_of(call: Call) -> Array:
+    """The scatter of ``h_n``."""
+    return scatter(call).spreads["h_n"]
 
 
 def test_one_step_scatters_by_the_noise_of_its_sum_and_its_activation() -> None:
     # h = tanh(w x + b + u h_0 + b'), four products and sums: the scale written out.
     call = Case(PLAIN, 1, 400, state=State.GIVEN, values=Values.TYPICAL).call()
     fmt = FORMATS[Dtype.FLOAT32]
-    ((trace,),) = forward(call).answer.traces
+    ((trace,),) = forward(Problem(call)).answer.traces
     weights = trace.weights
     squares = (
         (trace.x * weights.w_ih) ** 2
@@ -92,15 +102,10 @@ def test_one_step_scatters_by_the_noise_of_its_sum_and_its_activation() -> None:
     )
     z = UNIFORM * fmt.u * np.sqrt(4.0 * squares)
     a = 2.0 * UNIFORM * fmt.u * np.maximum(np.abs(trace.gates), 0.5)
-    due = np.hypot((1.0 - trace.gates**2) * z, a)
+    derived = np.hypot((1.0 - trace.gates**2) * z, a)
     # Samples share the noise that lasts, so that their mean scatters as one does: by an eighth.
-    found = np.sqrt(np.mean((spread_of_call(call) / due) ** 2))
-    assert found == pytest.approx(1.0, abs=0.4)
-
-
-def spread_of_call(call: Call) -> Array:
-    """The scatter of ``h_n``."""
-    return ensemble(call).spreads["h_n"]
+    ratio = np.sqrt(np.mean((spread_of(call) / derived) ** 2))
+    assert ratio == pytest.approx(1.0, abs=0.4)
 
 
 def test_noise_lasts_for_two_thirds_of_its_variance() -> None:
@@ -121,18 +126,19 @@ def test_gates_have_noise_in_common_and_noise_of_their_own() -> None:
 def test_scatter_is_proportional_to_the_roundoff(kind: Kind) -> None:
     # The same numbers in both dtypes: eighths are exact in either.
     case = random_case(kind, 5, Dtype.FLOAT32, values=Values.PLAIN)
-    narrow, wide = (ensemble(replace(case, dtype=dtype).call()) for dtype in list(Dtype)[:2])
+    narrow, wide = (scatter(replace(case, dtype=dtype).call()) for dtype in list(Dtype)[:2])
     ratio = FORMATS[Dtype.FLOAT32].u / FORMATS[Dtype.FLOAT64].u
     for name, spread in narrow.spreads.items():
         claimed = np.isfinite(spread) & (spread > 1e-30)
-        found = spread[claimed] / wide.spreads[name][claimed] / ratio
+        scaled = wide.spreads[name][claimed] * ratio
         # Not exactly: the members of float64 are float64 themselves.
-        np.testing.assert_allclose(found, 1.0, rtol=0.02)
+        np.testing.assert_allclose(spread[claimed] / scaled, 1.0, rtol=0.02)
 
 
 def test_half_types_scatter_by_what_is_stored() -> None:
     case = random_case(Kind.LSTM, 7, Dtype.BFLOAT16, values=Values.PLAIN)
-    coarse, fine = (spread_of(replace(case, dtype=d)) for d in (Dtype.BFLOAT16, Dtype.FLOAT32))
+    dtypes = (Dtype.BFLOAT16, Dtype.FLOAT32)
+    coarse, fine = (spread_of(replace(case, dtype=dtype).call()) for dtype in dtypes)
     ratio = FORMATS[Dtype.BFLOAT16].u_s / FORMATS[Dtype.FLOAT32].u_s
     # Less than the roundoffs' own, for what is added up is not stored, and not much less.
     assert 0.3 < np.median(coarse / fine) / ratio < 1.0
@@ -141,30 +147,25 @@ def test_half_types_scatter_by_what_is_stored() -> None:
 def literal(call: Call, runs: int) -> Array:
     """The scatter of float32 itself: the same layer, its terms in as many random orders."""
     rng = np.random.default_rng(0)
-    due = forward(call).answer.h_n
+    exact = forward(Problem(call)).answer.h_n
+    weight = call.config.parameter_name(Role.WEIGHT_IH, 0, 0)
+    loops = way_miniature(Loops, call.config.kind)
     errors = []
     for _ in range(runs):
         order = rng.permutation(call.config.input_size)
-        shuffled = replace(
-            call,
+        shuffled = call.replace(
             input=call.input[..., order],
-            parameters={
-                name: array[:, order] if name.startswith("weight_ih") else array
-                for name, array in call.parameters.items()
-            },
+            parameters={**call.parameters, weight: call.parameters[weight][:, order]},
         )
-        (implementation,) = (
-            each for each in correct_implementations(call.config.kind) if each.name == "Loops"
-        )
-        errors.append(implementation.build(shuffled)(shuffled).h_n - due)
-    scatter: Array = np.sqrt(np.mean(np.square(errors), axis=0))
-    return scatter
+        errors.append(loops.build(shuffled.layer)(shuffled.arguments).h_n - exact)
+    spread: Array = np.sqrt(np.mean(np.square(errors), axis=0))
+    return spread
 
 
 @pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
 def test_it_is_a_few_times_the_scatter_of_real_rounding(kind: Kind) -> None:
     case = Case(Config(kind, 12, 5), 6, 4, state=State.GIVEN, values=Values.TYPICAL, seed=2)
-    ratio = spread_of(case) / literal(case.call(), 40)
+    ratio = spread_of(case.call()) / literal(case.call(), 40)
     assert 1.0 < np.median(ratio) < 8.0, f"{np.median(ratio):.2f} times"
 
 
@@ -173,7 +174,7 @@ def test_it_is_a_few_times_the_scatter_of_real_rounding(kind: Kind) -> None:
 
 def test_nothing_is_claimed_of_the_padding() -> None:
     call = random_case(Kind.GRU, 2, Dtype.FLOAT32, needs=frozenset({Feature.PACKED})).call()
-    spread = ensemble(call).spreads["output"]
+    spread = scatter(call).spreads["output"]
     assert np.isposinf(spread[~call.steps]).all()
     assert np.isfinite(spread[call.steps]).all()
 
@@ -184,15 +185,15 @@ def test_nothing_is_claimed_where_numbers_are_not_finite_or_may_overflow(value: 
     data = call.input.copy()
     data[0, 0, 0] = value
     data[0, 0, 1:] = value
-    found = ensemble(replace(call, input=data))
-    assert not found.claims
-    assert all(np.isposinf(spread).all() for spread in found.spreads.values())
+    unclaimed = scatter(call.replace(input=data))
+    assert not unclaimed.claims
+    assert all(np.isposinf(spread).all() for spread in unclaimed.spreads.values())
 
 
 def test_an_empty_batch_has_no_scatter() -> None:
     call = random_case(Kind.LSTM, 1, needs=frozenset({Feature.EMPTY_BATCH})).call()
-    assert not ensemble(call).claims
-    assert not gradient_ensemble(drawn(call, 1)).claims
+    assert not scatter(call).claims
+    assert not scatter(drawn(call, 1)).claims
 
 
 def test_of_a_large_call_the_first_samples_speak_for_the_others() -> None:
@@ -200,8 +201,8 @@ def test_of_a_large_call_the_first_samples_speak_for_the_others() -> None:
     call = case.call()
     samples = affordable(call)
     assert 1 <= samples < 30
-    found, few = ensemble(call), ensemble(of_first(call, samples))
-    for name, spread in found.spreads.items():
+    whole, few = scatter(call), scatter(call.samples(slice(samples)))
+    for name, spread in whole.spreads.items():
         assert np.isposinf(spread[:, samples:]).all()
         np.testing.assert_array_equal(spread[:, :samples], few.spreads[name])
 
@@ -216,11 +217,11 @@ def test_a_dead_unit_near_the_kink_scatters_all_the_same() -> None:
         "bias_ih_l0": np.array([-0.25 - 2.0**-26]),
         "bias_hh_l0": np.array([0.0]),
     }
-    near = replace(call, parameters=parameters, input=np.array([[[0.5]]]))
-    assert forward(near).answer.h_n.item() == 0.0
-    assert spread_of_call(near).item() > 2.0**-27
-    far = replace(near, input=np.array([[[-0.5]]]))
-    assert spread_of_call(far).item() < 2.0**-100, "a unit that is dead for certain does not"
+    near = call.replace(parameters=parameters, input=np.array([[[0.5]]]))
+    assert forward(Problem(near)).answer.h_n.item() == 0.0
+    assert spread_of(near).item() > 2.0**-27
+    far = near.replace(input=np.array([[[-0.5]]]))
+    assert spread_of(far).item() < 2.0**-100, "a unit that is dead for certain does not"
 
 
 def test_gradients_at_the_kink_are_left_to_the_hard_bound() -> None:
@@ -228,20 +229,20 @@ def test_gradients_at_the_kink_are_left_to_the_hard_bound() -> None:
         Kind.RNN, 4, Dtype.FLOAT32, needs=frozenset({Feature.RELU}), values=Values.TYPICAL
     )
     call = case.call()
-    assert gradient_ensemble(drawn(call, 0)).claims
-    first = np.zeros_like
-    at_zero = {name: first(array) for name, array in call.parameters.items()}
-    assert not gradient_ensemble(drawn(replace(call, parameters=at_zero), 0)).claims
+    assert scatter(drawn(call, 0)).claims
+    at_zero = {name: np.zeros_like(array) for name, array in call.parameters.items()}
+    assert not scatter(drawn(call.replace(parameters=at_zero), 0)).claims
 
 
 # It is the same every time, and it is the oracle that is noisy.
 
 
 def test_the_same_case_has_the_same_scatter() -> None:
-    call = random_call(Kind.GRU, 8, Dtype.FLOAT32)
-    first = ensemble(call)
+    problem = Problem(random_call(Kind.GRU, 8, Dtype.FLOAT32))
+    first = ensemble(problem)
     ensemble.cache_clear()
-    second = ensemble(call)
+    run.cache_clear()
+    second = ensemble(problem)
     assert first is not second
     for name, spread in first.spreads.items():
         np.testing.assert_array_equal(spread, second.spreads[name])
@@ -250,19 +251,16 @@ def test_the_same_case_has_the_same_scatter() -> None:
 @pytest.mark.parametrize("kind", Kind)
 def test_the_members_are_centred_on_the_truth(kind: Kind) -> None:
     call = random_call(kind, 11, Dtype.FLOAT32)
-    from rnn_conformance.ensemble import run
-
-    right, members = Oracle().answer(call), run(call).answer
+    exact, noisy = Oracle().answer(call), run(Problem(call)).answer
     shape = call.shape("h_n")
-    found = members.h_n.reshape(shape[0], MEMBERS, *shape[1:])
-    spread = ensemble(call).spreads["h_n"]
-    off = np.abs(found.mean(axis=1) - right.h_n) / spread
+    members = noisy.h_n.reshape(shape[0], MEMBERS, *shape[1:])
+    off = np.abs(members.mean(axis=1) - exact.h_n) / spread_of(call)
     # The mean of K members scatters by 1/sqrt(K); five of these.
     assert off.max() < 5.0 / np.sqrt(MEMBERS)
 
 
 def test_a_member_is_no_further_off_than_another() -> None:
     ranks = np.concatenate(
-        [ensemble(random_call(k, s, Dtype.FLOAT32)).ranks for k in Kind for s in range(5)]
+        [scatter(random_call(k, s, Dtype.FLOAT32)).ranks for k in Kind for s in range(5)]
     )
     assert np.median(ranks) == pytest.approx(0.9, abs=0.2)

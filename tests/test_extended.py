@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from random_calls import random_call
 
-from rnn_conformance.calls import Array
-from rnn_conformance.derivatives import Adjoint
-from rnn_conformance.extended import (
+from rnn_conformance.reference.derivatives import Adjoint
+from rnn_conformance.reference.extended import (
     Extended,
     ExtendedAdjoint,
     long_double,
@@ -16,9 +14,11 @@ from rnn_conformance.extended import (
     split,
     widest,
 )
-from rnn_conformance.gradients import drawn
-from rnn_conformance.oracle import Oracle
-from rnn_conformance.spec import Kind
+from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.backward import drawn
+from rnn_conformance.spec.config import Kind
+from tests.support.random_calls import random_call
 
 NARROW = np.finfo(np.longdouble).nmant < 63
 
@@ -36,15 +36,16 @@ def test_both_kinds_of_numbers_agree_far_beyond_float64(kind: Kind) -> None:
     for seed in range(6):
         call = random_call(kind, seed)
         backward = drawn(call, seed)
-        wide, wider = (Extended(each).answer(call) for each in (long_double, multiprecision()))
+        numbers = (long_double, multiprecision())
+        wide, wider = (Extended(widen).answer(call) for widen in numbers)
         for name in call.results:
             assert apart(getattr(wide, name), getattr(wider, name)) < 2.0**-57, f"{name} of {call}"
-        ways = ((long_double, wide), (multiprecision(), wider))
-        found = [
-            ExtendedAdjoint(widen).derivative(backward, answer).gradients for widen, answer in ways
-        ]
+        of_wide, of_wider = (
+            ExtendedAdjoint(widen).derivative(backward, answer).gradients
+            for widen, answer in zip(numbers, (wide, wider), strict=True)
+        )
         for name in backward.arguments:
-            assert apart(found[0][name], found[1][name]) < 2.0**-55, f"{name} of {call}"
+            assert apart(of_wide[name], of_wider[name]) < 2.0**-55, f"{name} of {call}"
 
 
 @pytest.mark.parametrize("kind", Kind)

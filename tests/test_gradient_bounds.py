@@ -6,24 +6,25 @@ forms that are legal. They run on canonical arrays.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from gradient_ways import WAYS, GateByGate, InDouble, SampleBySample, Way
-from random_calls import random_call, random_case
 from torch import Tensor
 
 from rnn_conformance import drop_in
-from rnn_conformance.bounds import FORMATS, KAPPA
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.gradient_bounds import GradientReference, gradient_reference, summed
-from rnn_conformance.gradients import Backward, drawn
-from rnn_conformance.spec import Config, Dtype, Feature, Kind
+from rnn_conformance.reference.expected import Expected, Sum, expected
+from rnn_conformance.reference.formats import FORMATS, KAPPA
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.backward import Backward, drawn
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case, State, Values
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
+from tests.support.gradient_ways import WAYS, GateByGate, InDouble, SampleBySample, Way
+from tests.support.random_calls import random_call, random_case
 
 HALVES = (Dtype.FLOAT16, Dtype.BFLOAT16)
 
@@ -95,11 +96,11 @@ class Adversary(InDouble):
         return self.err(torch.tanh(z), (KAPPA - 1.0) * self.format.u_s)
 
 
-def worst_ratio(reference: GradientReference, found: dict[str, Array]) -> float:
+def worst_ratio(due: Expected, got: Mapping[str, Array]) -> float:
     """The largest ``|error| / E`` where something is claimed."""
     worst = 0.0
-    for name, exact in reference.gradients.items():
-        bound, error = reference.bounds[name], np.abs(found[name] - exact)
+    for name, exact in due.values.items():
+        bound, error = due.bounds[name], np.abs(got[name] - exact)
         off = (error > 0.0) & np.isfinite(bound)
         with np.errstate(divide="ignore"):
             worst = max(worst, float((error[off] / bound[off]).max(initial=0.0)))
@@ -121,7 +122,7 @@ def backward_of(kind: Kind, seed: int, dtype: Dtype) -> Backward:
 def test_every_right_way_stays_within(kind: Kind, dtype: Dtype, way: type[Way]) -> None:
     for seed in range(8):
         backward = backward_of(kind, seed, dtype)
-        ratio = worst_ratio(gradient_reference(backward), way(dtype).gradients(backward))
+        ratio = worst_ratio(expected(backward), way(dtype).gradients(backward))
         assert ratio <= 1.0, f"{ratio:.3f} E in {backward.call}"
 
 
@@ -131,7 +132,7 @@ def test_the_half_types_stay_within(kind: Kind, dtype: Dtype) -> None:
     for seed in range(8):
         backward = backward_of(kind, seed, dtype)
         for way in (Way, InDouble, GateByGate, SampleBySample):
-            ratio = worst_ratio(gradient_reference(backward), way(dtype).gradients(backward))
+            ratio = worst_ratio(expected(backward), way(dtype).gradients(backward))
             assert ratio <= 1.0, f"{way.__name__}: {ratio:.3f} E in {backward.call}"
 
 
@@ -141,9 +142,9 @@ def test_torch_stays_within(kind: Kind, dtype: Dtype) -> None:
     implementation = drop_in(getattr(torch.nn, kind.value))
     for seed in range(25):
         backward = backward_of(kind, seed, dtype)
-        found = implementation.pullback(backward.call)(backward)
-        got = {name: found[name] for name in backward.arguments}
-        assert worst_ratio(gradient_reference(backward), got) <= 1.0, str(backward.call)
+        gradients = implementation.pullback(backward.call.layer)(backward)
+        got = {name: gradients[name] for name in backward.arguments}
+        assert worst_ratio(expected(backward), got) <= 1.0, str(backward.call)
 
 
 @pytest.mark.parametrize("signs", ["random", "outwards", "inwards"])
@@ -156,7 +157,7 @@ def test_arithmetic_that_errs_as_much_as_it_may_stays_within(
         backward = backward_of(kind, seed, dtype)
         adversary = Adversary(dtype)
         adversary.signs = signs
-        ratio = worst_ratio(gradient_reference(backward), adversary.gradients(backward))
+        ratio = worst_ratio(expected(backward), adversary.gradients(backward))
         assert ratio <= 1.0, f"{ratio:.3f} E in {backward.call}"
 
 
@@ -173,9 +174,9 @@ def typical(kind: Kind, seed: int, dtype: Dtype = Dtype.FLOAT32) -> Backward:
 def test_gradients_off_by_a_thousandth_show_in_most_calls(kind: Kind) -> None:
     seen = 0
     for seed in range(40):
-        reference = gradient_reference(typical(kind, seed))
-        off = {name: 1.001 * array for name, array in reference.gradients.items()}
-        seen += worst_ratio(reference, off) > 1.0
+        due = expected(typical(kind, seed))
+        off = {name: 1.001 * array for name, array in due.values.items()}
+        seen += worst_ratio(due, off) > 1.0
     assert seen >= 32, f"seen in {seen} of 40 calls only"
 
 
@@ -183,14 +184,12 @@ def test_gradients_off_by_a_thousandth_show_in_most_calls(kind: Kind) -> None:
 def test_gradients_missing_in_one_argument_show_whichever_it_is(kind: Kind) -> None:
     hidden, tried = [], 0
     for seed in range(40):
-        backward = typical(kind, seed)
-        reference = gradient_reference(backward)
-        for name in backward.arguments:
-            if not reference.gradients[name].any():
+        due = expected(typical(kind, seed))
+        for name, array in due.values.items():
+            if not array.any():
                 continue
             tried += 1
-            zeros = reference.gradients | {name: 0.0 * reference.gradients[name]}
-            if worst_ratio(reference, zeros) <= 1.0:
+            if worst_ratio(due, {**due.values, name: 0.0 * array}) <= 1.0:
                 hidden.append((seed, name))
     # In deep wide networks the products of magnitudes outgrow everything.
     assert len(hidden) <= 0.1 * tried, f"hidden: {hidden} of {tried}"
@@ -201,12 +200,12 @@ def test_after_one_step_it_is_a_few_hundred_times_what_arithmetic_really_errs(ki
     ratios = []
     for seed in range(40):
         backward = typical(kind, seed)
-        reference = gradient_reference(backward)
-        found = Way(Dtype.FLOAT32).gradients(backward)
-        for name, exact in reference.gradients.items():
-            error = np.sqrt(np.mean((found[name] - exact) ** 2))
+        due = expected(backward)
+        got = Way(Dtype.FLOAT32).gradients(backward)
+        for name, exact in due.values.items():
+            error = np.sqrt(np.mean((got[name] - exact) ** 2))
             if error:
-                ratios.append(float(np.median(reference.bounds[name])) / error)
+                ratios.append(float(np.median(due.bounds[name])) / error)
     assert np.median(ratios) < 300.0
 
 
@@ -217,10 +216,7 @@ def test_it_grows_with_the_roundoff(kind: Kind) -> None:
         without = frozenset({Feature.RELU})
         coarsest = random_case(kind, seed, Dtype.BFLOAT16, without=without).call()
         dtypes = (Dtype.FLOAT64, Dtype.FLOAT32, Dtype.BFLOAT16)
-        every = [
-            gradient_reference(drawn(replace(coarsest, dtype=dtype), seed)).bounds
-            for dtype in dtypes
-        ]
+        every = [expected(drawn(coarsest.replace(dtype=dtype), seed)).bounds for dtype in dtypes]
         for finer, coarser in pairwise(every):
             for name, bound in finer.items():
                 assert (bound <= coarser[name]).all(), f"{name}: less rounding, a wider bound"
@@ -240,18 +236,15 @@ def elman(bias: float, dtype: Dtype = Dtype.FLOAT32) -> Call:
         values=Values.TYPICAL,
         seed=5,
     ).call()
-    parameters = {
-        name: array + bias if name.startswith("bias_ih") else array
-        for name, array in call.parameters.items()
-    }
-    return replace(call, parameters=parameters)
+    name = call.config.parameter_name(Role.BIAS_IH, 0, 0)
+    return call.replace(parameters={**call.parameters, name: call.parameters[name] + bias})
 
 
 def test_dead_units_have_no_gradient_and_no_doubt() -> None:
-    reference = gradient_reference(drawn(elman(-128.0), 0))
-    for name, array in reference.gradients.items():
+    due = expected(drawn(elman(-128.0), 0))
+    for name, array in due.values.items():
         assert not array.any(), name
-        assert reference.bounds[name].max() < 1e-30, f"{name}: only underflow is allowed for"
+        assert due.bounds[name].max() < 1e-30, f"{name}: only underflow is allowed for"
 
 
 def test_a_unit_at_exactly_zero_has_no_gradient_and_no_doubt() -> None:
@@ -259,10 +252,10 @@ def test_a_unit_at_exactly_zero_has_no_gradient_and_no_doubt() -> None:
     parameters = {name: array.copy() for name, array in call.parameters.items()}
     for array in parameters.values():
         array[1] = 0.0
-    reference = gradient_reference(drawn(replace(call, parameters=parameters), 0))
+    due = expected(drawn(call.replace(parameters=parameters), 0))
     for name in parameters:
-        assert not reference.gradients[name][1].any()
-        assert reference.bounds[name][1].max() < 1e-30, f"{name}: 0 is the slope at 0"
+        assert not due[name][1].any()
+        assert due.bounds[name][1].max() < 1e-30, f"{name}: 0 is the slope at 0"
 
 
 def test_a_unit_that_rounding_may_wake_is_in_doubt() -> None:
@@ -273,35 +266,35 @@ def test_a_unit_that_rounding_may_wake_is_in_doubt() -> None:
     assert call.h_0 is not None
     total = w @ call.input[0, 0] + u @ call.h_0[0, 0] + parameters["bias_hh_l0"][2]
     parameters["bias_ih_l0"][2] = np.float32(-total)
-    reference = gradient_reference(drawn(replace(call, parameters=parameters), 0))
-    assert reference.bounds["input"][0, 0].max() > 1e-3, "either slope is legal"
-    assert reference.bounds["input"][:, 1:].max() < 1e-3, "other samples are certain"
+    bound = expected(drawn(call.replace(parameters=parameters), 0)).bounds["input"]
+    assert bound[0, 0].max() > 1e-3, "either slope is legal"
+    assert bound[:, 1:].max() < 1e-3, "other samples are certain"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if not kind.is_cell])
 def test_the_padding_is_certain(kind: Kind) -> None:
     for seed in range(10):
-        case = random_case(kind, seed, Dtype.FLOAT32, needs=frozenset({Feature.PACKED}))
-        reference = gradient_reference(drawn(case.call(), seed))
-        assert not reference.gradients["input"][~case.call().steps].any()
-        assert not reference.bounds["input"][~case.call().steps].any(), "exactly no gradient"
+        call = random_case(kind, seed, Dtype.FLOAT32, needs=frozenset({Feature.PACKED})).call()
+        due = expected(drawn(call, seed))
+        assert not due["input"][~call.steps].any()
+        assert not due.bounds["input"][~call.steps].any(), "exactly no gradient"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if not kind.is_cell])
 def test_nothing_is_claimed_where_gradients_may_overflow(kind: Kind) -> None:
     call = random_case(kind, 3, Dtype.FLOAT16, values=Values.TYPICAL).call()
     huge = {name: 60000.0 * np.sign(a) for name, a in drawn(call, 0).cotangents.items()}
-    reference = gradient_reference(Backward(call, huge))
-    assert all(np.isposinf(bound).all() for bound in reference.bounds.values())
-    sane = gradient_reference(drawn(call, 0))
-    assert all(np.isfinite(bound).all() for bound in sane.bounds.values())
+    overflowing = expected(Backward(call, huge)).bounds
+    assert all(np.isposinf(bound).all() for bound in overflowing.values())
+    sane = expected(drawn(call, 0)).bounds
+    assert all(np.isfinite(bound).all() for bound in sane.values())
 
 
 @pytest.mark.parametrize("dtype", [Dtype.FLOAT32, Dtype.BFLOAT16])
 def test_two_passes_add_up_with_one_more_rounding(dtype: Dtype) -> None:
-    first, second = (gradient_reference(backward_of(Kind.GRU, 4, dtype)) for _ in range(2))
-    both = summed(dtype, first, second)
-    for name, array in both.gradients.items():
-        np.testing.assert_array_equal(array, first.gradients[name] + second.gradients[name])
+    first, second = (expected(backward_of(Kind.GRU, 4, dtype)) for _ in range(2))
+    both = Sum(first, second)
+    for name, array in both.values.items():
+        np.testing.assert_array_equal(array, first[name] + second[name])
         rounding = FORMATS[dtype].u_s * np.abs(array)
         assert (both.bounds[name] >= first.bounds[name] + second.bounds[name] + rounding).all()

@@ -10,17 +10,19 @@ import pytest
 import torch
 
 from rnn_conformance import implementation
-from rnn_conformance.classes import drop_in
-from rnn_conformance.functions import FunctionImplementation
+from rnn_conformance.checking.checks import Check, checks
+from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.subject import Profile, Subject
+from rnn_conformance.errors import Fault, Sort
+from rnn_conformance.implementations.numpy_function import FunctionImplementation
+from rnn_conformance.implementations.registry import load
+from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.backpropagation import Recomputing
 from rnn_conformance.mutants.equations import Equations
-from rnn_conformance.mutants.gradients import GRADIENTS
+from rnn_conformance.mutants.gradient_paths import PATHS
 from rnn_conformance.mutants.mutant import of_kind
-from rnn_conformance.registry import load
-from rnn_conformance.results import Outcome
-from rnn_conformance.spec import Config, Feature, Kind
-from rnn_conformance.subject import Profile, Subject
-from rnn_conformance.suite import Check, checks, examine
+from rnn_conformance.results.records import Failure, Outcome
+from rnn_conformance.spec.config import Config, Feature, Kind, Role
 
 QUICK = Profile("quick, without shrinking", 20, 0)
 CHAPTER = [check for check in checks() if check.id.startswith("conformance/test_gradients.py")]
@@ -29,7 +31,7 @@ CHAPTER = [check for check in checks() if check.id.startswith("conformance/test_
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
 
 
-def fails(subject: Subject, clause: str) -> Any:
+def fails(subject: Subject, clause: str) -> Failure | None:
     """The failure of the first check of a clause that fails; ``None`` if none does."""
     for check in CHAPTER:
         if clause in check.clauses and subject.kind in check.kinds:
@@ -88,21 +90,22 @@ def test_a_function_for_training_without_one_is_an_error_of_its_adapter() -> Non
     record = examine(CHAPTER[0], subject)
     assert record.outcome is Outcome.ERROR
     assert record.failure is not None
-    assert record.failure.fault == "adapter"
+    assert record.failure.fault is Fault.ADAPTER
     assert "must have an attribute vjp" in record.failure.message
 
 
 class ForgetsAName(Equations):
     def vjp(self, cotangents: Any, *arguments: Any) -> Any:
-        found = super().vjp(cotangents, *arguments)
-        del found["input"]
-        return found
+        gradients = super().vjp(cotangents, *arguments)
+        del gradients["input"]
+        return gradients
 
 
 def test_a_product_that_lacks_a_gradient_is_an_error_of_its_adapter() -> None:
     record = examine(CHAPTER[0], Subject(function(ForgetsAName, Kind.RNN), Kind.RNN, QUICK, 0))
     assert record.outcome is Outcome.ERROR
     assert record.failure is not None
+    assert record.failure.fault is Fault.ADAPTER
     assert "must return a mapping with the names input" in record.failure.message
 
 
@@ -110,11 +113,13 @@ def test_a_product_that_lacks_a_gradient_is_an_error_of_its_adapter() -> None:
 
 
 def test_a_failure_names_the_argument_the_gate_and_the_results_used() -> None:
-    (mutant,) = (m for m in GRADIENTS if "second gate" in m.name)
+    (mutant,) = (mutant for mutant in PATHS if "second gate" in mutant.name)
     failure = fails(Subject(mutant.implementation(Kind.LSTM), Kind.LSTM, QUICK, 0), "GRD-1")
     assert failure is not None
+    assert failure.sort is Sort.VALUE
     assert "backward pass through output and h_n and c_n: gradient of weight_" in failure.message
     assert "(only gate f)" in failure.message
+    assert failure.where is not None
     assert failure.where["array"].startswith("gradient of weight_")
     assert failure.where["gate"] == "f"
     assert failure.excerpt
@@ -132,7 +137,7 @@ class Halved(torch.nn.{kind}):
 
 
 @pytest.mark.parametrize(
-    ("kind", "sort"),
+    ("kind", "what"),
     [
         (Kind.LSTM, "input_states_and_parameters"),
         (Kind.GRU, "sequences_of_different_lengths"),
@@ -141,30 +146,32 @@ class Halved(torch.nn.{kind}):
     ],
 )
 def test_the_script_of_a_failure_shows_both_gradients(
-    kind: Kind, sort: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: Kind, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "halved.py"
     file.write_text(HALVED.format(kind=kind), "utf-8")
     (wrong,) = load(f"{file}:Halved")
-    (check,) = (check for check in CHAPTER if check.id.endswith(f"::test_gradients_of_{sort}"))
+    (check,) = (check for check in CHAPTER if check.id.endswith(f"::test_gradients_of_{what}"))
     failure = examine(check, Subject(wrong, kind, QUICK, 0)).failure
     assert failure is not None
     assert failure.script is not None
     script = {"__name__": "script"}
     exec(compile(failure.script, "script.py", "exec"), script)
-    name = "weight_ih" + "_l0" * (not kind.is_cell)
-    shown: Any = script["forward"], getattr(torch.nn, kind), script["got"]
-    right, got = shown[0](shown[1])[name], shown[2][name]
-    torch.testing.assert_close(got, 0.5 * right, rtol=0.0, atol=0.0)
+    name = Config(kind, 1, 1).parameter_name(Role.WEIGHT_IH, 0, 0)
+    forward: Any = script["forward"]
+    got: Any = script["got"]
+    expected = forward(getattr(torch.nn, kind))[name]
+    torch.testing.assert_close(got[name], 0.5 * expected, rtol=0.0, atol=0.0)
     assert name in capsys.readouterr().out
 
 
 def test_a_gradient_of_the_wrong_shape_is_named() -> None:
     class Flat(Equations):
         def vjp(self, cotangents: Any, *arguments: Any) -> Any:
-            found = super().vjp(cotangents, *arguments)
-            return found | {"input": found["input"].reshape(-1)}
+            gradients = super().vjp(cotangents, *arguments)
+            return gradients | {"input": gradients["input"].reshape(-1)}
 
     failure = fails(Subject(function(Flat, Kind.RNN), Kind.RNN, QUICK, 0), "GRD-1")
     assert failure is not None
+    assert failure.sort is Sort.SHAPE
     assert "the gradient of input has the shape" in failure.message

@@ -8,22 +8,22 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from random_calls import random_case
 
-from rnn_conformance import violations
-from rnn_conformance.bounds import forward
-from rnn_conformance.clauses import CLAUSES
-from rnn_conformance.derivatives import Adjoint
+from rnn_conformance.checking import violations
 from rnn_conformance.deviations import CATALOGUE as DEVIATIONS
-from rnn_conformance.deviations import Deviation
-from rnn_conformance.deviations.gradients import GRADIENTS
-from rnn_conformance.gradients import Backward
+from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation
 from rnn_conformance.mutants import BACKWARD, CATALOGUE, FORWARD, WRITTEN, Mutant, mutants_of
 from rnn_conformance.mutants.arguments import legal_calls
 from rnn_conformance.mutants.mutant import Chapter
-from rnn_conformance.power import Choice, try_out
-from rnn_conformance.results import Outcome
-from rnn_conformance.spec import Feature, Kind
+from rnn_conformance.reference.bounds import forward
+from rnn_conformance.reference.derivatives import Adjoint
+from rnn_conformance.reference.problem import Problem
+from rnn_conformance.results.records import Outcome
+from rnn_conformance.running.trials import Choice, try_out
+from rnn_conformance.spec.backward import Backward
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Feature, Kind
+from tests.support.random_calls import random_case
 
 # torch says so once for each process, and computes the same.
 pytestmark = [
@@ -51,7 +51,7 @@ TRIALS = [
 def test_the_suite_kills(mutant: Mutant, kind: Kind, clauses: tuple[str, ...]) -> None:
     """By a check of a clause that it breaks, and not by an exception."""
     trial = try_out(mutant, kind, Choice(clauses=clauses))
-    faulty = [each for each in trial.attempts if each.outcome == Outcome.ERROR]
+    faulty = [attempt for attempt in trial.attempts if attempt.outcome == Outcome.ERROR]
     assert not faulty, f"the suite or the adapter is at fault: {faulty}"
     seen = "\n".join(f"{a.check}: {a.outcome}, {a.message}" for a in trial.attempts)
     assert trial.killed, f"a {kind} with {mutant.name} survives:\n{seen}"
@@ -66,9 +66,11 @@ def test_names_are_unique() -> None:
 
 
 def test_every_deviation_is_a_mutant() -> None:
-    own = {mutant.name for mutant in CATALOGUE}
-    deviations = {each.name for each in DEVIATIONS} | {each.name for each in GRADIENTS}
-    missing = deviations - own
+    mutants = {mutant.name for mutant in CATALOGUE}
+    deviations = {deviation.name for deviation in DEVIATIONS} | {
+        deviation.name for deviation in GRADIENT_DEVIATIONS
+    }
+    missing = deviations - mutants
     assert not missing, f"no mutants: {sorted(missing)}"
 
 
@@ -81,7 +83,7 @@ def test_the_catalogue_has_mutants_of_every_chapter_and_kind() -> None:
 
 def test_each_clause_is_broken_by_some_mutant() -> None:
     broken = {clause for mutant in CATALOGUE for clause in mutant.breaks}
-    due = {each for each, clause in CLAUSES.items() if not clause.optional}
+    due = {id for id, clause in CLAUSES.items() if not clause.optional}
     assert due <= broken, f"nothing breaks {sorted(due - broken)}"
 
 
@@ -96,14 +98,14 @@ def test_each_clause_is_broken_by_some_mutant() -> None:
     ],
 )
 def test_what_cannot_be_a_mutant_is_refused(changed: dict[str, object], said: str) -> None:
-    right: dict[str, object] = {"breaks": "EQ-3", "kinds": [Kind.GRU]}
+    legal: dict[str, object] = {"breaks": "EQ-3", "kinds": [Kind.GRU]}
     chapter = Chapter("Made up")
     with pytest.raises(ValueError, match=said):
-        chapter.put("a defect", make=CATALOGUE[0].make, **{**right, **changed})  # type: ignore[arg-type]
+        chapter.put("a defect", make=CATALOGUE[0].make, **{**legal, **changed})  # type: ignore[arg-type]
 
 
 def test_a_mutant_of_another_kind_is_refused() -> None:
-    (mutant,) = (each for each in CATALOGUE if each.name == "gates in the order z, r, n")
+    (mutant,) = (mutant for mutant in CATALOGUE if mutant.name == "gates in the order z, r, n")
     with pytest.raises(ValueError, match="there is no LSTM with gates in the order z, r, n"):
         mutant.implementation(Kind.LSTM)
 
@@ -112,7 +114,9 @@ def test_a_mutant_of_another_kind_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "deviation", [each for each in GRADIENTS if each.needs], ids=lambda each: each.name
+    "deviation",
+    [deviation for deviation in GRADIENT_DEVIATIONS if deviation.needs],
+    ids=lambda deviation: deviation.name,
 )
 def test_a_gradient_deviation_cannot_show_without_what_it_needs(
     deviation: Deviation[Adjoint],
@@ -122,12 +126,12 @@ def test_a_gradient_deviation_cannot_show_without_what_it_needs(
             without = frozenset({feature})
             call = random_case(kind, seed, needs=deviation.needs - without, without=without).call()
             backward = Backward(call, {name: np.ones(call.shape(name)) for name in call.results})
-            answer = forward(call).answer
-            right = Adjoint().derivative(backward, answer).gradients
+            answer = forward(Problem(call)).answer
+            exact = Adjoint().derivative(backward, answer).gradients
             wrong = deviation.variant().derivative(backward, answer).gradients
             for name in backward.arguments:
                 np.testing.assert_array_equal(
-                    wrong[name], right[name], f"it shows without {feature}: {call}"
+                    wrong[name], exact[name], f"it shows without {feature}: {call}"
                 )
 
 
@@ -141,35 +145,36 @@ def test_each_illegal_call_is_answered_by_a_mutant_that_leaves_out_its_check(kin
     if not kind.is_cell:
         families.append(violations.no_steps)
     lenient = [
-        each.implementation(kind)
-        for each in mutants_of(kind)
-        if each.chapter == "Argument checks left out"
+        mutant.implementation(kind)
+        for mutant in mutants_of(kind)
+        if mutant.chapter == "Argument checks left out"
     ]
     for call in legal_calls(kind):
-        own, modules = violations.judge(call), [each.module(call) for each in lenient]
+        judge = violations.torchs_own(call, "cpu")
+        modules = [implementation.module(call.layer) for implementation in lenient]
         for family in families:
             for violation in family(call, "cpu"):
-                if violations.raised(partial(own, *violation.arguments)) is None:
+                if violations.raised(partial(judge, *violation.arguments)) is None:
                     continue
                 with torch.no_grad():
                     answered = [
                         violations.raised(partial(module, *violation.arguments)) is None
                         for module in modules
                     ]
-                told = violation.why.endswith("and state") or "with a state" in violation.why
-                assert any(answered) or told, f"every mutant refuses {violation.why}: {call}"
+                twofold = violation.why.endswith("and state") or "with a state" in violation.why
+                assert any(answered) or twofold, f"every mutant refuses {violation.why}: {call}"
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_each_illegal_construction_is_made_by_a_mutant(kind: Kind) -> None:
     lenient = [
-        each.implementation(kind).module_class
-        for each in mutants_of(kind)
-        if each.chapter == "Argument checks left out"
+        mutant.implementation(kind).module_class
+        for mutant in mutants_of(kind)
+        if mutant.chapter == "Argument checks left out"
     ]
-    own = getattr(torch.nn, kind.value)
+    judge = getattr(torch.nn, kind.value)
     for why, keywords in violations.constructions(legal_calls(kind)[0]):
-        if violations.raised(partial(own, **keywords)) is None:
+        if violations.raised(partial(judge, **keywords)) is None:
             continue
         made = [violations.raised(partial(cls, **keywords)) is None for cls in lenient]
         assert any(made), f"every mutant refuses {why}"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import torch
-from random_calls import random_call, random_case
 
 from rnn_conformance import drop_in
-from rnn_conformance.bounds import reference
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.checks import matches
-from rnn_conformance.oracle import Oracle
-from rnn_conformance.spec import Config, Dtype, Feature, Kind
+from rnn_conformance.checking.assertions import assert_within_bound
+from rnn_conformance.reference.expected import expected
+from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case, State, Values
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
+from tests.support.random_calls import random_call, random_case
 
 LAYERS = [kind for kind in Kind if not kind.is_cell]
 
@@ -31,7 +32,7 @@ def test_it_agrees_with_torch_within_the_float64_bound(kind: Kind) -> None:
     for seed in range(150):
         call = random_call(kind, seed)
         features |= call.features
-        matches(implementation.build(call)(call))
+        assert_within_bound(implementation.build(call.layer)(call.arguments))
     untried = Feature.of(kind) - features - {Feature.DROPOUT, Feature.EMPTY_BATCH}
     assert not untried, f"no case had {sorted(untried)}: agreement there is not shown"
 
@@ -39,7 +40,8 @@ def test_it_agrees_with_torch_within_the_float64_bound(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", Kind)
 def test_it_agrees_with_torch_on_an_empty_batch(kind: Kind) -> None:
     call = random_case(kind, 0, needs=frozenset({Feature.EMPTY_BATCH})).call()
-    matches(drop_in(getattr(torch.nn, kind.value)).build(call)(call))
+    layer = drop_in(getattr(torch.nn, kind.value)).build(call.layer)
+    assert_within_bound(layer(call.arguments))
 
 
 def sigmoid(z: float) -> float:
@@ -53,10 +55,13 @@ def by_plain_numbers(call: Call) -> list[list[list[float]]]:
     Written from the documentation, with neither NumPy's products nor the oracle's methods.
     """
     config, gates = call.config, len(call.config.kind.gates)
-    end = config.suffix(0, 0)
-    w, u = call.parameters["weight_ih" + end], call.parameters["weight_hh" + end]
-    b, d = call.parameters["bias_ih" + end], call.parameters["bias_hh" + end]
     size = config.hidden_size
+
+    def parameter(role: Role) -> Array:
+        return call.parameters[config.parameter_name(role, 0, 0)]
+
+    w, u = parameter(Role.WEIGHT_IH), parameter(Role.WEIGHT_HH)
+    b, d = parameter(Role.BIAS_IH), parameter(Role.BIAS_HH)
     output: list[list[list[float]]] = [[[] for _ in range(call.batch)] for _ in range(call.length)]
     for n in range(call.batch):
         h = [
@@ -92,7 +97,7 @@ def by_plain_numbers(call: Call) -> list[list[list[float]]]:
                     ]
                     new = [sigmoid(pre[3 * size + k]) * math.tanh(c[k]) for k in range(size)]
                     if config.proj_size:
-                        p = call.parameters["weight_hr" + end]
+                        p = parameter(Role.WEIGHT_HR)
                         new = [
                             math.fsum(p[row, k] * new[k] for k in range(size))
                             for row in range(config.proj_size)
@@ -113,8 +118,8 @@ def test_it_agrees_with_loops_over_plain_numbers(kind: Kind, seed: int) -> None:
         Feature.BIAS_FREE,
     }
     call = random_case(kind, seed, without=frozenset(left_out), values=Values.TYPICAL).call()
-    expected, bound = reference(call), reference(call).output_bound
-    error = np.abs(np.array(by_plain_numbers(call)) - expected.output)
+    due, name = expected(call), "h_n" if kind.is_cell else "output"
+    bound, error = due.bounds[name], np.abs(np.array(by_plain_numbers(call)) - due[name])
     assert (error <= bound).all(), f"off by {(error / bound).max():.3g} times the bound"
 
 
@@ -125,14 +130,13 @@ def one(config: Config, length: int = 5, batch: int = 3) -> Call:
     ).call()
 
 
-def with_parameters(call: Call, **by_prefix: Array | float) -> Call:
-    """Zeros for all parameters but those whose names begin so."""
+def with_parameters(call: Call, values: Mapping[Role, Array | float] | None = None) -> Call:
+    """Zeros for all parameters but those of these roles."""
     parameters = {
-        name: np.zeros_like(array)
-        + next((value for prefix, value in by_prefix.items() if name.startswith(prefix)), 0.0)
-        for name, array in call.parameters.items()
+        name: np.zeros(parameter.shape) + (values or {}).get(parameter.role, 0.0)
+        for name, parameter in call.config.parameters.items()
     }
-    return replace(call, parameters=parameters)
+    return call.replace(parameters=parameters)
 
 
 def test_without_weights_an_elman_network_gives_zeros() -> None:
@@ -160,7 +164,7 @@ def test_without_weights_a_gru_halves_its_state_each_step() -> None:
 def test_an_lstm_of_constant_gates_is_a_geometric_series() -> None:
     call = one(Config(Kind.LSTM, 3, 2), length=7)
     rows = np.repeat([0.3, 1.1, -0.4, 0.8], 2)
-    answer = Oracle().answer(with_parameters(call, bias_ih=rows))
+    answer = Oracle().answer(with_parameters(call, {Role.BIAS_IH: rows}))
     i, f, g = sigmoid(0.3), sigmoid(1.1), math.tanh(-0.4)
     assert call.c_0 is not None
     assert answer.c_n is not None
@@ -171,7 +175,7 @@ def test_an_lstm_of_constant_gates_is_a_geometric_series() -> None:
 def test_a_gru_of_constant_gates_is_a_geometric_series() -> None:
     call = one(Config(Kind.GRU, 3, 2), length=7)
     inputs, recurrent = np.repeat([0.3, 1.1, -0.4], 2), np.repeat([0.0, 0.0, 0.9], 2)
-    answer = Oracle().answer(with_parameters(call, bias_ih=inputs, bias_hh=recurrent))
+    answer = Oracle().answer(with_parameters(call, {Role.BIAS_IH: inputs, Role.BIAS_HH: recurrent}))
     z, n = sigmoid(1.1), math.tanh(-0.4 + sigmoid(0.3) * 0.9)
     assert call.h_0 is not None
     expected = z**7 * call.h_0 + (1.0 - z**7) * n
@@ -182,7 +186,7 @@ def test_where_relu_never_cuts_an_elman_network_is_linear() -> None:
     call = one(Config(Kind.RNN, 3, 4, nonlinearity="relu"), length=6)
     positive = {name: np.abs(array) for name, array in call.parameters.items()}
     assert call.h_0 is not None
-    call = replace(call, parameters=positive, input=np.abs(call.input), h_0=np.abs(call.h_0))
+    call = call.replace(parameters=positive, input=np.abs(call.input), h_0=np.abs(call.h_0))
     w, u = positive["weight_ih_l0"], positive["weight_hh_l0"]
     bias = positive["bias_ih_l0"] + positive["bias_hh_l0"]
     assert call.h_0 is not None
@@ -201,19 +205,17 @@ def test_a_packed_sequence_gives_what_it_gives_alone(kind: Kind) -> None:
         for sample, length in enumerate(call.lengths):
             one_sample = slice(sample, sample + 1)
             alone = Oracle().answer(
-                replace(
-                    call,
+                call.replace(
                     input=call.input[:length, one_sample],
-                    h_0=None if call.h_0 is None else call.h_0[:, one_sample],
-                    c_0=None if call.c_0 is None else call.c_0[:, one_sample],
                     lengths=None,
+                    **{name: s[:, one_sample] for name, s in call.arguments.states.items()},
                 )
             )
             # A product of one row is added up in another order than that of several.
-            limits = reference(call)
+            bounds = expected(call).bounds
             for name in call.results:
                 steps = slice(length) if name == "output" else slice(None)
-                bound = 2.0 * limits.bound(name)[steps, one_sample]
+                bound = 2.0 * bounds[name][steps, one_sample]
                 error = getattr(together, name)[steps, one_sample] - getattr(alone, name)
                 assert (np.abs(error) <= bound).all(), f"{name} of sample {sample} in {call}"
 
@@ -222,9 +224,9 @@ def test_a_packed_sequence_gives_what_it_gives_alone(kind: Kind) -> None:
 def test_the_gradient_of_the_state_vanishes_where_the_gates_are_shut(kind: Kind) -> None:
     """By finite differences: a change of ``h_0`` fades unless a gate keeps it."""
     call = one(Config(kind, 3, 2), length=30)
-    shut = with_parameters(call, bias_ih=-20.0)
+    shut = with_parameters(call, {Role.BIAS_IH: -20.0})
     assert shut.h_0 is not None
-    moved = replace(shut, h_0=shut.h_0 + 1e-3)
+    moved = shut.replace(h_0=shut.h_0 + 1e-3)
     difference = Oracle().answer(moved).h_n - Oracle().answer(shut).h_n
     # Nothing recurs without weights but GRU's z h, and z is nearly 0.
     assert np.abs(difference).max() < 1e-12, "the state was kept by something"

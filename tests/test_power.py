@@ -6,41 +6,44 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from made_results import entry, results
-from test_report import Parsed
 
-from rnn_conformance import matrix, power
-from rnn_conformance.clauses import CLAUSES
-from rnn_conformance.errors import UsageError
-from rnn_conformance.interface import Implementation
-from rnn_conformance.matrix import Attempt, Power, Trial
-from rnn_conformance.mutants import CATALOGUE, Mutant
-from rnn_conformance.power import Choice, kills, measure, try_out
+from rnn_conformance import mutants
+from rnn_conformance.checking.checks import Check, checks
+from rnn_conformance.errors import Fault, Sort, UsageError
+from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.mutants import CATALOGUE
 from rnn_conformance.report import render
-from rnn_conformance.results import Failure, Outcome, Record
-from rnn_conformance.spec import Kind
-from rnn_conformance.suite import Check, checks
+from rnn_conformance.results import kill_matrix
+from rnn_conformance.results.kill_matrix import Attempt, Power, Trial
+from rnn_conformance.results.reading import POWER, read, validator
+from rnn_conformance.results.records import Failure, Outcome, Record
+from rnn_conformance.running.power import measure
+from rnn_conformance.running.trials import Choice, judged, kills, try_out
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Kind
+from tests.support.deadly_mutants import SWAPPED
+from tests.support.made_results import entry, results
+from tests.support.pages import Parsed
 
-SWAPPED = next(each for each in CATALOGUE if each.name == "gates in the order z, r, n")
-CRASHING = next(each for each in CATALOGUE if each.name == "no bfloat16")
+CRASHING = next(mutant for mutant in CATALOGUE if mutant.name == "no bfloat16")
 RUN = Power(0, False, 10, (), (), "", {"torch": "2.13.0"}, "2026-03-01T12:30:00+00:00", 2.5, True)
 HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
 
 
 def check_of(clause: str, kind: Kind) -> Check:
-    return next(each for each in checks() if clause in each.clauses and kind in each.kinds)
+    return next(check for check in checks() if clause in check.clauses and kind in check.kinds)
 
 
-def record(check: Check, outcome: Outcome, message: str = "", traceback: str = "") -> Record:
-    failure = Failure("implementation", message, traceback=traceback or None) if message else None
+def record(
+    check: Check, outcome: Outcome, sort: Sort | None = None, message: str = "it differs"
+) -> Record:
+    failure = None if sort is None else Failure(Fault.IMPLEMENTATION, sort, message)
     return Record("mutant", "GRU", check.id, check.clauses, outcome, failure=failure)
 
 
@@ -49,41 +52,54 @@ def record(check: Check, outcome: Outcome, message: str = "", traceback: str = "
 
 def test_a_failure_of_a_clause_that_is_broken_is_a_kill() -> None:
     check = check_of("EQ-3", Kind.GRU)
-    assert kills(SWAPPED, check, record(check, Outcome.FAILED, "it differs"))
+    assert kills(SWAPPED, check, record(check, Outcome.FAILED, Sort.VALUE))
 
 
 @pytest.mark.parametrize(
-    ("clause", "outcome", "message", "traceback"),
+    ("clause", "outcome", "sort"),
     [
-        pytest.param("PAR-2", Outcome.FAILED, "it differs", "", id="of another clause"),
-        pytest.param("EQ-3", Outcome.FAILED, "it raised", "Traceback", id="by an exception"),
-        pytest.param("EQ-3", Outcome.ERROR, "it differs", "", id="by the suite's own fault"),
-        pytest.param("EQ-3", Outcome.CRASHED, "it died", "", id="by the death of its process"),
-        pytest.param("EQ-3", Outcome.TIMEOUT, "it hung", "", id="by its hanging"),
-        pytest.param("EQ-3", Outcome.PASSED, "", "", id="by a check that passes"),
+        pytest.param("PAR-2", Outcome.FAILED, Sort.VALUE, id="of another clause"),
+        pytest.param("EQ-3", Outcome.FAILED, Sort.RAISED, id="by an exception"),
+        pytest.param("EQ-3", Outcome.ERROR, Sort.BROKEN, id="by the suite's own fault"),
+        pytest.param("EQ-3", Outcome.CRASHED, Sort.CRASHED, id="by the death of its process"),
+        pytest.param("EQ-3", Outcome.TIMEOUT, Sort.TIMEOUT, id="by its hanging"),
+        pytest.param("EQ-3", Outcome.PASSED, None, id="by a check that passes"),
     ],
 )
-def test_no_kill_is_a_failure(clause: str, outcome: Outcome, message: str, traceback: str) -> None:
+def test_no_kill_is_a_failure(clause: str, outcome: Outcome, sort: Sort | None) -> None:
     check = check_of(clause, Kind.GRU)
-    assert not kills(SWAPPED, check, record(check, outcome, message, traceback))
+    assert not kills(SWAPPED, check, record(check, outcome, sort))
+
+
+def test_whatever_came_back_wrong_is_a_kill() -> None:
+    check = check_of("EQ-3", Kind.GRU)
+    unrun = {Sort.RAISED, Sort.CRASHED, Sort.TIMEOUT, Sort.BROKEN}
+    for sort in set(Sort) - unrun:
+        assert kills(SWAPPED, check, record(check, Outcome.FAILED, sort)), sort
+
+
+def test_an_attempt_names_no_place_on_a_machine() -> None:
+    check = check_of("EQ-3", Kind.GRU)
+    message = f"cannot open {Path.cwd() / 'layers' / 'mine.py'}"
+    attempt = judged(SWAPPED, check, record(check, Outcome.FAILED, Sort.VALUE, message))
+    assert (attempt.message, attempt.sort) == ("cannot open layers/mine.py", Sort.VALUE)
 
 
 def test_an_exception_is_a_kill_where_it_is_the_defect_or_a_fault_met_on_the_way() -> None:
     (typed, refused) = check_of("TYP-1", Kind.GRU), check_of("ERR-1", Kind.GRU)
-    assert kills(CRASHING, typed, record(typed, Outcome.FAILED, "it raised", "Traceback"))
-    stumbling = next(each for each in CATALOGUE if each.name.startswith("a misspelt name"))
-    said = "it must be refused; NameError (sizes) is a fault met on the way, not a refusal"
-    assert kills(stumbling, refused, record(refused, Outcome.FAILED, said, "Traceback"))
-    assert not kills(stumbling, refused, record(refused, Outcome.FAILED, "else", "Traceback"))
+    assert kills(CRASHING, typed, record(typed, Outcome.FAILED, Sort.RAISED))
+    stumbling = next(mutant for mutant in CATALOGUE if mutant.name.startswith("a misspelt name"))
+    assert kills(stumbling, refused, record(refused, Outcome.FAILED, Sort.ACCIDENT))
+    assert not kills(stumbling, refused, record(refused, Outcome.FAILED, Sort.RAISED))
 
 
 def test_a_right_layer_that_is_called_a_mutant_survives() -> None:
     """So a mutant is not killed by being one."""
-    right = next(each for each in CATALOGUE if each.name == "the gradient of input cut")
-    survivor = replace(right, make=lambda kind: _right(kind))
+    known = next(mutant for mutant in CATALOGUE if mutant.name == "the gradient of input cut")
+    survivor = replace(known, make=lambda kind: _right(kind))
     trial = try_out(survivor, Kind.GRU_CELL)
     assert not trial.killed
-    assert {each.outcome for each in trial.attempts} <= {"passed", "unsupported"}
+    assert {attempt.outcome for attempt in trial.attempts} <= {"passed", "unsupported"}
     assert len(trial.attempts) > 10
 
 
@@ -95,20 +111,20 @@ def _right(kind: Kind) -> Implementation:
 
 def test_a_trial_ends_with_its_first_kill_unless_the_whole_matrix_is_asked_for() -> None:
     first = try_out(SWAPPED, Kind.GRU_CELL, Choice(clauses=("CEL",)))
-    assert [each.kill for each in first.attempts][-1]
-    assert sum(each.kill for each in first.attempts) == 1
+    assert [attempt.kill for attempt in first.attempts][-1]
+    assert sum(attempt.kill for attempt in first.attempts) == 1
     whole = try_out(SWAPPED, Kind.GRU_CELL, Choice(clauses=("CEL",), full=True))
-    own = [each for each in checks() if Kind.GRU_CELL in each.kinds]
-    broken = {each for each in SWAPPED.breaks if CLAUSES[each].chapter == "CEL"}
-    due = [each.id for each in own if broken.intersection(each.clauses)]
-    assert sorted(each.check for each in whole.attempts) == sorted(due)
-    assert sum(each.kill for each in whole.attempts) > 1
+    applicable = [check for check in checks() if Kind.GRU_CELL in check.kinds]
+    broken = {clause for clause in SWAPPED.breaks if CLAUSES[clause].chapter == "CEL"}
+    due = [check.id for check in applicable if broken.intersection(check.clauses)]
+    assert sorted(attempt.check for attempt in whole.attempts) == sorted(due)
+    assert sum(attempt.kill for attempt in whole.attempts) > 1
 
 
 def test_the_same_seed_gives_the_same_result_in_this_process_and_in_others() -> None:
     choice = Choice(kinds=("GRUCell",), mutant="b_hh", seed=3)
 
-    def told(whole: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def first_kills(whole: dict[str, Any]) -> list[tuple[Any, ...]]:
         return [
             (trial["mutant"], trial["first"], trial["cases"])
             for mutant in whole["mutants"]
@@ -117,55 +133,40 @@ def test_the_same_seed_gives_the_same_result_in_this_process_and_in_others() -> 
 
     seen: list[tuple[int, int, int]] = []
     here = measure(choice, progress=lambda *done: seen.append(done))
-    assert told(here) == told(measure(choice, workers=2))
+    assert first_kills(here) == first_kills(measure(choice, workers=2))
     assert seen[-1] == (here["summary"]["trials"], here["summary"]["trials"], 0)
-    jsonschema.validate(here, matrix.POWER.schema())
+    assert list(validator("power").iter_errors(here)) == []
 
 
-# Mutants that hang, or kill their process, found under their names by the processes.
-
-
-def ending(name: str, how: Any) -> Mutant:
-    def make(kind: Kind) -> Implementation:
-        how()
-        raise AssertionError("it is still alive")
-
-    return replace(SWAPPED, name=name, make=make)
-
-
-def hang() -> None:
-    while True:
-        time.sleep(0.1)
-
-
-def die() -> None:
-    os._exit(1)
+# Mutants that hang, or kill their process.
 
 
 SAVED = """
 import os, sys
 sys.path[:0] = {path!r}
-from rnn_conformance import power
-from test_power import die, ending, hang, SWAPPED
+from rnn_conformance import mutants
+from rnn_conformance.running.power import measure
+from rnn_conformance.running.trials import Choice
+from tests.support.deadly_mutants import SWAPPED, die, ending, hang
 
-power.CATALOGUE = (ending("a layer that hangs", hang), ending("a layer that dies", die), SWAPPED)
+mutants.CATALOGUE = (ending("a layer that hangs", hang), ending("a layer that dies", die), SWAPPED)
 
 if __name__ == "__main__":
     import json
-    choice = power.Choice(kinds=("GRUCell",), clauses=("CEL-2",))
-    whole = power.measure(choice, workers=2, timeout=2.0)
+    choice = Choice(kinds=("GRUCell",), clauses=("CEL-2",))
+    whole = measure(choice, workers=2, timeout=2.0)
     print(json.dumps([t for m in whole["mutants"] for t in m["trials"]]))
 """
 
 
 def test_a_mutant_that_hangs_or_dies_does_not_end_the_run(tmp_path: Path) -> None:
     script = tmp_path / "ends.py"
-    script.write_text(SAVED.format(path=[str(Path(__file__).parent)]), "utf-8")
+    script.write_text(SAVED.format(path=[str(Path(__file__).parents[1])]), "utf-8")
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
-    trials = {each["mutant"]: each for each in json.loads(done.stdout)}
+    trials = {trial["mutant"]: trial for trial in json.loads(done.stdout)}
     outcomes = {name: {a["outcome"] for a in t["attempts"]} for name, t in trials.items()}
     assert outcomes["a layer that hangs"] == {"timeout"}
     assert outcomes["a layer that dies"] == {"crashed"}
@@ -176,7 +177,7 @@ def test_a_mutant_that_hangs_or_dies_does_not_end_the_run(tmp_path: Path) -> Non
 
 
 def attempt(check: str, *, kill: bool = False) -> Attempt:
-    return Attempt(check, "failed" if kill else "passed", kill, 10, 0.25, None)
+    return Attempt(check, Outcome.FAILED if kill else Outcome.PASSED, kill, 10, 0.25)
 
 
 def mutant(name: str, *breaks: str, chapter: str = "Gates") -> dict[str, Any]:
@@ -200,9 +201,9 @@ CHECKS = {
 
 
 def document(*trials: Trial, full: bool = True, **fields: Any) -> dict[str, Any]:
-    named = {each.mutant: each for each in trials}
-    mutants = [mutant(name, *each.clauses) for name, each in named.items()]
-    return matrix.document(replace(RUN, full=full, **fields), mutants, CHECKS, trials)
+    named = {trial.mutant: trial for trial in trials}
+    tried = [mutant(name, *trial.clauses) for name, trial in named.items()]
+    return kill_matrix.document(replace(RUN, full=full, **fields), tried, CHECKS, trials)
 
 
 def trial(name: str, clauses: tuple[str, ...], *killing: str) -> Trial:
@@ -217,18 +218,18 @@ ALIVE = trial("no check that sees it", ("EQ-4",))
 
 
 def test_the_summary_names_survivors_and_checks_that_others_make_superfluous() -> None:
-    found = document(BOTH, ONE, ALONE, ALIVE)["summary"]
-    assert found["survivors"] == [{"mutant": "no check that sees it", "kind": "GRU"}]
-    assert (found["mutants"], found["trials"], found["killed"]) == (4, 4, 3)
-    assert found["redundant"] == ["c::test_a"]
-    assert found["silent"] == ["c::test_d"]
-    assert found["alone"] == {"EQ-4": "c::test_c"}
-    assert "EQ-3" not in found["unbroken"]
-    assert "BF-1" in found["unbroken"]
+    summary = document(BOTH, ONE, ALONE, ALIVE)["summary"]
+    assert summary["survivors"] == [{"mutant": "no check that sees it", "kind": "GRU"}]
+    assert (summary["mutants"], summary["trials"], summary["killed"]) == (4, 4, 3)
+    assert summary["redundant"] == ["c::test_a"]
+    assert summary["silent"] == ["c::test_d"]
+    assert summary["alone"] == {"EQ-4": "c::test_c"}
+    assert "EQ-3" not in summary["unbroken"]
+    assert "BF-1" in summary["unbroken"]
 
 
 def test_a_check_that_did_not_run_is_not_silent() -> None:
-    idle = [replace(each, outcome="unsupported") for each in ALIVE.attempts]
+    idle = [replace(attempt, outcome=Outcome.UNSUPPORTED) for attempt in ALIVE.attempts]
     assert document(BOTH, replace(ALIVE, attempts=tuple(idle)))["summary"]["silent"] == [
         "c::test_c",
         "c::test_d",
@@ -237,8 +238,8 @@ def test_a_check_that_did_not_run_is_not_silent() -> None:
 
 
 def test_what_only_the_whole_matrix_tells_is_not_told_without_it() -> None:
-    found = document(BOTH, full=False)["summary"]
-    assert found["redundant"] is found["silent"] is found["alone"] is None
+    summary = document(BOTH, full=False)["summary"]
+    assert summary["redundant"] is summary["silent"] is summary["alone"] is None
     assert document(BOTH, select=("EQ",))["summary"]["unbroken"] is None
 
 
@@ -253,19 +254,19 @@ def test_a_document_is_read_back_and_validated(tmp_path: Path) -> None:
     file = tmp_path / "power.json"
     whole = document(BOTH, ALIVE)
     file.write_text(json.dumps(whole), "utf-8")
-    assert matrix.POWER.read(file) == whole
+    assert (read(file).format, read(file).content) == (POWER, whole)
     for broken, said in (
         ({**whole, "schema_version": 0}, "schema version 0"),
         ({**whole, "mutants": [{}]}, "is not a power file: at"),
     ):
         file.write_text(json.dumps(broken), "utf-8")
         with pytest.raises(UsageError, match=said):
-            matrix.POWER.read(file)
+            read(file)
     file.write_text("{", "utf-8")
     with pytest.raises(UsageError, match="cut short"):
-        matrix.POWER.read(file)
+        read(file)
     with pytest.raises(UsageError, match="cannot read"):
-        matrix.POWER.read(tmp_path / "none.json")
+        read(tmp_path / "none.json")
 
 
 # The command.
@@ -289,7 +290,7 @@ def test_the_command_measures_and_the_report_shows_it(tmp_path: Path) -> None:
         "--output", "out", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    whole = matrix.POWER.read(tmp_path / "out/power.json")
+    whole = read(tmp_path / "out/power.json").content
     count = whole["summary"]["trials"]
     assert count == 4
     assert f"{count} of {count} killed: {count} mutants" in done.stdout
@@ -313,7 +314,7 @@ def test_a_survivor_is_named_and_makes_the_command_fail(
     from rnn_conformance.cli import main
 
     survivor = replace(SWAPPED, make=_right, name="nothing wrong")
-    monkeypatch.setattr(power, "CATALOGUE", (survivor,))
+    monkeypatch.setattr(mutants, "CATALOGUE", (survivor,))
     arguments = ["power", "-n", "0", "--select", "CEL-2", "--output", str(tmp_path)]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 1, done.output
@@ -361,20 +362,20 @@ def page(whole: dict[str, Any]) -> Parsed:
     return Parsed(render(results(entry()), whole))
 
 
-def texts(found: Parsed, tag: str, *classes: str) -> list[str]:
-    inside = found.inside(found.one("section", id="power"))
+def texts(parsed: Parsed, tag: str, *classes: str) -> list[str]:
+    inside = parsed.inside(parsed.one("section", id="power"))
     return [e.text for e in inside if e.tag == tag and e.classes.issuperset(classes)]
 
 
 def test_the_report_shows_survivors_first() -> None:
-    found = page(document(BOTH, ONE, ALIVE))
-    section = found.one("section", id="power").text
+    parsed = page(document(BOTH, ONE, ALIVE))
+    section = parsed.one("section", id="power").text
     assert "A layer with no check that sees it survives as GRU; it breaks EQ-4" in section
-    rows = [text for text in texts(found, "th") if "see" in text]
+    rows = [text for text in texts(parsed, "th") if "see" in text]
     assert rows[0].startswith("no check that sees it")
-    headings = texts(found, "h3")
+    headings = texts(parsed, "h3")
     assert headings.index("Survivors") < headings.index("Kill matrix")
-    first, *_ = found.all("details", "kills")
+    first, *_ = parsed.all("details", "kills")
     assert "open" in first.attributes
 
 
@@ -383,16 +384,16 @@ def test_the_report_says_that_nothing_survived() -> None:
 
 
 def test_the_report_tells_how_each_clause_ended_in_words_and_symbols() -> None:
-    found = page(document(ONE))
+    parsed = page(document(ONE))
     keys = {
-        each.attributes["title"]: each
-        for each in found.inside(found.one("section", id="power"))
-        if each.tag == "span" and "title" in each.attributes
+        element.attributes["title"]: element
+        for element in parsed.inside(parsed.one("section", id="power"))
+        if element.tag == "span" and "title" in element.attributes
     }
     assert set(keys) == {"EQ-3: killed", "EQ-4: open"}
     for said, key in keys.items():
-        inner = found.inside(key)
-        labels = {each.attributes.get("aria-label") for each in inner}
+        inner = parsed.inside(key)
+        labels = {element.attributes.get("aria-label") for element in inner}
         assert said.partition(": ")[2] in labels
 
 
@@ -431,13 +432,13 @@ def test_nothing_that_a_file_holds_becomes_markup(whole: dict[str, Any]) -> None
 
 
 def test_what_scrolls_can_be_reached_by_keyboard_and_has_a_name() -> None:
-    found = page(document(BOTH, ONE))
-    inside = found.inside(found.one("section", id="power"))
-    regions = [each for each in inside if "scroll" in each.classes]
+    parsed = page(document(BOTH, ONE))
+    inside = parsed.inside(parsed.one("section", id="power"))
+    regions = [element for element in inside if "scroll" in element.classes]
     assert regions
-    ids = {each.attributes.get("id") for each in found.elements}
+    ids = {element.attributes.get("id") for element in parsed.elements}
     for region in regions:
         assert region.attributes["tabindex"] == "0"
         assert region.attributes.get("aria-label") or region.attributes["aria-labelledby"] in ids
-    every = [each.attributes["id"] for each in found.elements if "id" in each.attributes]
+    every = [element.attributes["id"] for element in parsed.elements if "id" in element.attributes]
     assert len(every) == len(set(every))

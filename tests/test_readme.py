@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.checking.subject import PROFILES
 from rnn_conformance.cli import main
-from rnn_conformance.spec import Feature, Kind, Level
-from rnn_conformance.subject import PROFILES
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Feature, Kind, Level
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -4,20 +4,24 @@ import dataclasses
 import re
 import shutil
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
-from made_results import ACCURATE, COMPLETE, DIFFERS, entry, record, records, results
 
-from rnn_conformance.clauses import CHAPTERS, CLAUSES
-from rnn_conformance.diagnosis import Diagnosis, Known
+from rnn_conformance.diagnosis.diagnosis import Diagnosis, Known
+from rnn_conformance.errors import Fault, Sort
 from rnn_conformance.report import merge, render
-from rnn_conformance.report.html import LEGEND, duration, number, sentence
-from rnn_conformance.results import RESULTS, Failure, Outcome, document
-from rnn_conformance.spec import Kind
+from rnn_conformance.report.html import LEGEND, duration, number
+from rnn_conformance.report.wording import sentence
+from rnn_conformance.results.document import document
+from rnn_conformance.results.reading import validator
+from rnn_conformance.results.records import Failure, Outcome
+from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
+from rnn_conformance.spec.config import Kind
+from rnn_conformance.spec.result import Quantity
+from tests.support.made_results import ACCURATE, COMPLETE, DIFFERS, entry, record, records, results
+from tests.support.pages import Element, Parsed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -27,87 +31,6 @@ LOOP = entry()
 GRU = entry("scan", Kind.GRU)
 WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
 HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "line", "br", "img"}
-
-
-@dataclasses.dataclass
-class Element:
-    """An element of a page."""
-
-    tag: str
-    attributes: dict[str, str]
-    parent: "Element | None"
-    parts: list[str] = dataclasses.field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """The text inside, spaces folded."""
-        return " ".join(" ".join(self.parts).split())
-
-    @property
-    def classes(self) -> set[str]:
-        """The names in ``class``."""
-        return set(self.attributes.get("class", "").split())
-
-
-class Parsed(HTMLParser):
-    """A page's elements, in order; an element that is closed wrongly fails."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[Element] = []
-        self.open: list[Element] = []
-        self.feed(html)
-        self.close()
-        assert self.open == [], f"left open: {[element.tag for element in self.open]}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        parent = self.open[-1] if self.open else None
-        element = Element(tag, attributes, parent)
-        self.elements.append(element)
-        if tag not in VOID:
-            self.open.append(element)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        parent = self.open[-1] if self.open else None
-        attributes = {name: value or "" for name, value in attrs}
-        self.elements.append(Element(tag, attributes, parent))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open[-1].tag == tag, f"</{tag}> closes <{self.open[-1].tag}>"
-        self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        for element in self.open:
-            element.parts.append(data)
-
-    def all(self, tag: str, *classes: str, **attributes: str) -> list[Element]:
-        """The elements of this tag with these classes and attributes."""
-        return [
-            element
-            for element in self.elements
-            if element.tag == tag
-            and element.classes.issuperset(classes)
-            and attributes.items() <= element.attributes.items()
-        ]
-
-    def one(self, tag: str, *classes: str, **attributes: str) -> Element:
-        """The only one of them."""
-        (element,) = self.all(tag, *classes, **attributes)
-        return element
-
-    def inside(self, outer: Element) -> list[Element]:
-        """The elements within another."""
-
-        def ancestors(element: Element) -> Iterator[Element]:
-            at = element.parent
-            while at is not None:
-                yield at
-                at = at.parent
-
-        return [each for each in self.elements if any(a is outer for a in ancestors(each))]
 
 
 def page(whole: dict[str, Any]) -> Parsed:
@@ -119,33 +42,33 @@ def cells(of: Parsed, clause: str) -> list[Element]:
     (row,) = (
         element
         for element in of.all("tr")
-        if any(each.text == clause for each in of.inside(element) if "id" in each.classes)
+        if any(part.text == clause for part in of.inside(element) if "id" in part.classes)
     )
-    return [each for each in of.inside(row) if each.tag == "td"]
+    return [element for element in of.inside(row) if element.tag == "td"]
 
 
 # What it says
 
 
 def test_every_clause_of_the_document_has_a_row_whether_checked_or_not() -> None:
-    found = page(document(COMPLETE, [LOOP], []))
-    assert [element.text for element in found.all("span", "id")] == list(CLAUSES)
-    headings = [element.text for element in found.all("th", scope="rowgroup")]
+    parsed = page(document(COMPLETE, [LOOP], []))
+    assert [element.text for element in parsed.all("span", "id")] == list(CLAUSES)
+    headings = [element.text for element in parsed.all("th", scope="rowgroup")]
     assert headings == list(CHAPTERS.values())
     sources = {clause.source for clause in CLAUSES.values()}
-    links = {each.attributes["href"] for each in found.all("a", rel="noreferrer")}
+    links = {element.attributes["href"] for element in parsed.all("a", rel="noreferrer")}
     assert links == sources
 
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_a_cell_shows_its_outcome_without_colour(outcome: Outcome) -> None:
-    found = page(results(LOOP, EQ_2=outcome))
-    (cell,) = cells(found, "EQ-2")
+    parsed = page(results(LOOP, EQ_2=outcome))
+    (cell,) = cells(parsed, "EQ-2")
     assert str(outcome) in cell.classes
     assert f"EQ-2, loop (LSTM): {outcome}" in cell.attributes["title"]
-    inner = found.inside(cell)
-    assert any(each.attributes.get("href") == f"#s-{outcome}" for each in inner)
-    assert any(str(outcome) in each.attributes.get("aria-label", "") for each in inner)
+    inner = parsed.inside(cell)
+    assert any(element.attributes.get("href") == f"#s-{outcome}" for element in inner)
+    assert any(str(outcome) in element.attributes.get("aria-label", "") for element in inner)
 
 
 def test_a_clause_about_another_kind_is_a_dot() -> None:
@@ -165,33 +88,33 @@ def test_every_outcome_is_in_the_legend_and_has_a_symbol_of_its_own() -> None:
 
 
 def test_a_passing_cell_tells_its_checks_and_cases_in_its_tooltip() -> None:
-    found = [record(LOOP, ["EQ-2"], check="c/test_a.py::test_the_gates_are_ordered", cases=7)]
-    (cell,) = cells(page(document(COMPLETE, [LOOP], found)), "EQ-2")
+    checks = [record(LOOP, ["EQ-2"], check="c/test_a.py::test_the_gates_are_ordered", cases=7)]
+    (cell,) = cells(page(document(COMPLETE, [LOOP], checks)), "EQ-2")
     assert cell.attributes["title"].endswith("passed; 7 cases: The gates are ordered")
 
 
 def test_an_unsupported_cell_tells_why() -> None:
     why = "needs packed, which is not declared"
-    found = [record(LOOP, ["PCK-1"], Outcome.UNSUPPORTED, reason=why)]
-    (cell,) = cells(page(document(COMPLETE, [LOOP], found)), "PCK-1")
+    checks = [record(LOOP, ["PCK-1"], Outcome.UNSUPPORTED, reason=why)]
+    (cell,) = cells(page(document(COMPLETE, [LOOP], checks)), "PCK-1")
     assert cell.attributes["title"].endswith(why)
 
 
 def test_a_remark_about_what_passed_is_in_its_cell() -> None:
     why = "a wrong size: TypeError where torch.nn raises ValueError"
-    found = [record(LOOP, ["EQ-2"], Outcome.PASSED, reason=why)]
-    (cell,) = cells(page(document(COMPLETE, [LOOP], found)), "EQ-2")
+    checks = [record(LOOP, ["EQ-2"], Outcome.PASSED, reason=why)]
+    (cell,) = cells(page(document(COMPLETE, [LOOP], checks)), "EQ-2")
     assert cell.attributes["title"].endswith(why)
 
 
 def test_a_failing_cell_leads_to_the_counterexample() -> None:
-    found = page(results(LOOP, EQ_2=Outcome.FAILED))
-    (cell,) = cells(found, "EQ-2")
-    (link,) = (each for each in found.inside(cell) if each.tag == "a")
+    parsed = page(results(LOOP, EQ_2=Outcome.FAILED))
+    (cell,) = cells(parsed, "EQ-2")
+    (link,) = (element for element in parsed.inside(cell) if element.tag == "a")
     (target,) = (
-        each
-        for each in found.elements
-        if "#" + each.attributes.get("id", "") == link.attributes["href"]
+        element
+        for element in parsed.elements
+        if "#" + element.attributes.get("id", "") == link.attributes["href"]
     )
     assert target.parent is not None
     text = target.parent.text
@@ -214,8 +137,8 @@ def test_a_failing_cell_leads_to_the_counterexample() -> None:
 
 
 def test_what_is_wrong_is_told_once_above_the_failures_and_in_the_summary() -> None:
-    found = page(results(LOOP, EQ_2=Outcome.FAILED, STA_4=Outcome.FAILED))
-    (told,) = found.all("div", "diagnosis")
+    parsed = page(results(LOOP, EQ_2=Outcome.FAILED, STA_4=Outcome.FAILED))
+    (diagnosis,) = parsed.all("div", "diagnosis")
     for shown in (
         "behind 2 of 2 failures",
         "gates in the order i, f, o, g",
@@ -224,31 +147,31 @@ def test_what_is_wrong_is_told_once_above_the_failures_and_in_the_summary() -> N
         "Seen in: Core ML and Caffe order",
         "the same results in 12 of 12 failing cases, and in the 7 that are right.",
     ):
-        assert shown in told.text, f"{shown!r} is missing in {told.text!r}"
-    (row,) = found.all("tr", "has-failures")
+        assert shown in diagnosis.text, f"{shown!r} is missing in {diagnosis.text!r}"
+    (row,) = parsed.all("tr", "has-failures")
     assert "Diagnosis: gates in the order i, f, o, g" in row.text
 
 
 def test_what_is_not_known_is_told_by_its_symptoms() -> None:
     symptom = "it goes away with one step (5 of 5 cases)"
-    unknown = Diagnosis("gradients", "", (), 0, 5, 7, (symptom,))
+    unknown = Diagnosis(Quantity.GRADIENTS, "", (), 0, 5, 7, (symptom,))
     failure = dataclasses.replace(DIFFERS, diagnosis=unknown.to_record())
     failing = record(LOOP, ["EQ-2"], Outcome.FAILED, failure)
-    found = page(document(COMPLETE, [LOOP], [failing]))
-    (told,) = found.all("div", "diagnosis")
+    parsed = page(document(COMPLETE, [LOOP], [failing]))
+    (diagnosis,) = parsed.all("div", "diagnosis")
     for shown in (
         "No known deviation, and no two of them, give these gradients.",
         symptom,
         "5 of 12 cases tried fail.",
     ):
-        assert shown in told.text, f"{shown!r} is missing in {told.text!r}"
+        assert shown in diagnosis.text, f"{shown!r} is missing in {diagnosis.text!r}"
 
 
 def test_every_link_within_the_page_leads_somewhere_and_no_id_is_twice() -> None:
-    found = page(results(LOOP, GRU, WRONG, EQ_2=Outcome.FAILED, STA_4=Outcome.CRASHED))
-    ids = [each.attributes["id"] for each in found.elements if "id" in each.attributes]
+    parsed = page(results(LOOP, GRU, WRONG, EQ_2=Outcome.FAILED, STA_4=Outcome.CRASHED))
+    ids = [element.attributes["id"] for element in parsed.elements if "id" in element.attributes]
     assert len(set(ids)) == len(ids)
-    for element in found.elements:
+    for element in parsed.elements:
         href = element.attributes.get("href", "")
         if href.startswith("#"):
             assert href[1:] in ids, f"{href} leads nowhere"
@@ -259,40 +182,40 @@ def test_every_link_within_the_page_leads_somewhere_and_no_id_is_twice() -> None
 def test_a_failure_of_several_clauses_is_shown_once_and_reached_from_each() -> None:
     whole = document(COMPLETE, [LOOP], [record(LOOP, ["EQ-2", "STA-4"], Outcome.FAILED)])
     text = render(whole)
-    found = Parsed(text)
-    assert len(found.all("details", "finding")) == 1
+    parsed = Parsed(text)
+    assert len(parsed.all("details", "finding")) == 1
     assert text.count("print(torch.nn.LSTM(3, 4))") == 1
     for clause in ("EQ-2", "STA-4"):
-        (cell,) = cells(found, clause)
-        assert any(each.tag == "a" for each in found.inside(cell))
+        (cell,) = cells(parsed, clause)
+        assert any(element.tag == "a" for element in parsed.inside(cell))
 
 
 def test_counterexamples_are_in_the_order_of_the_clauses() -> None:
-    found = [
+    checks = [
         record(LOOP, [clause], Outcome.FAILED, check=f"test_{check}")
         for check, clause in (("a", "PCK-1"), ("b", "EQ-2"), ("c", "SHP-1"))
     ]
-    shown = page(document(COMPLETE, [LOOP], found)).all("details", "finding")
-    assert [each.attributes["data-clauses"] for each in shown] == ["SHP-1", "EQ-2", "PCK-1"]
+    shown = page(document(COMPLETE, [LOOP], checks)).all("details", "finding")
+    assert [element.attributes["data-clauses"] for element in shown] == ["SHP-1", "EQ-2", "PCK-1"]
 
 
 def test_a_check_that_could_not_run_names_who_is_at_fault() -> None:
-    failure = Failure("adapter", "build returned None", traceback="Traceback: …")
+    failure = Failure(Fault.ADAPTER, Sort.BROKEN, "build returned None", traceback="Traceback: …")
     whole = document(COMPLETE, [LOOP], [record(LOOP, ["EQ-2"], Outcome.ERROR, failure)])
     assert "The fault lies with the adapter" in page(whole).one("details", "finding").text
 
 
 def test_a_timeout_without_a_failure_shows_its_reason() -> None:
     late = record(LOOP, ["EQ-2"], Outcome.TIMEOUT, reason="no end within 60 s")
-    found = page(document(COMPLETE, [LOOP], [late]))
-    assert "no end within 60 s" in found.one("details", "finding").text
+    parsed = page(document(COMPLETE, [LOOP], [late]))
+    assert "no end within 60 s" in parsed.one("details", "finding").text
 
 
 # Verdicts and the whole
 
 
 @pytest.mark.parametrize(
-    ("of", "found", "run", "tone", "text", "page_tone"),
+    ("of", "outcome", "run", "tone", "text", "page_tone"),
     [
         (LOOP, "passed", COMPLETE, "conforms", "conforms", "conforms"),
         (LOOP, "failed", COMPLETE, "fails", "fails", "fails"),
@@ -306,9 +229,9 @@ def test_a_timeout_without_a_failure_shows_its_reason() -> None:
     ],
 )
 def test_a_verdict_is_shown_for_what_it_means(
-    of: Any, found: str, run: Any, tone: str, text: str, page_tone: str
+    of: Any, outcome: str, run: Any, tone: str, text: str, page_tone: str
 ) -> None:
-    shown = page(results(of, run=run, EQ_2=Outcome(found)))
+    shown = page(results(of, run=run, EQ_2=Outcome(outcome)))
     assert shown.all("span", "verdict", tone)[0].text == text
     assert page_tone in shown.one("header").classes
 
@@ -337,20 +260,20 @@ def test_a_report_of_nothing_is_not_green() -> None:
 
 
 def test_the_summary_gives_level_counts_and_time() -> None:
-    found = records(LOOP, {"EQ-2": Outcome.FAILED})
-    (row,) = page(document(COMPLETE, [LOOP], found)).all("tr", "has-failures")
+    checks = records(LOOP, {"EQ-2": Outcome.FAILED})
+    (row,) = page(document(COMPLETE, [LOOP], checks)).all("tr", "has-failures")
     assert "none of inference" in row.text
     assert "1 failed" in row.text
-    assert f"{len(found)} {20 * len(found):,}".replace(",", " ") in row.text
+    assert f"{len(checks)} {20 * len(checks):,}".replace(",", " ") in row.text
 
 
 def test_accuracy_is_added_up_over_the_checks_by_dtype_and_drawn() -> None:
     gradients = ACCURATE | {"of": "gradients", "dtype": "float64", "worst": 0.25}
-    found = [
+    checks = [
         record(LOOP, ["EQ-2"], accuracy=(ACCURATE,)),
         record(LOOP, ["EQ-5"], accuracy=(ACCURATE | {"worst": 0.5}, gradients)),
     ]
-    page = Parsed(render(document(COMPLETE, [LOOP], found)))
+    page = Parsed(render(document(COMPLETE, [LOOP], checks)))
     kinds = ("results float32", "gradients float64")
     rows = [e.text for e in page.elements if e.tag == "tr" and any(k in e.text for k in kinds)]
     first, second = rows
@@ -372,10 +295,10 @@ def test_without_a_comparison_there_is_no_accuracy() -> None:
 
 
 def test_columns_are_grouped_by_kind_and_what_is_wrong_on_purpose_comes_last() -> None:
-    right = entry("zz")
-    shown = page(results(GRU, WRONG, right))
-    assert [each.text for each in shown.all("th", "kind")] == ["LSTM", "GRU"]
-    assert [each.text for each in shown.all("th", "name")] == ["zz", "wrong", "scan"]
+    correct = entry("zz")
+    shown = page(results(GRU, WRONG, correct))
+    assert [element.text for element in shown.all("th", "kind")] == ["LSTM", "GRU"]
+    assert [element.text for element in shown.all("th", "name")] == ["zz", "wrong", "scan"]
 
 
 # That it needs nothing else, and trusts nothing
@@ -383,16 +306,16 @@ def test_columns_are_grouped_by_kind_and_what_is_wrong_on_purpose_comes_last() -
 
 def test_the_page_loads_nothing() -> None:
     text = render(results(LOOP, WRONG, EQ_2=Outcome.FAILED))
-    found = Parsed(text)
-    for element in found.elements:
+    parsed = Parsed(text)
+    for element in parsed.elements:
         assert "src" not in element.attributes, element
         href = element.attributes.get("href", "#")
         assert element.tag == "a" or href.startswith(("#", "data:,")), element
         assert not [name for name in element.attributes if name.startswith("on")], element
-    style = found.one("style").text
+    style = parsed.one("style").text
     assert "url(" not in style
     assert "@import" not in style
-    policy = found.one("meta", **{"http-equiv": "Content-Security-Policy"})
+    policy = parsed.one("meta", **{"http-equiv": "Content-Security-Policy"})
     assert policy.attributes["content"].startswith("default-src 'none'")
 
 
@@ -407,15 +330,18 @@ def test_text_from_outside_stays_text() -> None:
         expected=HOSTILE,
         got=HOSTILE,
         excerpt=((HOSTILE,) * 5,),
-        diagnosis=Diagnosis(
-            HOSTILE,
-            HOSTILE,
-            (Known(HOSTILE, HOSTILE, (HOSTILE,), HOSTILE, (HOSTILE,)),),
-            1,
-            2,
-            3,
-            (HOSTILE,),
-        ).to_record(),
+        diagnosis={
+            **Diagnosis(
+                Quantity.RESULTS,
+                HOSTILE,
+                (Known(HOSTILE, HOSTILE, (HOSTILE,), HOSTILE, (HOSTILE,)),),
+                1,
+                2,
+                3,
+                (HOSTILE,),
+            ).to_record(),
+            "of": HOSTILE,
+        },
         script=HOSTILE,
         traceback=HOSTILE,
     )
@@ -425,13 +351,13 @@ def test_text_from_outside_stays_text() -> None:
     whole = document(run, [hostile], [failing, odd])
     whole["clauses"][0].update(title=HOSTILE, advice=HOSTILE, source="javascript:alert(1)")
     text = render(whole)
-    found = Parsed(text)
-    assert len(found.all("script")) == 1
-    assert found.all("img") == []
-    assert not [each for each in found.elements if "onerror" in each.attributes]
+    parsed = Parsed(text)
+    assert len(parsed.all("script")) == 1
+    assert parsed.all("img") == []
+    assert not [element for element in parsed.elements if "onerror" in element.attributes]
     assert "javascript:" not in text
-    assert "{{ 7 * 7 }}" in found.one("details", "finding").text
-    assert found.one("th", "name").text == HOSTILE
+    assert "{{ 7 * 7 }}" in parsed.one("details", "finding").text
+    assert parsed.one("th", "name").text == HOSTILE
 
 
 # Words
@@ -474,17 +400,20 @@ def test_merging_concatenates_and_the_later_of_the_same_counts() -> None:
     old = results(LOOP, WRONG, EQ_2=Outcome.FAILED)
     new = results(LOOP, GRU)
     whole = merge([old, new])
-    assert [(each["name"], each["kind"]) for each in whole["implementations"]] == [
+    assert [
+        (implementation["name"], implementation["kind"])
+        for implementation in whole["implementations"]
+    ] == [
         ("loop", "LSTM"),
         ("wrong", "LSTM"),
         ("scan", "GRU"),
     ]
-    assert [each["verdict"] for each in whole["implementations"]] == [
+    assert [implementation["verdict"] for implementation in whole["implementations"]] == [
         "conforms",
         "fails",
         "conforms",
     ]
-    assert [each["source"] for each in whole["implementations"]] == [1, 0, 1]
+    assert [implementation["source"] for implementation in whole["implementations"]] == [1, 0, 1]
 
 
 def test_merging_keeps_each_run_and_tells_what_they_share() -> None:
@@ -508,7 +437,7 @@ def test_merging_keeps_each_run_and_tells_what_they_share() -> None:
         "complete": False,
         "device": None,
     }
-    assert list(jsonschema.Draft202012Validator(RESULTS.schema()).iter_errors(whole)) == []
+    assert list(validator("results").iter_errors(whole)) == []
 
 
 def test_merging_is_associative() -> None:
@@ -519,7 +448,7 @@ def test_merging_is_associative() -> None:
 
 def test_an_incomplete_run_leaves_only_its_own_undecided() -> None:
     shown = page(merge([results(LOOP), results(GRU, run=CUT_SHORT)]))
-    assert [each.text for each in shown.all("span", "verdict")] == ["conforms", "undecided"]
+    assert [element.text for element in shown.all("span", "verdict")] == ["conforms", "undecided"]
     assert "incomplete" in shown.one("body").classes
     assert "At least one of these runs was cut short" in shown.one("header").text
     (runs,) = shown.all("section", id="runs")
@@ -558,14 +487,14 @@ def browser() -> "Iterator[Browser]":
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     both = record(LOOP, ["EQ-2", "STA-4"], Outcome.FAILED, check="c/test_c.py::test_both_at_once")
-    found = [
+    checks = [
         *records(LOOP, {"EQ-2": Outcome.FAILED}),
         both,
         *records(GRU),
         *records(WRONG, {"BF-1": Outcome.FAILED}),
     ]
     path = tmp_path_factory.mktemp("report") / "index.html"
-    path.write_text(render(document(COMPLETE, [LOOP, GRU, WRONG], found)), "utf-8")
+    path.write_text(render(document(COMPLETE, [LOOP, GRU, WRONG], checks)), "utf-8")
     return path
 
 
@@ -573,14 +502,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(browser: "Browser", file: Path) -> "Iterator[Page]":
     """The report in a new tab; what it asks the network for or complains of fails."""
     tab = browser.new_page(viewport={"width": 1280, "height": 800})
-    told: list[str] = []
-    tab.on("console", lambda message: told.append(f"console: {message.text}"))
-    tab.on("pageerror", lambda error: told.append(f"error: {error}"))
-    tab.on("request", lambda request: told.append(f"request: {request.url}"))
+    events: list[str] = []
+    tab.on("console", lambda message: events.append(f"console: {message.text}"))
+    tab.on("pageerror", lambda error: events.append(f"error: {error}"))
+    tab.on("request", lambda request: events.append(f"request: {request.url}"))
     tab.goto(file.as_uri())
     yield tab
     tab.close()
-    assert told == [f"request: {file.as_uri()}"]
+    assert events == [f"request: {file.as_uri()}"]
 
 
 def test_a_failing_cell_opens_its_counterexamples_beside_the_matrix(opened: "Page") -> None:

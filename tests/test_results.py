@@ -4,26 +4,28 @@ import copy
 import dataclasses
 import json
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from made_results import COMPLETE, DIFFERS, entry, record, records, results
 
-from rnn_conformance.clauses import CLAUSES
-from rnn_conformance.errors import UsageError
-from rnn_conformance.results import (
+from rnn_conformance.errors import Fault, Nature, Refusal, Sort, UsageError
+from rnn_conformance.results.document import clause_outcomes, document, reached
+from rnn_conformance.results.reading import (
+    POWER,
     RESULTS,
-    Failure,
-    Outcome,
-    Verdict,
-    clause_outcomes,
-    document,
-    reached,
-    verdict,
+    DocumentFormat,
+    read,
+    read_records,
+    validator,
 )
-from rnn_conformance.spec import Kind, Level
+from rnn_conformance.results.records import Failure, Outcome
+from rnn_conformance.results.verdict import Verdict
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Kind, Level
+from tests.support.made_results import COMPLETE, DIFFERS, entry, record, records, results
 
 LOOP = entry()
 CLASS = entry("class", level="drop-in")
@@ -31,13 +33,19 @@ CLASS = entry("class", level="drop-in")
 
 def problems(whole: dict[str, Any]) -> list[str]:
     """What the schema finds wrong with a document."""
-    validator = jsonschema.Draft202012Validator(RESULTS.schema())
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(whole)]
+    return [
+        f"{error.json_path}: {error.message}" for error in validator("results").iter_errors(whole)
+    ]
 
 
-def outcomes(**found: Outcome) -> dict[str, Outcome]:
-    """Everything that applies to ``CLASS`` passes, but for ``found`` (``EQ_2=…``)."""
-    given = {clause.replace("_", "-"): outcome for clause, outcome in found.items()}
+def schema(name: str) -> Any:
+    """A schema, as the plain values that it is."""
+    return validator(name).schema
+
+
+def outcomes(**changed: Outcome) -> dict[str, Outcome]:
+    """Everything that applies to ``CLASS`` passes, but for ``changed`` (``EQ_2=…``)."""
+    given = {clause.replace("_", "-"): outcome for clause, outcome in changed.items()}
     return clause_outcomes(CLASS, records(CLASS, given))
 
 
@@ -61,16 +69,16 @@ def test_a_clause_is_as_good_as_the_worst_of_its_checks(
     of_checks: list[str], of_clause: str
 ) -> None:
     for order in (of_checks, of_checks[::-1]):
-        found = [
+        checks = [
             record(LOOP, ["EQ-2"], Outcome(outcome), check=f"test_{n}")
             for n, outcome in enumerate(order)
         ]
-        assert clause_outcomes(LOOP, found)["EQ-2"] == of_clause
+        assert clause_outcomes(LOOP, checks)["EQ-2"] == of_clause
 
 
 def test_a_check_counts_for_each_of_its_clauses() -> None:
-    found = clause_outcomes(LOOP, [record(LOOP, ["EQ-2", "STA-4"], Outcome.FAILED)])
-    assert (found["EQ-2"], found["STA-4"]) == (Outcome.FAILED, Outcome.FAILED)
+    by_clause = clause_outcomes(LOOP, [record(LOOP, ["EQ-2", "STA-4"], Outcome.FAILED)])
+    assert (by_clause["EQ-2"], by_clause["STA-4"]) == (Outcome.FAILED, Outcome.FAILED)
 
 
 def test_a_clause_without_a_check_is_untested() -> None:
@@ -84,8 +92,8 @@ def test_a_clause_above_the_level_claimed_is_unsupported() -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_a_clause_of_another_kind_is_left_out(kind: Kind) -> None:
-    found = clause_outcomes(entry(kind=kind), [])
-    assert set(found) == {clause.id for clause in CLAUSES.values() if kind in clause.kinds}
+    by_clause = clause_outcomes(entry(kind=kind), [])
+    assert set(by_clause) == {clause.id for clause in CLAUSES.values() if kind in clause.kinds}
 
 
 # Levels
@@ -131,23 +139,23 @@ def test_optional_clauses_count_for_no_level() -> None:
     ],
 )
 def test_one_clause_decides_the_verdict(outcome: str, expected: Verdict) -> None:
-    assert verdict(outcomes(EQ_2=Outcome(outcome))) is expected
+    assert Verdict.of(outcomes(EQ_2=Outcome(outcome))) is expected
 
 
 def test_a_failure_outweighs_a_check_that_could_not_run() -> None:
-    assert verdict(outcomes(EQ_2=Outcome.FAILED, BF_1=Outcome.ERROR)) is Verdict.FAILS
+    assert Verdict.of(outcomes(EQ_2=Outcome.FAILED, BF_1=Outcome.ERROR)) is Verdict.FAILS
 
 
 def test_who_passes_nothing_does_not_conform() -> None:
-    assert verdict(clause_outcomes(CLASS, [])) is Verdict.ERROR
+    assert Verdict.of(clause_outcomes(CLASS, [])) is Verdict.ERROR
     unsupported = dict.fromkeys(CLAUSES, Outcome.UNSUPPORTED)
-    assert verdict(clause_outcomes(CLASS, records(CLASS, unsupported))) is Verdict.ERROR
+    assert Verdict.of(clause_outcomes(CLASS, records(CLASS, unsupported))) is Verdict.ERROR
 
 
 def test_optional_clauses_count_for_no_verdict() -> None:
-    assert verdict(outcomes(DEP_5=Outcome.FAILED)) is Verdict.CONFORMS
+    assert Verdict.of(outcomes(DEP_5=Outcome.FAILED)) is Verdict.CONFORMS
     only_optional = clause_outcomes(CLASS, [record(CLASS, ["DEP-1"])])
-    assert verdict(only_optional) is Verdict.ERROR
+    assert Verdict.of(only_optional) is Verdict.ERROR
 
 
 # The document
@@ -165,7 +173,7 @@ def test_a_document_of_nothing_is_valid() -> None:
 def test_numbers_that_json_cannot_write_are_texts() -> None:
     whole = results(LOOP, EQ_2=Outcome.FAILED)
     (failure,) = (
-        each["failure"] for each in whole["implementations"][0]["checks"] if each["failure"]
+        check["failure"] for check in whole["implementations"][0]["checks"] if check["failure"]
     )
     assert (failure["got"], failure["error"]) == ("nan", "inf")
     assert failure["excerpt"][0][1:4] == [0.25, "nan", "inf"]
@@ -182,7 +190,7 @@ def test_minus_infinity_keeps_its_sign() -> None:
 
 
 def test_a_crash_needs_no_more_than_a_message() -> None:
-    crash = Failure("implementation", "the process died")
+    crash = Failure(Fault.IMPLEMENTATION, Sort.CRASHED, "the process died")
     whole = document(COMPLETE, [LOOP], [record(LOOP, ["EQ-2"], Outcome.CRASHED, crash)])
     assert problems(whole) == []
     assert whole["implementations"][0]["verdict"] == "fails"
@@ -190,9 +198,9 @@ def test_a_crash_needs_no_more_than_a_message() -> None:
 
 def test_records_go_to_their_implementation_and_kind_whatever_their_order() -> None:
     gru = entry(kind=Kind.GRU)
-    found = [record(gru, ["EQ-3"], Outcome.FAILED), record(LOOP, ["EQ-2"])]
-    found += [record(LOOP, ["BF-1"])]
-    for order in (found, found[::-1]):
+    checks = [record(gru, ["EQ-3"], Outcome.FAILED), record(LOOP, ["EQ-2"])]
+    checks += [record(LOOP, ["BF-1"])]
+    for order in (checks, checks[::-1]):
         lstm, other = document(COMPLETE, [LOOP, gru], order)["implementations"]
         assert [check["clauses"] for check in lstm["checks"]] == [["BF-1"], ["EQ-2"]]
         assert [check["clauses"] for check in other["checks"]] == [["EQ-3"]]
@@ -246,23 +254,57 @@ def test_the_schema_is_strict(change: Callable[[dict[str, Any]], None]) -> None:
 
 def test_an_error_is_a_number_or_the_name_of_one() -> None:
     whole = results(LOOP, EQ_2=Outcome.FAILED)
-    (failed,) = (each for each in whole["implementations"][0]["checks"] if each["failure"])
+    (failed,) = (check for check in whole["implementations"][0]["checks"] if check["failure"])
     failed["failure"]["error"] = "large"
     assert problems(whole) != []
 
 
-def test_the_schema_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(RESULTS.schema())
+@pytest.mark.parametrize("name", ["record", "results", "power"])
+def test_the_schema_is_a_schema(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "enumeration"),
+    [("kind", Kind), ("level", Level), ("outcome", Outcome), ("sort", Sort)],
+)
+def test_the_schemas_know_the_words_of_the_code(name: str, enumeration: type[StrEnum]) -> None:
+    definitions = schema("record")["$defs"]
+    assert set(definitions[name]["enum"]) == {word.value for word in enumeration}
+
+
+def test_the_schemas_know_whose_fault_it_is_and_what_was_raised() -> None:
+    fields = schema("record")["$defs"]["failure"]["properties"]
+    assert set(fields["fault"]["enum"]) == set(Fault)
+    assert set(fields["nature"]["enum"]) == {*Nature, None}
+    implementation = schema("results")["$defs"]["implementation"]
+    assert set(implementation["properties"]["verdict"]["enum"]) == set(Verdict)
+
+
+def test_a_document_from_before_failures_had_a_sort_is_valid() -> None:
+    whole = results(LOOP, EQ_2=Outcome.FAILED)
+    (failed,) = (check for check in whole["implementations"][0]["checks"] if check["failure"])
+    del failed["failure"]["sort"], failed["failure"]["nature"]
+    assert problems(whole) == []
 
 
 # Reading
+
+
+@pytest.mark.parametrize(("name", "form"), [("results", RESULTS), ("power", POWER)])
+def test_what_is_published_is_read_as_what_it_is(name: str, form: DocumentFormat) -> None:
+    published = Path(__file__).resolve().parents[1] / "reports/published" / f"{name}.json"
+    if not published.exists():
+        pytest.skip("nothing is published beside these tests")
+    assert read(published).format is form
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     whole = results(LOOP, CLASS, EQ_2=Outcome.FAILED)
     path = tmp_path / "results.json"
     path.write_text(json.dumps(whole), "utf-8")
-    assert RESULTS.read(path) == whole
+    document = read(path)
+    assert (document.path, document.format, document.content) == (path, RESULTS, whole)
 
 
 @pytest.mark.parametrize(
@@ -282,10 +324,33 @@ def test_what_is_no_results_file_is_refused_with_the_reason(
     path = tmp_path / "results.json"
     path.write_text(text, "utf-8")
     with pytest.raises(UsageError, match=said) as refusal:
-        RESULTS.read(path)
+        read(path)
+    assert refusal.value.refusal is Refusal.FILE
     assert str(path) in str(refusal.value)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*results\.json"):
-        RESULTS.read(tmp_path / "results.json")
+        read(tmp_path / "results.json")
+
+
+def test_records_are_read_back_without_a_last_line_that_was_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    written = records(LOOP, {"EQ-2": Outcome.FAILED})
+    text = "".join(json.dumps(record) + "\n" for record in written)
+    for rest in ("", '{"implementation": "lo'):
+        path.write_text(text + rest, "utf-8")
+        assert read_records(path) == written
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [("{", "line 2 of .* is not valid JSON"), ("{}", "line 2 of .* is not a rec")]
+)
+def test_a_line_that_is_no_record_is_refused_by_its_number(
+    line: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "records.jsonl"
+    first, *_ = records(LOOP)
+    path.write_text(f"{json.dumps(first)}\n{line}\n", "utf-8")
+    with pytest.raises(UsageError, match=said):
+        read_records(path)

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
 
-from rnn_conformance.cases import Case, State, Values
-from rnn_conformance.errors import Unsupported
-from rnn_conformance.interface import Declaration
-from rnn_conformance.spec import Dtype, Feature, Kind, Level
-from rnn_conformance.strategies import PALETTE, Cases, cases
+from rnn_conformance.checking.strategies import PALETTE, Cases, cases
+from rnn_conformance.errors import Gap, Unsupported
+from rnn_conformance.implementations.interface import Declaration
+from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.spec.cases import Case, State, Values
+from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
 
 LAYERS = [Kind.RNN, Kind.LSTM, Kind.GRU]
 QUICK = settings(
@@ -105,8 +106,9 @@ def test_each_feature_of_a_kind_is_reachable_and_no_other(kind: Kind, feature: F
     if feature in Feature.of(kind):
         assert feature in find_any(family, kind=kind).features
     else:
-        with pytest.raises(Unsupported, match=str(feature)):
+        with pytest.raises(Unsupported, match=str(feature)) as caught:
             find_any(family, kind=kind)
+        assert caught.value.gap is Gap.NOT_IN_KIND
 
 
 @pytest.mark.parametrize("p", [0.5, 0.2, 0.8])
@@ -184,8 +186,9 @@ def test_an_undeclared_feature_is_never_drawn() -> None:
 
 def test_an_undeclared_dtype_is_unsupported() -> None:
     declaration = Declaration.of([Kind.GRU], dtypes=[Dtype.FLOAT64])
-    with pytest.raises(Unsupported, match="float32"):
+    with pytest.raises(Unsupported, match="float32") as caught:
         cases(dtypes=[Dtype.FLOAT32]).strategy(Kind.GRU, declaration)
+    assert caught.value.gap is Gap.UNDECLARED
 
 
 def test_what_compiles_each_shape_sees_a_small_palette_of_sizes() -> None:
@@ -217,8 +220,6 @@ def test_drawn_biases_and_states_are_distinct_and_not_zero(values: Values) -> No
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_saturated_values_reach_where_clipped_activations_differ(kind: Kind) -> None:
-    from rnn_conformance.oracle import Oracle
-
     family = cases(values=[Values.SATURATED], degenerate=False)
     case = find_any(family, kind=kind)
     (trace, *_), *_ = Oracle().answer(case.call()).traces

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rnn_conformance.functions import implementation
-from rnn_conformance.spec import Config, Dtype, Feature, Kind, Level
+from rnn_conformance.implementations.numpy_function import implementation
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 
 if TYPE_CHECKING:
     from rnn_conformance.api import Results, run
-    from rnn_conformance.classes import drop_in
+    from rnn_conformance.implementations.torch_module import drop_in
 
 __all__ = [
     "Config",
@@ -29,7 +29,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "drop_in":
-        from rnn_conformance.classes import drop_in
+        from rnn_conformance.implementations.torch_module import drop_in
 
         return drop_in
     if name in ("Results", "run"):

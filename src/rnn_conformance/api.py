@@ -9,54 +9,65 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rnn_conformance.report import render
-from rnn_conformance.results import Verdict, diagnoses
-from rnn_conformance.runner import Options
-from rnn_conformance.runner import run as run_checks
-from rnn_conformance.selection import Selection
+from rnn_conformance.results.document import diagnoses
+from rnn_conformance.results.verdict import failing_clauses, green, judgements
+from rnn_conformance.running.run import Options
+from rnn_conformance.running.run import run as run_checks
+from rnn_conformance.running.selection import Selection
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a run found; ``document`` is what ``results.json`` holds."""
+    """What a run found; ``document`` is what ``results.json`` holds. True if it is green."""
 
     document: dict[str, Any]
 
     @property
     def conforms(self) -> bool:
-        """Whether everything was run and every implementation conforms."""
-        return self.document["run"]["complete"] and all(
-            each["verdict"] == Verdict.CONFORMS for each in self.document["implementations"]
-        )
+        """Whether everything was run, and all of it is as it should be (see ``verdict.green``)."""
+        return green(self.document)
+
+    def __bool__(self) -> bool:
+        return self.conforms
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What the report says of each implementation, by ``name[kind]``."""
+        judged = judgements(self.document)
+        return {name: judgement.value for name, judgement in zip(self._names, judged, strict=True)}
 
     @property
     def failing(self) -> dict[str, list[str]]:
         """Each implementation's failing clauses, by ``name[kind]``."""
         return {
-            f"{each['name']}[{each['kind']}]": [
-                clause for clause, outcome in each["clauses"].items() if outcome == "failed"
-            ]
-            for each in self.document["implementations"]
+            name: failing_clauses(implementation)
+            for name, implementation in zip(self._names, self._implementations, strict=True)
         }
 
     @property
     def diagnoses(self) -> dict[str, list[str]]:
         """What is behind each implementation's failures, in words, by ``name[kind]``."""
         return {
-            f"{each['name']}[{each['kind']}]": [found["text"] for found, _ in diagnoses(each)]
-            for each in self.document["implementations"]
+            name: [diagnosis["text"] for diagnosis, _ in diagnoses(implementation)]
+            for name, implementation in zip(self._names, self._implementations, strict=True)
         }
 
     def __repr__(self) -> str:
-        verdicts = ", ".join(
-            f"{each['name']}[{each['kind']}] {each['verdict']}"
-            for each in self.document["implementations"]
-        )
+        verdicts = ", ".join(f"{name} {verdict}" for name, verdict in self.verdicts.items())
         return f"<Results: {verdicts}>"
 
     def _repr_html_(self) -> str:
         """The report, for a notebook; in a frame, so that its style stays its own."""
         quoted = render(self.document).replace("&", "&amp;").replace('"', "&quot;")
         return f'<iframe srcdoc="{quoted}" style="width:100%;height:40em;border:0"></iframe>'
+
+    @property
+    def _implementations(self) -> list[dict[str, Any]]:
+        return [*self.document["implementations"]]
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"{record['name']}[{record['kind']}]" for record in self._implementations]
 
 
 def run(

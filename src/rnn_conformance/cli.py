@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,18 +18,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rnn_conformance.clauses import CHAPTERS, CLAUSES
-from rnn_conformance.errors import SuiteError, UsageError
-from rnn_conformance.report.html import sentence
-from rnn_conformance.results import RESULTS, Outcome, Verdict, diagnoses
-from rnn_conformance.selection import Selection
+from rnn_conformance.errors import Refusal, SuiteError, UsageError
+from rnn_conformance.report import terminal
+from rnn_conformance.report.wording import one_line
+from rnn_conformance.results.reading import POWER, RESULTS, read
+from rnn_conformance.results.verdict import FAILING, Exit, exit_code
+from rnn_conformance.running.selection import Selection
+from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
 
-CONFORMS, FAILS, USAGE, FAULT = 0, 1, 2, 3
-"""Exit codes: everything run conforms; something does not, or not everything was run; the
-call is wrong or a target cannot be loaded; a fault of the suite itself."""
-
-FUNDAMENTAL = ("SHP-1", "SHP-2", "SHP-4", "EQ-1", "EQ-2", "EQ-3", "CEL-1", "CEL-2")
-"""Clauses without which hardly any other can hold: shapes, structure and the equations."""
+MOST_WORKERS = 8
+"""More processes start more slowly than they finish."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,19 +48,14 @@ def faults(debug: bool) -> Iterator[None]:
         if debug:
             traceback.print_exc()
         click.echo(f"rnn-conformance: {one_line(str(error))}", err=True)
-        sys.exit(USAGE)
+        sys.exit(Exit.USAGE)
     except SuiteError as error:
         click.echo(f"rnn-conformance: a fault of the suite itself: {error}", err=True)
-        sys.exit(FAULT)
+        sys.exit(Exit.FAULT)
     except Exception:
         traceback.print_exc()
         click.echo("rnn-conformance: a fault of the suite itself; please report it", err=True)
-        sys.exit(FAULT)
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks."""
-    return " ".join(text.split())
+        sys.exit(Exit.FAULT)
 
 
 class Seed(click.ParamType[int]):
@@ -84,15 +77,17 @@ class Seed(click.ParamType[int]):
 
 
 class Workers(click.ParamType[int]):
-    """A number of processes, or ``auto`` for one a core."""
+    """A number of processes, or ``auto`` for one a core that this process may use."""
 
     name = "workers"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
         """At least 0, which is this process."""
         if value == "auto":
-            # More than eight start more slowly than they finish.
-            return min(8, len(os.sched_getaffinity(0)))
+            import loky
+
+            # It knows affinities and the quotas of containers, on every system.
+            return min(MOST_WORKERS, int(loky.cpu_count()))
         try:
             workers = int(value)
         except ValueError:
@@ -177,11 +172,11 @@ def run(
         selection = Selection(
             targets, not targets, kinds, level, select, profile, seed, without, device
         )
-        missing = [each for each in targets if _file(each) and not _file(each).is_file()]  # type: ignore[union-attr]
-        if missing:
-            raise UsageError(f"there is no file {_file(missing[0])}; check the path")
-        from rnn_conformance.runner import Options
-        from rnn_conformance.runner import run as run_checks
+        for file in filter(None, map(_file, targets)):
+            if not file.is_file():
+                raise UsageError(f"there is no file {file}; check the path", Refusal.TARGET)
+        from rnn_conformance.running.run import Options
+        from rnn_conformance.running.run import run as run_checks
 
         console = Console(quiet=quiet)
         bad = 0
@@ -190,7 +185,7 @@ def run(
 
             def progress(done: int, total: int, outcome: str) -> None:
                 nonlocal bad
-                bad += outcome not in (Outcome.PASSED, Outcome.UNSUPPORTED, Outcome.UNTESTED)
+                bad += outcome in FAILING
                 bar.update(
                     task,
                     description="testing",
@@ -200,9 +195,9 @@ def run(
                 )
 
             options = Options(selection, output, workers, fail_fast)
-            whole = run_checks(options, progress)
-        summary(console, whole, output)
-        code = exit_code(whole)
+            document = run_checks(options, progress)
+        terminal.summary(console, document, output / "index.html")
+        code = exit_code(document)
     sys.exit(code)
 
 
@@ -241,7 +236,8 @@ def power(
     0 if none survived, 1 if one did, 2 if the call is wrong.
     """
     with faults(debug):
-        from rnn_conformance.power import Choice, measure
+        from rnn_conformance.running.power import measure
+        from rnn_conformance.running.trials import Choice
 
         choice = Choice(full, kinds, select, mutant, seed)
         file = output / "power.json"
@@ -259,148 +255,16 @@ def power(
                     bad=f"[red]{survivors} survived" if survivors else "",
                 )
 
-            whole = measure(choice, workers=workers, progress=progress)
-        _write(file, json.dumps(whole, indent=1))
-        power_summary(console, whole, file)
-    sys.exit(FAILS if whole["summary"]["survivors"] else CONFORMS)
-
-
-def power_summary(console: Console, whole: dict[str, Any], file: Path) -> None:
-    """The numbers in words, the survivors, and what the whole matrix says of the checks."""
-    found, run = whole["summary"], whole["run"]
-    trials = [trial for mutant in whole["mutants"] for trial in mutant["trials"]]
-    clauses = {check["id"]: {*check["clauses"]} for check in whole["checks"]}
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    for trial in trials:
-        if not trial["killed"]:
-            say(f"survives: a {trial['kind']} with {trial['mutant']}")
-            own = [
-                each for each in trial["attempts"] if clauses[each["check"]] & {*trial["clauses"]}
-            ]
-            for each in own[:3]:
-                why = f" ({one_line(each['message'])})" if each["message"] else ""
-                say(f"    {sentence(each['check'])}: {each['outcome']}{why}")
-    spent = sorted(trial["seconds"] for trial in trials if trial["killed"])
-    cases = sorted(trial["cases"] for trial in trials if trial["killed"])
-    say(
-        f"{found['killed']} of {found['trials']} killed: {found['mutants']} mutants, each in the "
-        f"kinds that it exists in; {len(found['survivors'])} survived"
-    )
-    if spent:
-        say(
-            f"to the first kill: cases {cases[len(cases) // 2]} in the median, {cases[-1]} at "
-            f"most; seconds {spent[len(spent) // 2]:.2f} in the median, {spent[-1]:.1f} at most"
-        )
-    if found["unbroken"]:
-        say(f"broken by no mutant: {', '.join(found['unbroken'])}")
-    if run["full"]:
-        say(f"{len(found['redundant'])} checks kill nothing that others do not kill")
-        say(f"{len(found['silent'])} checks kill nothing at all")
-        say(f"held by one check alone: {', '.join(found['alone']) or 'no clause'}")
-    say(f"{run['seconds']:.1f} s, seed {run['seed']}; the kill matrix is {file}")
+            document = measure(choice, workers=workers, progress=progress)
+        _write(file, json.dumps(document, indent=1))
+        terminal.power_summary(console, document, file)
+    sys.exit(Exit.NOT_GREEN if document["summary"]["survivors"] else Exit.GREEN)
 
 
 def _file(target: str) -> Path | None:
     """The file that a target names, if it names one."""
     path = target.rpartition(":")[0] if not target.endswith(".py") else target
     return Path(path) if path.endswith(".py") else None
-
-
-def exit_code(whole: dict[str, Any]) -> int:
-    """The exit code of a run, from its document."""
-    faults_found = {
-        check["failure"]["fault"]
-        for each in whole["implementations"]
-        for check in each["checks"]
-        if check["failure"]
-    }
-    if "suite" in faults_found:
-        return FAULT
-    as_it_should = all(
-        (each["verdict"] == (Verdict.FAILS if each["fails_on_purpose"] else Verdict.CONFORMS))
-        for each in whole["implementations"]
-    )
-    return CONFORMS if as_it_should and whole["run"]["complete"] else FAILS
-
-
-def summary(console: Console, whole: dict[str, Any], output: Path) -> None:
-    """A line an implementation, the first failures, and where the report is."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("implementation", "kind", "verdict", "level", "checks", "cases", "seconds"):
-        right = column in ("checks", "cases", "seconds")
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
-    for each in whole["implementations"]:
-        verdict, style = each["verdict"], "green"
-        if verdict != Verdict.CONFORMS:
-            style = "red"
-        if each["fails_on_purpose"]:
-            verdict, style = (
-                ("fails, as intended", "yellow")
-                if verdict == Verdict.FAILS
-                else (f"{verdict}, but should fail", "red")
-            )
-        table.add_row(
-            each["name"],
-            each["kind"],
-            f"[{style}]{verdict}[/]",
-            each["level"] or "–",
-            str(len(each["checks"])),
-            str(sum(check["cases"] for check in each["checks"])),
-            f"{sum(check['seconds'] for check in each['checks']):.1f}",
-        )
-    console.print(table)
-    for each in whole["implementations"]:
-        if each["verdict"] != Verdict.CONFORMS:
-            _explain(console, each)
-    run = whole["run"]
-    cases = sum(check["cases"] for each in whole["implementations"] for check in each["checks"])
-    console.print(
-        f"\n{cases:,} cases in {run['seconds']:.1f} s, seed {run['seed']}, profile "
-        f"{run['profile']}; the report is {output / 'index.html'}",
-        highlight=False,
-    )
-    if not run["complete"]:
-        console.print("[red]This run was cut short: what is not failed is not shown to conform.[/]")
-
-
-def _explain(console: Console, each: dict[str, Any], most: int = 3) -> None:
-    """An implementation's failing clauses, with a reason each for the first of them."""
-    failing = [check for check in each["checks"] if check["failure"]]
-    clauses = [
-        clause
-        for clause, outcome in each["clauses"].items()
-        if outcome in (Outcome.FAILED, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR)
-    ]
-    console.print(
-        f"\n[bold]{each['name']}[/] ({each['kind']}) fails {len(clauses)} clauses: "
-        f"{', '.join(clauses)}",
-        highlight=False,
-    )
-    # What else follows from comes first, and then the simplest case, which says most.
-    failing.sort(
-        key=lambda check: (
-            check["clauses"][0] not in FUNDAMENTAL,
-            len(json.dumps(check["failure"]["case"] or "")),
-        )
-    )
-    if any(clause in FUNDAMENTAL for clause in clauses):
-        first = ", ".join(clause for clause in clauses if clause in FUNDAMENTAL)
-        console.print(
-            f"  mend {first} first: other clauses that compare values fail with it", style="dim"
-        )
-    for diagnosis, count in diagnoses(each):
-        console.print(f"  behind {count} of {len(failing)} failing checks:", highlight=False)
-        console.print(f"    {diagnosis['text']}", highlight=False, markup=False)
-    for check in failing[:most]:
-        name = sentence(check["check"])
-        message = check["failure"]["message"]
-        console.print(f"  {'/'.join(check['clauses'])} {name}", highlight=False, markup=False)
-        console.print(f"    {one_line(message)}", highlight=False, markup=False)
-        for call in check["failure"]["calls"][-1:]:
-            console.print(f"    {call}", style="dim", highlight=False, markup=False)
 
 
 @main.command("list")
@@ -417,18 +281,18 @@ def list_(clauses: bool, debug: bool) -> None:
 
 
 def _list_implementations(console: Console) -> None:
-    from rnn_conformance.registry import registered
-    from rnn_conformance.spec import Feature
+    from rnn_conformance.implementations.registry import registered
+    from rnn_conformance.spec.config import Feature
 
-    found, missing = registered()
+    implementations, missing = registered()
     table = Table(box=None, pad_edge=False)
     for column in ("implementation", "kinds", "level", "leaves out", "dtypes"):
         table.add_column(column, overflow="fold", no_wrap=column == "implementation")
-    for each in found:
-        declaration = each.declaration
+    for implementation in implementations:
+        declaration = implementation.declaration
         possible = frozenset[Feature]().union(*(Feature.of(kind) for kind in declaration.kinds))
         table.add_row(
-            each.name,
+            implementation.name,
             ", ".join(sorted(declaration.kinds)),
             declaration.level,
             ", ".join(sorted(possible - declaration.features)) or "nothing",
@@ -440,21 +304,20 @@ def _list_implementations(console: Console) -> None:
 
 
 def _list_clauses(console: Console) -> None:
-    from rnn_conformance.suite import checks
+    from rnn_conformance.checking.checks import checks
 
     tests: dict[str, list[str]] = defaultdict(list)
     for check in checks():
-        for each in check.clauses:
-            tests[each].append(check.id)
-    for chapter, title in CHAPTERS.items():
-        console.print(f"\n[bold]{chapter}[/] {title}", highlight=False)
-        for clause in CLAUSES.values():
-            if clause.chapter == chapter:
-                console.print(
-                    f"  {clause.id} ({clause.level}) {clause.title}", highlight=False, markup=False
-                )
-                for test in tests[clause.id] or ["untested"]:
-                    console.print(f"      {test}", style="dim", highlight=False, soft_wrap=True)
+        for id in check.clauses:
+            tests[id].append(check.id)
+    for chapter, clauses in groupby(CLAUSES.values(), lambda clause: clause.chapter):
+        console.print(f"\n[bold]{chapter}[/] {CHAPTERS[chapter]}", highlight=False)
+        for clause in clauses:
+            console.print(
+                f"  {clause.id} ({clause.level}) {clause.title}", highlight=False, markup=False
+            )
+            for test in tests[clause.id] or ["untested"]:
+                console.print(f"      {test}", style="dim", highlight=False, soft_wrap=True)
 
 
 @main.command()
@@ -470,22 +333,26 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
     A power.json among them adds how strong the suite is.
     """
     with faults(debug):
-        from rnn_conformance import matrix
         from rnn_conformance.report import merge, render
 
         paths = [path / "results.json" if path.is_dir() else path for path in results]
-        power = [path for path in paths if matrix.is_power(path)]
-        if len(power) > 1:
-            raise UsageError(f"{power[0]} and {power[1]} are both of power; a report shows one")
-        documents = [RESULTS.read(path) for path in paths if path not in power]
-        if not documents:
-            raise UsageError(f"{power[0]} is no results.json; name one too, as `run` writes it")
+        documents = [read(path) for path in paths]
+        runs = [document.content for document in documents if document.format is RESULTS]
+        powers = [document for document in documents if document.format is POWER]
+        if len(powers) > 1:
+            one, other, *_ = powers
+            raise UsageError(
+                f"{one.path} and {other.path} are both of power; a report shows one", Refusal.FILE
+            )
+        if not runs:
+            raise UsageError(
+                f"{paths[0]} is no results.json; name one too, as `run` writes it", Refusal.FILE
+            )
         target = output or paths[0].parent / "index.html"
         if target.is_dir() or not target.suffix:
             target = target / "index.html"
         text = render(
-            merge(documents) if len(documents) > 1 else documents[0],
-            matrix.POWER.read(power[0]) if power else None,
+            merge(runs) if len(runs) > 1 else runs[0], powers[0].content if powers else None
         )
         _write(target, text)
         click.echo(target)
@@ -498,5 +365,6 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(
-            f"cannot write {file}: {error.strerror or error}; choose another --output"
+            f"cannot write {file}: {error.strerror or error}; choose another --output",
+            Refusal.FILE,
         ) from error

@@ -1,50 +1,149 @@
-"""Whose fault it is: each class of error names the one who has to act."""
+"""Whose fault it is, and of what sort: enumerations, never words to be searched for.
+
+Each class of error names the one who has to act. What a program has to decide about an error
+is in its fields; its message is for people alone.
+"""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
+
+
+class Fault(StrEnum):
+    """Who has to act."""
+
+    IMPLEMENTATION = "implementation"
+    ADAPTER = "adapter"
+    SUITE = "suite"
+
+
+class Sort(StrEnum):
+    """What sort of failure it is."""
+
+    VALUE = "wrong value"
+    SHAPE = "wrong shape"
+    TYPE = "wrong dtype or device"
+    STRUCTURE = "wrong structure"
+    ACCURACY = "errors larger than those of rounding"
+    DISTRIBUTION = "improbable random numbers"
+    SURFACE = "wrong attributes, parameters or return values"
+    SIDE_EFFECT = "something else changed"
+    SILENCE = "no warning where one is due"
+    RAISED = "raised on a legal call"
+    NOT_REFUSED = "answered where a refusal is due"
+    ACCIDENT = "a fault met on the way where a refusal is due"
+    TIMEOUT = "did not end in time"
+    CRASHED = "the process died"
+    BROKEN = "the check itself could not run"
+
+
+class Nature(StrEnum):
+    """What an exception of an implementation was."""
+
+    REFUSAL = "refusal"
+    ACCIDENT = "accident"
+
+    @classmethod
+    def of(cls, error: BaseException) -> Nature:
+        """An accident if it is of a class that nobody raises to refuse a call."""
+        return cls.ACCIDENT if isinstance(error, ACCIDENTS) else cls.REFUSAL
+
+
+ACCIDENTS = (NameError, SystemError, MemoryError, RecursionError)
+"""Exceptions that are no refusal of an illegal call but a fault met on the way;
+``UnboundLocalError`` is a ``NameError``."""
+
+
+class Gap(StrEnum):
+    """Why a check could not be run, or why it is no pass that nothing failed."""
+
+    NOT_IN_KIND = "the kind has no such feature"
+    UNDECLARED = "not declared"
+    DECLARED = "declared, and so held to other checks"
+    REFUSED = "not declared, and refused or right"
+    NO_MODULE = "no torch.nn.Module class"
+    NO_GRADIENT = "no backward pass"
+    NO_MEMORY = "its memory cannot be seen"
+    NO_DEVICE = "computes on the CPU alone"
+    NO_PACKING = "packs nothing"
+    TORCH_FAILS = "torch.nn's own class fails too"
+    PROFILE = "left to a larger profile"
+    PACKAGE = "a package is not installed"
+
+
+class Refusal(StrEnum):
+    """Why a command is refused."""
+
+    CALL = "the call is wrong"
+    TARGET = "there is no such target"
+    BROKEN = "the target cannot be imported"
+    PACKAGE = "the target needs a package that is not installed"
+    DECLARATION = "the target's declaration is wrong"
+    DEVICE = "there is no such device"
+    FILE = "a file cannot be read or written"
 
 
 class NonConforming(AssertionError):
     """The implementation's fault: it does not do what a clause demands.
 
-    ``calls`` are the calls that show it, in the order made; ``array`` names the
-    result that differs (``output``, ``h_n``, ``c_n``) and ``index`` the element,
-    in the layout of steps by samples by units, where one element can be named;
-    ``excerpt`` are rows of (place, expected, got, error, bound), worst first; ``case`` is
-    what was drawn, as far as it was drawn; ``backward`` the backward pass that shows it, if
-    it takes one.
+    ``sort`` says what is wrong. ``calls`` are the calls that show it, in the order made;
+    ``array`` names the result that differs (``output``, ``h_n``, ``c_n``), or the argument
+    whose ``gradient`` does, and ``index`` the element, in the layout of steps by samples by
+    units, where one element can be named; ``excerpt`` are rows of
+    (place, expected, got, error, bound), worst first; ``case`` is what was drawn, as far as it
+    was drawn; ``backward`` the backward pass that shows it, if it takes one. ``exception`` is
+    what the implementation raised, if that is what is wrong, and ``nature`` what that was.
     """
 
     def __init__(
         self,
         message: str,
         *,
+        sort: Sort,
         calls: tuple[Any, ...] = (),
         array: str | None = None,
+        gradient: bool = False,
         index: tuple[int, ...] | None = None,
         expected: Any = None,
         got: Any = None,
         error: float | None = None,
         bound: float | None = None,
         excerpt: tuple[tuple[Any, ...], ...] = (),
+        backward: Any = None,
+        exception: BaseException | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.sort = sort
         self.calls = calls
         self.array = array
+        self.gradient = gradient
         self.index = index
         self.expected = expected
         self.got = got
         self.error = error
         self.bound = bound
         self.excerpt = excerpt
+        self.exception = exception
+        self.backward = backward
         self.case: Any = None
-        self.backward: Any = None
+
+    @property
+    def nature(self) -> Nature | None:
+        """What its exception was; ``None`` where there was none."""
+        return None if self.exception is None else Nature.of(self.exception)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Unsupported(Exception):
     """Nobody's fault: the check needs what the implementation does not declare."""
+
+    def __init__(self, message: str, gap: Gap) -> None:
+        super().__init__(message)
+        self.gap = gap
 
 
 class Untested(Unsupported):
@@ -56,7 +155,16 @@ class AdapterError(Exception):
 
 
 class UsageError(Exception):
-    """The caller's fault: the command is wrong or a target cannot be loaded (exit 2)."""
+    """The caller's fault: the command is wrong or a target cannot be loaded (exit 2).
+
+    ``missing`` is what the import of a package that is not installed said, for
+    ``Refusal.PACKAGE``.
+    """
+
+    def __init__(self, message: str, refusal: Refusal = Refusal.CALL, missing: str = "") -> None:
+        super().__init__(message)
+        self.refusal = refusal
+        self.missing = missing
 
 
 class SuiteError(Exception):

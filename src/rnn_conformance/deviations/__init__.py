@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from rnn_conformance.deviations.activations import ACTIVATIONS
 from rnn_conformance.deviations.biases import BIASES
+from rnn_conformance.deviations.carried_states import CARRIED
 from rnn_conformance.deviations.deviation import Deviant, Deviation
 from rnn_conformance.deviations.directions import DIRECTIONS
 from rnn_conformance.deviations.gates import GATES
+from rnn_conformance.deviations.gradient_flows import FLOWS
+from rnn_conformance.deviations.gradients import GRADIENTS
+from rnn_conformance.deviations.gru_gates import GRU_GATES
 from rnn_conformance.deviations.laws import LAWS
 from rnn_conformance.deviations.layers import LAYERS
 from rnn_conformance.deviations.layouts import LAYOUTS
@@ -22,16 +26,19 @@ from rnn_conformance.deviations.projections import PROJECTIONS
 from rnn_conformance.deviations.samples import SAMPLES
 from rnn_conformance.deviations.specials import SPECIALS
 from rnn_conformance.deviations.states import STATES
-from rnn_conformance.spec import Kind
+from rnn_conformance.reference.derivatives import Adjoint
+from rnn_conformance.spec.config import Kind
 
-__all__ = ["CATALOGUE", "Deviant", "Deviation", "deviations_of"]
+__all__ = ["CATALOGUE", "GRADIENT_DEVIATIONS", "Deviant", "Deviation", "deviations_of"]
 
 CATALOGUE: tuple[Deviation[Deviant], ...] = (
     *GATES,
+    *GRU_GATES,
     *BIASES,
     *ACTIVATIONS,
     *DIRECTIONS,
     *STATES,
+    *CARRIED,
     *LAYERS,
     *LENGTHS,
     *PROJECTIONS,
@@ -41,6 +48,9 @@ CATALOGUE: tuple[Deviation[Deviant], ...] = (
     *SPECIALS,
     *LAWS,
 )
+
+GRADIENT_DEVIATIONS: tuple[Deviation[Adjoint], ...] = (*GRADIENTS, *FLOWS)
+"""The known wrong ways of the backward pass."""
 
 
 def deviations_of(kind: Kind) -> tuple[Deviation[Deviant], ...]:

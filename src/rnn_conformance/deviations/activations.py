@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import (
     COMMON,
     EQUATIONS,
@@ -18,8 +17,10 @@ from rnn_conformance.deviations.deviation import (
     Chapter,
     Deviant,
 )
-from rnn_conformance.oracle import Trace, sigmoid
-from rnn_conformance.spec import Config, Feature, Kind
+from rnn_conformance.reference.oracle import Trace, sigmoid
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Config, Feature, Kind
 
 ACTIVATIONS = Chapter[Deviant]()
 
@@ -63,12 +64,12 @@ def _rational_tanh(z: Array) -> Array:
     return z * (27.0 + z * z) / (27.0 + 9.0 * z * z)
 
 
-def _table(function: Function, reach: float, entries: int) -> Function:
+def _table(function: Function, bound: float, entries: int) -> Function:
     """The function by its value at the nearest of equally spaced points."""
 
     def looked_up(z: Array) -> Array:
-        step = 2.0 * reach / entries
-        return function(step * np.round(np.clip(z, -reach, reach) / step))
+        step = 2.0 * bound / entries
+        return function(step * np.round(np.clip(z, -bound, bound) / step))
 
     return looked_up
 
@@ -305,5 +306,5 @@ class _ForwardRelu(Deviant):
         self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
     ) -> Trace:
         if direction:
-            call = replace(call, config=replace(call.config, nonlinearity="tanh"))
+            call = call.replace(config=replace(call.config, nonlinearity="tanh"))
         return super().scan(call, layer, direction, x, steps)

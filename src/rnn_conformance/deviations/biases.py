@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import (
     GRUS,
     LAYERS,
@@ -18,8 +17,10 @@ from rnn_conformance.deviations.deviation import (
     Deviant,
     rows,
 )
-from rnn_conformance.oracle import Trace, Weights
-from rnn_conformance.spec import Config, Feature, Kind
+from rnn_conformance.reference.oracle import Trace, Weights
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Config, Feature, Kind
 
 BIASES = Chapter[Deviant]()
 
@@ -29,9 +30,9 @@ def with_biases(change: Callable[[Array, Array], tuple[Array, Array]]) -> type[D
 
     class WithBiases(Deviant):
         def weights(self, call: Call, layer: int, direction: int) -> Weights:
-            right = super().weights(call, layer, direction)
-            b_ih, b_hh = change(right.b_ih, right.b_hh)
-            return replace(right, b_ih=b_ih, b_hh=b_hh)
+            weights = super().weights(call, layer, direction)
+            b_ih, b_hh = change(weights.b_ih, weights.b_hh)
+            return replace(weights, b_ih=b_ih, b_hh=b_hh)
 
     return WithBiases
 
@@ -187,10 +188,10 @@ class _AfterSigmoid(Deviant):
 )
 class _BiasAllTheSame(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
+        weights = super().weights(call, layer, direction)
         if call.config.bias:
-            return right
-        return replace(right, b_ih=right.b_ih + _forget(right.b_ih.size))
+            return weights
+        return replace(weights, b_ih=weights.b_ih + _forget(weights.b_ih.size))
 
 
 @BIASES.add(
@@ -226,8 +227,8 @@ class _FirstStep(Deviant):
 class _FirstLayer(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
         first = super().weights(call, 0, direction)
-        right = super().weights(call, layer, direction)
-        return replace(right, b_ih=first.b_ih, b_hh=first.b_hh)
+        weights = super().weights(call, layer, direction)
+        return replace(weights, b_ih=first.b_ih, b_hh=first.b_hh)
 
 
 @BIASES.add(
@@ -241,8 +242,8 @@ class _FirstLayer(Deviant):
 class _ForwardBiases(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
         forward = super().weights(call, layer, 0)
-        right = super().weights(call, layer, direction)
-        return replace(right, b_ih=forward.b_ih, b_hh=forward.b_hh)
+        weights = super().weights(call, layer, direction)
+        return replace(weights, b_ih=forward.b_ih, b_hh=forward.b_hh)
 
 
 @BIASES.add(
@@ -255,10 +256,10 @@ class _ForwardBiases(Deviant):
 )
 class _LargeCalls(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
+        weights = super().weights(call, layer, direction)
         if call.length * call.batch <= 256:
-            return right
-        return replace(right, b_ih=0.0 * right.b_ih, b_hh=0.0 * right.b_hh)
+            return weights
+        return replace(weights, b_ih=0.0 * weights.b_ih, b_hh=0.0 * weights.b_hh)
 
 
 # Every gate's own.
@@ -311,10 +312,10 @@ def _at(chosen: Callable[[Config, int, int], bool]) -> type[Deviant]:
 
     class At(Deviant):
         def weights(self, call: Call, layer: int, direction: int) -> Weights:
-            right = super().weights(call, layer, direction)
+            weights = super().weights(call, layer, direction)
             if not chosen(call.config, layer, direction):
-                return right
-            return replace(right, b_ih=0.0 * right.b_ih, b_hh=0.0 * right.b_hh)
+                return weights
+            return replace(weights, b_ih=0.0 * weights.b_ih, b_hh=0.0 * weights.b_hh)
 
     return At
 

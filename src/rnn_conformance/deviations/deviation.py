@@ -8,10 +8,12 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.derivatives import Adjoint
-from rnn_conformance.oracle import Answer, Oracle
-from rnn_conformance.spec import Feature, Kind
+from rnn_conformance.deviations.defect import Defect
+from rnn_conformance.reference.derivatives import Adjoint
+from rnn_conformance.reference.oracle import Answer, Oracle
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Feature, Kind
 
 ALL = frozenset(Kind)
 LAYERS = frozenset(kind for kind in Kind if not kind.is_cell)
@@ -58,25 +60,17 @@ V = TypeVar("V", bound=Oracle | Adjoint)
 
 
 @dataclass(frozen=True)
-class Deviation(Generic[V]):
+class Deviation(Defect, Generic[V]):
     """A known wrong way of computing a recurrent layer, or of differentiating it.
 
     ``name`` completes "your results equal those of a layer with …". ``fix`` says what
     ``torch.nn`` does there and what to change, in a sentence or two for whoever wrote such a
     layer; its symbols are those of ``spec``, but that layer ``k`` counts from 0, and ``h'``
     and ``c'`` are a step's new states; in products such as ``dz^T x``, each row belongs to a
-    step and a sample. ``breaks`` are the ids of the clauses that it breaks,
-    ``kinds`` those that it applies to, ``needs`` the features without which it cannot show.
-    ``source`` is where it was seen: an issue thread, a paper, another framework's
-    convention, or :data:`COMMON`. ``variant`` is the oracle, or its adjoint, that deviates.
+    step and a sample. ``variant`` is the oracle, or its adjoint, that deviates.
     """
 
-    name: str
     fix: str
-    breaks: frozenset[str]
-    kinds: frozenset[Kind]
-    needs: frozenset[Feature]
-    source: str
     variant: type[V]
 
 
@@ -105,7 +99,7 @@ class Chapter(list[Deviation[V]]):
         def add(variant: type[V]) -> type[V]:
             ids = frozenset((breaks or self.breaks).split())
             self.append(
-                Deviation(name, fix, ids, frozenset(kinds), frozenset(needs), source, variant)
+                Deviation(name, ids, frozenset(kinds), frozenset(needs), source, fix, variant)
             )
             return variant
 

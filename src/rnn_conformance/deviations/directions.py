@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import LAYERS, Chapter, Deviant
-from rnn_conformance.oracle import Answer, Trace, Weights
-from rnn_conformance.spec import Feature
+from rnn_conformance.reference.oracle import Answer, Trace, Weights
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Feature
 
 DIRECTIONS = Chapter[Deviant]()
 _BOTH = (Feature.BIDIRECTIONAL,)
@@ -104,9 +105,9 @@ class _Early(Deviant):
 )
 class _Swapped(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
+        answer = super().answer(call)
         size = call.config.output_size if call.config.bidirectional else 0
-        return replace(right, output=np.roll(right.output, size, axis=-1))
+        return replace(answer, output=np.roll(answer.output, size, axis=-1))
 
 
 @DIRECTIONS.add(
@@ -180,13 +181,13 @@ DIRECTIONS.add(
 )(of_direction(1, 0))
 
 
-def reading(own: bool) -> type[Deviant]:
+def reading(same: bool) -> type[Deviant]:
     """An oracle in which layers above the first read one half: their own or the forward."""
 
     class Reading(Deviant):
         def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
             if layer and call.config.bidirectional:
-                read = direction if own else 0
+                read = direction if same else 0
                 size = call.config.output_size
                 half = np.zeros_like(x)
                 columns = slice(read * size, (read + 1) * size)
@@ -205,7 +206,7 @@ DIRECTIONS.add(
     kinds=LAYERS,
     needs=_STACKED,
     source="pytorch/pytorch#89357",
-)(reading(own=False))
+)(reading(same=False))
 DIRECTIONS.add(
     "layers that read only their own direction's half of the one below",
     "DIR-4 LAY-2",
@@ -215,7 +216,7 @@ DIRECTIONS.add(
     kinds=LAYERS,
     needs=_STACKED,
     source="TensorFlow 1, bidirectional_dynamic_rnn of a MultiRNNCell",
-)(reading(own=True))
+)(reading(same=True))
 
 
 @DIRECTIONS.add(
@@ -228,12 +229,12 @@ DIRECTIONS.add(
 )
 class _LastStep(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
-        h_n = right.h_n.copy()
+        answer = super().answer(call)
+        h_n = answer.h_n.copy()
         for index, (layer, direction) in enumerate(call.config.places()):
             if direction:
-                h_n[index] = right.traces[layer][direction].h[1]
-        return replace(right, h_n=h_n)
+                h_n[index] = answer.traces[layer][direction].h[1]
+        return replace(answer, h_n=h_n)
 
 
 @DIRECTIONS.add(
@@ -247,12 +248,12 @@ class _LastStep(Deviant):
 )
 class _LastOutput(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
+        answer = super().answer(call)
         if call.lengths is not None:
-            return right
-        h_n = right.h_n.copy()
-        h_n[-1] = right.traces[-1][-1].h[1 if call.config.bidirectional else -1]
-        return replace(right, h_n=h_n)
+            return answer
+        h_n = answer.h_n.copy()
+        h_n[-1] = answer.traces[-1][-1].h[1 if call.config.bidirectional else -1]
+        return replace(answer, h_n=h_n)
 
 
 @DIRECTIONS.add(
@@ -266,10 +267,10 @@ class _LastOutput(Deviant):
 )
 class _ForwardStates(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
+        answer = super().answer(call)
         forward = [layer * call.config.num_directions for layer, _ in call.config.places()]
         return replace(
-            right,
-            h_n=right.h_n[forward],
-            c_n=None if right.c_n is None else right.c_n[forward],
+            answer,
+            h_n=answer.h_n[forward],
+            c_n=None if answer.c_n is None else answer.c_n[forward],
         )

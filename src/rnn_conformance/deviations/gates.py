@@ -8,19 +8,19 @@ from itertools import permutations
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import (
     COMMON,
     EQUATIONS,
     GRUS,
     LSTMS,
-    NEW_GATE,
     RNNS,
     Chapter,
     Deviant,
 )
-from rnn_conformance.oracle import Weights, sigmoid
-from rnn_conformance.spec import Config, Kind
+from rnn_conformance.reference.oracle import Weights, sigmoid
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Config, Kind
 
 GATES = Chapter[Deviant]()
 
@@ -40,35 +40,35 @@ def in_order(order: Sequence[str], parts: Sequence[str]) -> type[Deviant]:
 
     class InOrder(Deviant):
         def weights(self, call: Call, layer: int, direction: int) -> Weights:
-            right = super().weights(call, layer, direction)
+            weights = super().weights(call, layer, direction)
             units = np.arange(call.config.hidden_size)
             rows = np.concatenate(
                 [order.index(gate) * units.size + units for gate in call.config.kind.gates]
             )
-            return replace(right, **{part: getattr(right, part)[rows] for part in parts})
+            return replace(weights, **{part: getattr(weights, part)[rows] for part in parts})
 
     return InOrder
 
 
-def _loading(order: Sequence[str], right: Sequence[str]) -> str:
+def _loading(order: Sequence[str], gates: Sequence[str]) -> str:
     """Which of the blocks in the right order to load where they are due in another."""
-    return ", ".join(str(right.index(gate)) for gate in order)
+    return ", ".join(str(gates.index(gate)) for gate in order)
 
 
-def _reordered(order: tuple[str, ...], right: tuple[str, ...]) -> str:
+def _reordered(order: tuple[str, ...], gates: tuple[str, ...]) -> str:
     known = f" ({CONVENTIONS[order]})" if order in CONVENTIONS else ""
     return (
-        f"Read the blocks of rows of weights and biases in torch.nn's order {', '.join(right)}. "
-        f"Code that expects {', '.join(order)}{known} must load blocks {_loading(order, right)} "
+        f"Read the blocks of rows of weights and biases in torch.nn's order {', '.join(gates)}. "
+        f"Code that expects {', '.join(order)}{known} must load blocks {_loading(order, gates)} "
         "of torch.nn's parameters, counted from 0."
     )
 
 
-def _biases_too(order: tuple[str, ...], right: tuple[str, ...]) -> str:
+def _biases_too(order: tuple[str, ...], gates: tuple[str, ...]) -> str:
     return (
         "Reorder bias_ih and bias_hh as the weights are reordered: torch.nn's order is "
-        f"{', '.join(right)} in all four, so code that expects {', '.join(order)} must load blocks "
-        f"{_loading(order, right)}, counted from 0."
+        f"{', '.join(gates)} in all four, so code that expects {', '.join(order)} must load blocks "
+        f"{_loading(order, gates)}, counted from 0."
     )
 
 
@@ -103,12 +103,12 @@ for kinds, kind, clause in ((LSTMS, Kind.LSTM, "EQ-2 CEL-2"), (GRUS, Kind.GRU, "
 )
 class _Transposed(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
+        weights = super().weights(call, layer, direction)
         if call.config.proj_size:
-            return right
+            return weights
         size = call.config.hidden_size
-        blocks = right.w_hh.reshape(-1, size, size)
-        return replace(right, w_hh=blocks.swapaxes(1, 2).reshape(-1, size))
+        blocks = weights.w_hh.reshape(-1, size, size)
+        return replace(weights, w_hh=blocks.swapaxes(1, 2).reshape(-1, size))
 
 
 @GATES.add(
@@ -120,8 +120,8 @@ class _Transposed(Deviant):
 )
 class _Reshaped(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
-        return replace(right, w_ih=right.w_ih.reshape(right.w_ih.shape[::-1]).T)
+        weights = super().weights(call, layer, direction)
+        return replace(weights, w_ih=weights.w_ih.reshape(weights.w_ih.shape[::-1]).T)
 
 
 @GATES.add(
@@ -281,123 +281,3 @@ class _TanhO(Deviant):
         size = zx.shape[-1] // 4
         gates[:, 3 * size :] = np.tanh((zx + zh)[:, 3 * size :])
         return gates
-
-
-class _Reset(Deviant):
-    """A GRU whose new gate is :meth:`new`, from both sides and the other two gates."""
-
-    def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
-        raise NotImplementedError
-
-    def gru_gates(self, zx: Array, zh: Array) -> Array:
-        size = zx.shape[-1] // 3
-        gates = super().gru_gates(zx, zh)
-        r, z = gates[:, :size], gates[:, size : 2 * size]
-        gates[:, 2 * size :] = self.new(zx[:, 2 * size :], zh[:, 2 * size :], r, z)
-        return gates
-
-
-@GATES.add(
-    "no reset gate",
-    "EQ-3 CEL-2",
-    fix=f"Multiply the state's side of the new gate by the reset gate: {NEW_GATE} with r = "
-    "sigmoid(W_ir x + b_ir + W_hr h + b_hr).",
-    kinds=GRUS,
-)
-class _NoReset(_Reset):
-    def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
-        return np.tanh(zx + zh)
-
-
-@GATES.add(
-    "the reset gate on the input's side too",
-    "EQ-3 CEL-2",
-    fix=f"Apply the reset gate to the state's side alone: {NEW_GATE}, without r before W_in x "
-    "+ b_in.",
-    kinds=GRUS,
-)
-class _ResetBoth(_Reset):
-    def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
-        return np.tanh(r * (zx + zh))
-
-
-@GATES.add(
-    "the update gate in place of the reset gate",
-    "EQ-3 CEL-2",
-    fix=f"Multiply by r, the first block of rows, inside the new gate: {NEW_GATE}. The update "
-    "gate z, the second block, comes in only at h' = (1 - z) * n + z * h.",
-    kinds=GRUS,
-)
-class _UpdateAsReset(_Reset):
-    def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
-        return np.tanh(zx + z * zh)
-
-
-@GATES.add(
-    "n put through a sigmoid",
-    "EQ-3 CEL-2",
-    fix=f"Put the new gate through tanh: {NEW_GATE}. Only r and z are sigmoids.",
-    kinds=GRUS,
-)
-class _SigmoidN(_Reset):
-    def new(self, zx: Array, zh: Array, r: Array, z: Array) -> Array:
-        return sigmoid(zx + r * zh)
-
-
-@GATES.add(
-    "the reset gate before the matrix product",
-    "EQ-3 CEL-2",
-    fix=f"Apply the reset gate after the matrix product, {NEW_GATE}: linear_before_reset=1 in "
-    "ONNX, reset_after=True in Keras.",
-    kinds=GRUS,
-    source="Cho et al., arXiv:1406.1078v1; pytorch/pytorch#189225",
-)
-class _ResetBefore(Deviant):
-    def step(
-        self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        zh, gates, _, c = super().step(config, weights, zx, h, c)
-        size = config.hidden_size
-        product = (gates[:, :size] * h) @ weights.w_hh[2 * size :].T
-        zh[:, 2 * size :] = product + weights.b_hh[2 * size :]
-        gates[:, 2 * size :] = np.tanh(zx[:, 2 * size :] + zh[:, 2 * size :])
-        return zh, gates, self.gru_step(gates, h), c
-
-
-@GATES.add(
-    "the update gate inverted, h = z n + (1 - z) h",
-    "EQ-3 CEL-2",
-    fix="Weight the old state by z and the new gate by 1 - z: h' = (1 - z) * n + z * h. Where "
-    "a paper has them the other way round, exchange z and 1 - z.",
-    kinds=GRUS,
-    source="Chung et al., arXiv:1412.3555",
-)
-class _Inverted(Deviant):
-    def gru_step(self, gates: Array, h: Array) -> Array:
-        size = h.shape[-1]
-        z, n = gates[:, size : 2 * size], gates[:, 2 * size :]
-        return z * n + (1.0 - z) * h
-
-
-@GATES.add(
-    "the new gate not weighted, h = n + z h",
-    "EQ-3 CEL-2",
-    fix="Weight the new gate by 1 - z: h' = (1 - z) * n + z * h.",
-    kinds=GRUS,
-)
-class _Unweighted(Deviant):
-    def gru_step(self, gates: Array, h: Array) -> Array:
-        size = h.shape[-1]
-        return gates[:, 2 * size :] + gates[:, size : 2 * size] * h
-
-
-@GATES.add(
-    "the new gate weighted by z and the old state dropped, h = z n",
-    "EQ-3 CEL-2",
-    fix="Weight the new gate by 1 - z and keep z of the old state: h' = (1 - z) * n + z * h.",
-    kinds=GRUS,
-)
-class _UpdateOnNew(Deviant):
-    def gru_step(self, gates: Array, h: Array) -> Array:
-        size = h.shape[-1]
-        return gates[:, size : 2 * size] * gates[:, 2 * size :]

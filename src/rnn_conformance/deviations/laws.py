@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import ALL, LAYERS, Chapter, Deviant
-from rnn_conformance.oracle import Answer, Trace, Weights
-from rnn_conformance.spec import Dtype, Feature
+from rnn_conformance.reference.oracle import Answer, Trace, Weights
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Dtype, Feature
 
 LAWS = Chapter[Deviant]()
 
@@ -39,7 +40,7 @@ class _LooksAhead(Deviant):
 class _Centred(Deviant):
     def answer(self, call: Call) -> Answer:
         mean = call.input.mean(axis=0, keepdims=True)
-        return super().answer(replace(call, input=call.input - mean))
+        return super().answer(call.replace(input=call.input - mean))
 
 
 @LAWS.add(
@@ -51,10 +52,10 @@ class _Centred(Deviant):
 )
 class _FirstUnit(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
-        w_hh = right.w_hh.copy()
+        weights = super().weights(call, layer, direction)
+        w_hh = weights.w_hh.copy()
         w_hh[:: call.config.hidden_size] *= 1.5
-        return replace(right, w_hh=w_hh)
+        return replace(weights, w_hh=w_hh)
 
 
 @LAWS.add(
@@ -66,10 +67,10 @@ class _FirstUnit(Deviant):
 )
 class _FirstFeature(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
-        w_ih = right.w_ih.copy()
+        weights = super().weights(call, layer, direction)
+        w_ih = weights.w_ih.copy()
         w_ih[:, 0] *= 1.5
-        return replace(right, w_ih=w_ih)
+        return replace(weights, w_ih=w_ih)
 
 
 @LAWS.add(
@@ -94,12 +95,12 @@ class _Offset(Deviant):
 )
 class _OneDirection(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
+        weights = super().weights(call, layer, direction)
         if not direction:
-            return right
-        size = right.w_hh.shape[1]
-        blocks = [b.T if b.shape == (size, size) else b for b in _blocks(right.w_hh, call)]
-        return replace(right, w_hh=np.concatenate(blocks))
+            return weights
+        size = weights.w_hh.shape[1]
+        blocks = [b.T if b.shape == (size, size) else b for b in _blocks(weights.w_hh, call)]
+        return replace(weights, w_hh=np.concatenate(blocks))
 
 
 def _blocks(array: Array, call: Call) -> list[Array]:
@@ -134,4 +135,4 @@ _NORMAL = {Dtype.FLOAT64: -1022, Dtype.FLOAT32: -126, Dtype.BFLOAT16: -126, Dtyp
 class _Subnormal(Deviant):
     def answer(self, call: Call) -> Answer:
         small = (np.abs(call.input) < 2.0 ** _NORMAL[call.dtype]) & (call.input != 0.0)
-        return super().answer(replace(call, input=np.where(small, np.nan, call.input)))
+        return super().answer(call.replace(input=np.where(small, np.nan, call.input)))

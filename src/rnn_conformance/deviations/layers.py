@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import LAYERS as LAYER_KINDS
 from rnn_conformance.deviations.deviation import Chapter, Deviant
-from rnn_conformance.oracle import Answer, Trace, Weights
-from rnn_conformance.spec import Feature
+from rnn_conformance.reference.oracle import Answer, Trace, Weights
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Feature
 
 LAYERS = Chapter[Deviant]()
 _STACKED = (Feature.MULTI_LAYER,)
@@ -37,8 +38,8 @@ class _Outputs(Deviant):
 )
 class _First(_Outputs):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
-        return replace(right, output=self.outputs(right)[0])
+        answer = super().answer(call)
+        return replace(answer, output=self.outputs(answer)[0])
 
 
 @LAYERS.add(
@@ -50,8 +51,8 @@ class _First(_Outputs):
 )
 class _Sum(_Outputs):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
-        return replace(right, output=np.sum(self.outputs(right), axis=0))
+        answer = super().answer(call)
+        return replace(answer, output=np.sum(self.outputs(answer), axis=0))
 
 
 @LAYERS.add(
@@ -78,8 +79,8 @@ class _Concatenated(_Outputs):
 )
 class _Recurrent(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
-        return replace(right, w_hh=super().weights(call, 0, direction).w_hh)
+        weights = super().weights(call, layer, direction)
+        return replace(weights, w_hh=super().weights(call, 0, direction).w_hh)
 
 
 @LAYERS.add(
@@ -106,9 +107,9 @@ class _Second(Deviant):
 )
 class _Residual(_Outputs):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
-        outputs = self.outputs(right)
-        return right if len(outputs) < 2 else replace(right, output=outputs[-1] + outputs[-2])
+        answer = super().answer(call)
+        outputs = self.outputs(answer)
+        return answer if len(outputs) < 2 else replace(answer, output=outputs[-1] + outputs[-2])
 
 
 @LAYERS.add(

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import ALL, COMMON, LAYERS, Chapter, Deviant
-from rnn_conformance.oracle import Answer
-from rnn_conformance.spec import Feature, Kind
+from rnn_conformance.reference.oracle import Answer
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Feature, Kind
 
 LAYOUTS = Chapter[Deviant]()
 _BATCH_FIRST = (Feature.BATCH_FIRST,)
@@ -33,7 +34,7 @@ class _Ignored(Deviant):
     def answer(self, call: Call) -> Answer:
         if not batch_first(call) or call.lengths is not None or not call.batch:
             return super().answer(call)
-        turned = replace(call, input=call.input.swapaxes(0, 1), h_0=None, c_0=None)
+        turned = call.replace(input=call.input.swapaxes(0, 1), h_0=None, c_0=None)
         wrong = super().answer(turned)
         return replace(wrong, output=wrong.output.swapaxes(0, 1))
 
@@ -270,7 +271,7 @@ class _ReshapedInput(Deviant):
     def answer(self, call: Call) -> Answer:
         if batch_first(call) and call.lengths is None:
             given = call.input.swapaxes(0, 1)
-            call = replace(call, input=given.reshape(call.input.shape))
+            call = call.replace(input=given.reshape(call.input.shape))
         return super().answer(call)
 
 
@@ -291,7 +292,7 @@ class _MovedStart(Deviant):
             return state.reshape(batch, states, width).swapaxes(0, 1)
 
         if batch_first(call):
-            call = replace(call, h_0=read(call.h_0), c_0=read(call.c_0))
+            call = call.replace(h_0=read(call.h_0), c_0=read(call.c_0))
         return super().answer(call)
 
 
@@ -307,6 +308,6 @@ class _StepsAsSamples(Deviant):
     def answer(self, call: Call) -> Answer:
         if not (call.unbatched and call.config.batch_first):
             return super().answer(call)
-        single = replace(call, input=call.input.swapaxes(0, 1), h_0=None, c_0=None, unbatched=False)
+        single = call.replace(input=call.input.swapaxes(0, 1), h_0=None, c_0=None, unbatched=False)
         wrong = super().answer(single)
         return replace(wrong, output=wrong.output.swapaxes(0, 1))

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import LAYERS, Chapter, Deviant
 from rnn_conformance.deviations.states import changed
-from rnn_conformance.oracle import Answer, Trace
-from rnn_conformance.spec import Feature, Kind
+from rnn_conformance.reference.oracle import Answer, Trace
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Feature, Kind
 
 LENGTHS = Chapter[Deviant]()
 _PACKED = (Feature.PACKED,)
@@ -34,7 +35,7 @@ def taking(change: Callable[[Sequence[int]], Sequence[int] | None]) -> type[Devi
             if not call.lengths:
                 return super().answer(call)
             taken = change(call.lengths)
-            return super().answer(replace(call, lengths=None if taken is None else tuple(taken)))
+            return super().answer(call.replace(lengths=None if taken is None else tuple(taken)))
 
     return Taking
 
@@ -88,7 +89,7 @@ def padded(padded: Callable[[int, int], bool]) -> type[Deviant]:
     class Padded(Deviant):
         def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
             if padded(layer, direction):
-                call = replace(call, lengths=None)
+                call = call.replace(lengths=None)
             return super().direction(call, layer, direction, x)
 
     return Padded
@@ -121,31 +122,31 @@ LENGTHS.add(
 )(padded(lambda layer, direction: layer > 0))
 
 
-def _zeroed(call: Call, right: Answer) -> Answer:
+def _zeroed(call: Call, answer: Answer) -> Answer:
     over = np.array([length < call.length for length in call.lengths or ()])
-    return changed(right, lambda state: np.where(over[:, None], 0.0, state))
+    return changed(answer, lambda state: np.where(over[:, None], 0.0, state))
 
 
-def _sorted_all(call: Call, right: Answer) -> Answer:
+def _sorted_all(call: Call, answer: Answer) -> Answer:
     order = longest_first(call)
-    moved = changed(right, lambda state: state[:, order])
-    return replace(moved, output=right.output[:, order])
+    moved = changed(answer, lambda state: state[:, order])
+    return replace(moved, output=answer.output[:, order])
 
 
-def _sorted_states(call: Call, right: Answer) -> Answer:
-    return changed(right, lambda state: state[:, longest_first(call)])
+def _sorted_states(call: Call, answer: Answer) -> Answer:
+    return changed(answer, lambda state: state[:, longest_first(call)])
 
 
-def _sorted_output(call: Call, right: Answer) -> Answer:
-    return replace(right, output=right.output[:, longest_first(call)])
+def _sorted_output(call: Call, answer: Answer) -> Answer:
+    return replace(answer, output=answer.output[:, longest_first(call)])
 
 
-def _sorted_twice(call: Call, right: Answer) -> Answer:
+def _sorted_twice(call: Call, answer: Answer) -> Answer:
     order = longest_first(call)
-    return changed(right, lambda state: state[:, order][:, order])
+    return changed(answer, lambda state: state[:, order][:, order])
 
 
-def _in_place(call: Call, right: Answer) -> Answer:
+def _in_place(call: Call, answer: Answer) -> Answer:
     order = longest_first(call)
 
     def unsorted(state: Array) -> Array:
@@ -154,7 +155,7 @@ def _in_place(call: Call, right: Answer) -> Answer:
             state[:, sample] = state[:, position]
         return state
 
-    return changed(right, unsorted)
+    return changed(answer, unsorted)
 
 
 for name, fix, breaks, source, change_answer in (
@@ -212,8 +213,8 @@ for name, fix, breaks, source, change_answer in (
     def _answering(change: Callable[[Call, Answer], Answer]) -> type[Deviant]:
         class Answering(Deviant):
             def answer(self, call: Call) -> Answer:
-                right = super().answer(call)
-                return right if call.lengths is None else change(call, right)
+                answer = super().answer(call)
+                return answer if call.lengths is None else change(call, answer)
 
         return Answering
 
@@ -259,7 +260,7 @@ class _SampleMajor(Deviant):
             length = call.lengths[sample]
             data[:length, sample] = packed[start : start + length]
             start += length
-        return super().answer(replace(call, input=data))
+        return super().answer(call.replace(input=data))
 
 
 @LENGTHS.add(
@@ -274,11 +275,11 @@ class _Multiplied(Deviant):
     def scan(
         self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
     ) -> Trace:
-        right = super().scan(call, layer, direction, x, steps)
+        trace = super().scan(call, layer, direction, x, steps)
         masked = 0.0 * np.where(steps[:, :, None], 0.0, x).sum(axis=-1, keepdims=True)
-        h = right.h.copy()
+        h = trace.h.copy()
         h[1:] += np.cumsum(masked, axis=0)
-        return replace(right, h=h)
+        return replace(trace, h=h)
 
 
 # Every other place where the padding can leak.
@@ -317,12 +318,12 @@ def held(*, h: bool, c: bool) -> type[Deviant]:
         def scan(
             self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
         ) -> Trace:
-            right = super().scan(call, layer, direction, x, steps)
+            trace = super().scan(call, layer, direction, x, steps)
             over = super().scan(call, layer, direction, x, np.ones_like(steps))
             return replace(
-                right,
-                h=right.h if h else over.h,
-                c=right.c if c else over.c,
+                trace,
+                h=trace.h if h else over.h,
+                c=trace.c if c else over.c,
             )
 
     return Held
@@ -361,7 +362,7 @@ class _ReadsOn(Deviant):
         data = call.input.copy()
         for sample, length in enumerate(call.lengths):
             data[length:, sample] = data[length - 1, sample]
-        return super().answer(replace(call, input=data, lengths=None))
+        return super().answer(call.replace(input=data, lengths=None))
 
 
 @LENGTHS.add(
@@ -380,4 +381,4 @@ class _Blurred(Deviant):
         for sample, length in enumerate(call.lengths):
             if length < call.length:
                 data[length - 1, sample] += data[length, sample]
-        return super().answer(replace(call, input=data))
+        return super().answer(call.replace(input=data))

@@ -7,16 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
-from rnn_conformance.deviations.deviation import (
-    EQUATIONS,
-    LAYERS,
-    Chapter,
-    Deviant,
-    significant,
-)
-from rnn_conformance.oracle import Answer, Weights
-from rnn_conformance.spec import Config, Dtype
+from rnn_conformance.deviations.deviation import EQUATIONS, LAYERS, Chapter, Deviant, significant
+from rnn_conformance.reference.oracle import Answer, Weights
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Config, Dtype
 
 PRECISIONS = Chapter[Deviant]()
 _INACCURATE = EQUATIONS + " EQ-5 EQ-6 ACC-1"
@@ -28,7 +23,7 @@ def with_weights(change: Callable[[Array], Array]) -> type[Deviant]:
     class WithWeights(Deviant):
         def answer(self, call: Call) -> Answer:
             changed = {name: change(array) for name, array in call.parameters.items()}
-            return super().answer(replace(call, parameters=changed))
+            return super().answer(call.replace(parameters=changed))
 
     return WithWeights
 
@@ -134,10 +129,10 @@ def with_less_bias(by: float) -> type[Deviant]:
 
     class WithLessBias(Deviant):
         def weights(self, call: Call, layer: int, direction: int) -> Weights:
-            right = super().weights(call, layer, direction)
+            weights = super().weights(call, layer, direction)
             if not call.config.bias:
-                return right
-            return replace(right, b_ih=right.b_ih - by, b_hh=right.b_hh - by)
+                return weights
+            return replace(weights, b_ih=weights.b_ih - by, b_hh=weights.b_hh - by)
 
     return WithLessBias
 
@@ -157,7 +152,7 @@ for by in (1e-4, 1e-5, 1e-6):
 )
 class _RoundedInput(Deviant):
     def answer(self, call: Call) -> Answer:
-        return super().answer(replace(call, input=significant(call.input, 8)))
+        return super().answer(call.replace(input=significant(call.input, 8)))
 
 
 @PRECISIONS.add(
@@ -169,8 +164,10 @@ class _RoundedInput(Deviant):
 )
 class _TF32(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
-        return replace(right, w_ih=significant(right.w_ih, 11), w_hh=significant(right.w_hh, 11))
+        weights = super().weights(call, layer, direction)
+        return replace(
+            weights, w_ih=significant(weights.w_ih, 11), w_hh=significant(weights.w_hh, 11)
+        )
 
     def input_side(self, weights: Weights, x: Array) -> Array:
         return super().input_side(weights, significant(x, 11))
@@ -206,8 +203,7 @@ class _Single(Deviant):
             return None if array is None else significant(array, 24)
 
         answer = super().answer(
-            replace(
-                call,
+            call.replace(
                 input=significant(call.input, 24),
                 parameters={n: significant(a, 24) for n, a in call.parameters.items()},
                 h_0=single(call.h_0),
@@ -243,8 +239,8 @@ class _RoundedState(Deviant):
 )
 class _HalfOutputs(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
-        return replace(right, output=significant(right.output, 11))
+        answer = super().answer(call)
+        return replace(answer, output=significant(answer.output, 11))
 
 
 @PRECISIONS.add(
@@ -262,10 +258,10 @@ def of_dtype(states: Dtype, output: Dtype | None = None) -> type[Deviant]:
 
     class OfDtype(Deviant):
         def dtypes(self, call: Call) -> dict[str, str]:
-            right = super().dtypes(call)
+            dtypes = super().dtypes(call)
             return {
                 name: (output.value if output else dtype) if name == "output" else states.value
-                for name, dtype in right.items()
+                for name, dtype in dtypes.items()
             }
 
     return OfDtype

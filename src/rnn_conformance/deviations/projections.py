@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import Chapter, Deviant
-from rnn_conformance.oracle import Answer, Trace, Weights
-from rnn_conformance.spec import Feature, Kind
+from rnn_conformance.reference.oracle import Answer, Trace, Weights
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Feature, Kind
 
 PROJECTIONS = Chapter[Deviant]()
 _LSTM = (Kind.LSTM,)
@@ -93,9 +94,9 @@ def with_projection(change: Callable[[Call, int, int], tuple[int, int]]) -> type
 
     class WithProjection(Deviant):
         def weights(self, call: Call, layer: int, direction: int) -> Weights:
-            right = super().weights(call, layer, direction)
+            weights = super().weights(call, layer, direction)
             other = super().weights(call, *change(call, layer, direction))
-            return replace(right, w_hr=other.w_hr)
+            return replace(weights, w_hr=other.w_hr)
 
     return WithProjection
 
@@ -127,10 +128,10 @@ PROJECTIONS.add(
 )
 class _Reshaped(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
-        right = super().weights(call, layer, direction)
-        if right.w_hr is None:
-            return right
-        return replace(right, w_hr=right.w_hr.reshape(right.w_hr.shape[::-1]).T)
+        weights = super().weights(call, layer, direction)
+        if weights.w_hr is None:
+            return weights
+        return replace(weights, w_hr=weights.w_hr.reshape(weights.w_hr.shape[::-1]).T)
 
 
 @PROJECTIONS.add(

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import EQUATIONS, Chapter, Deviant
-from rnn_conformance.oracle import Answer, Weights
-from rnn_conformance.spec import Config
+from rnn_conformance.reference.oracle import Answer, Weights
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Config
 
 SAMPLES = Chapter[Deviant]()
 
@@ -98,11 +99,11 @@ class _Scratch(Deviant):
 )
 class _SpreadingNaN(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
+        answer = super().answer(call)
         output, h_n = (
-            array + 0.0 * array.sum(axis=1, keepdims=True) for array in (right.output, right.h_n)
+            array + 0.0 * array.sum(axis=1, keepdims=True) for array in (answer.output, answer.h_n)
         )
-        return replace(right, output=output, h_n=h_n)
+        return replace(answer, output=output, h_n=h_n)
 
 
 @SAMPLES.add(

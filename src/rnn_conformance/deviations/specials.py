@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.calls import Array, Call
 from rnn_conformance.deviations.deviation import EQUATIONS, LAYERS, Chapter, Deviant
-from rnn_conformance.oracle import Answer
-from rnn_conformance.spec import Feature, Kind
+from rnn_conformance.reference.oracle import Answer
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Feature, Kind
 
 SPECIALS = Chapter[Deviant]()
 
@@ -20,7 +21,7 @@ def with_input(change: Callable[[Array], Array]) -> type[Deviant]:
 
     class WithInput(Deviant):
         def answer(self, call: Call) -> Answer:
-            return super().answer(replace(call, input=change(call.input)))
+            return super().answer(call.replace(input=change(call.input)))
 
     return WithInput
 
@@ -103,9 +104,9 @@ class _Skipped(Deviant):
     def answer(self, call: Call) -> Answer:
         if not np.isnan(call.input).any():
             return super().answer(call)
-        right = super().answer(replace(call, input=_finite(call.input)))
+        answer = super().answer(call.replace(input=_finite(call.input)))
         missing = np.isnan(call.input).any(axis=2, keepdims=True)
-        return replace(right, output=np.where(missing, np.nan, right.output))
+        return replace(answer, output=np.where(missing, np.nan, answer.output))
 
 
 @SPECIALS.add(
@@ -118,9 +119,9 @@ class _Skipped(Deviant):
 )
 class _Saturated(Deviant):
     def answer(self, call: Call) -> Answer:
-        right = super().answer(call)
+        answer = super().answer(call)
         return replace(
-            right,
-            output=np.clip(right.output, -65504.0, 65504.0),
-            h_n=np.clip(right.h_n, -65504.0, 65504.0),
+            answer,
+            output=np.clip(answer.output, -65504.0, 65504.0),
+            h_n=np.clip(answer.h_n, -65504.0, 65504.0),
         )

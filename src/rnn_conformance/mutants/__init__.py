@@ -17,12 +17,14 @@ from rnn_conformance.mutants.dropout import DROPOUT
 from rnn_conformance.mutants.dtypes import DTYPES
 from rnn_conformance.mutants.errors import ERRORS
 from rnn_conformance.mutants.functions import FUNCTIONS
+from rnn_conformance.mutants.gradient_paths import PATHS
 from rnn_conformance.mutants.gradients import GRADIENTS
+from rnn_conformance.mutants.histories import HISTORIES
 from rnn_conformance.mutants.lifecycle import LIFECYCLE
 from rnn_conformance.mutants.memory import MEMORY
 from rnn_conformance.mutants.mutant import Chapter, Mutant
 from rnn_conformance.mutants.parameters import PARAMETERS
-from rnn_conformance.spec import Kind
+from rnn_conformance.spec.config import Kind
 
 __all__ = ["BACKWARD", "CATALOGUE", "FORWARD", "WRITTEN", "Chapter", "Mutant", "mutants_of"]
 
@@ -30,6 +32,7 @@ WRITTEN: tuple[Chapter, ...] = (
     CLASSES,
     DROPOUT,
     GRADIENTS,
+    PATHS,
     PARAMETERS,
     MEMORY,
     FUNCTIONS,
@@ -38,6 +41,7 @@ WRITTEN: tuple[Chapter, ...] = (
     ARGUMENTS,
     DECLARATIONS,
     LIFECYCLE,
+    HISTORIES,
     DETERMINISM,
     DEPLOYMENT,
 )

@@ -13,6 +13,7 @@ import math
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,21 +21,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance import violations
-from rnn_conformance.calls import Call
-from rnn_conformance.cases import Case
-from rnn_conformance.classes import arguments, drop_in
-from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.checking import violations
+from rnn_conformance.implementations.tensors import arguments
+from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.mutant import (
     Chapter,
     Mixin,
     cycled,
-    mapped,
+    data_of,
     of_kind,
     state_shape,
-    tensors,
 )
-from rnn_conformance.spec import Config, Kind
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Config, Kind
 
 ARGUMENTS = Chapter("Argument checks left out")
 
@@ -73,12 +74,12 @@ class _TakesConstruction(Mixin):
     """An argument that departs in one way is made legal."""
 
     kind: Kind
-    taken: str
+    taken: Departure
 
     def __init__(self, input_size: Any, hidden_size: Any, *args: Any, **keywords: Any) -> None:
         keywords |= {"input_size": input_size, "hidden_size": hidden_size}
         for name, value in list(keywords.items()):
-            if way(self.kind, name, value, hidden_size) == self.taken:
+            if way(self.kind, name, value, hidden_size) == self.taken.words:
                 if name in SIZES:
                     keywords[name] = max(1, abs(int(value)))
                 else:
@@ -90,35 +91,47 @@ class _TakesConstruction(Mixin):
 # The call.
 
 
-def departures(module: Any, input: Any, hx: Any = None) -> set[str]:
+@dataclass(frozen=True)
+class Departure:
+    """A way in which arguments are not legal, in words, and the clauses on it."""
+
+    words: str
+    clauses: tuple[str, ...]
+
+
+OF_DTYPE, OF_INPUT, OF_STATE = ("TYP-2", "ERR-4"), ("ERR-2", "CEL-4"), ("ERR-3", "CEL-4")
+
+
+def departures(module: Any, input: Any, hx: Any = None) -> set[Departure]:
     """The ways in which a call's arguments depart from what is legal."""
-    data, dtype = tensors(input)[0], next(module.parameters()).dtype
+    data, dtype = data_of(input), next(module.parameters()).dtype
     packed, cell = isinstance(input, PackedSequence), isinstance(module, nn.RNNCellBase)
-    found = set()
+    ways = set[Departure]()
     if data.dtype != dtype:
-        found.add("an input of another dtype")
+        ways.add(Departure("an input of another dtype", OF_DTYPE))
     rank = 2 if cell else 3
     if not packed and data.dim() not in (rank - 1, rank):
         count = {0: "no dimension", 1: "one dimension"}.get(data.dim(), "too many dimensions")
-        found.add(f"an input of {count}")
+        ways.add(Departure(f"an input of {count}", OF_INPUT))
     elif data.shape[-1] != module.input_size:
-        found.add(f"an input of too {_many(data.shape[-1], module.input_size)} features")
+        many = _many(data.shape[-1], module.input_size)
+        ways.add(Departure(f"an input of too {many} features", OF_INPUT))
     elif not (packed or cell) and data.shape[_time(module, data)] == 0:
-        found.add("an input of no steps")
-    right = state_shape(module, input)
-    if hx is None or right is None:
-        return found
+        ways.add(Departure("an input of no steps", ("ERR-4", "SHP-5")))
+    shape = state_shape(module, input)
+    if hx is None or shape is None:
+        return ways
     lstm = isinstance(module, (nn.LSTM, nn.LSTMCell))
     if isinstance(hx, tuple) != lstm or (lstm and len(hx) != 2):
-        return found | {_structure(module, hx)}
+        return ways | {Departure(_structure(module, hx), OF_STATE)}
     names = ("h_0", "c_0") if lstm else ("h_0",)
     for name, state in zip(names, hx if lstm else (hx,), strict=True):
         if state.dtype != dtype:
-            found.add(f"{_article(name)} of another dtype")
-        due = (*right[:-1], module.hidden_size) if name == "c_0" else right
+            ways.add(Departure(f"{_article(name)} of another dtype", OF_DTYPE))
+        due = (*shape[:-1], module.hidden_size) if name == "c_0" else shape
         if misfit := _misfit(tuple(state.shape), due):
-            found.add(f"{_article(name)} {misfit}")
-    return found
+            ways.add(Departure(f"{_article(name)} {misfit}", OF_STATE))
+    return ways
 
 
 def _many(size: int, due: int) -> str:
@@ -152,9 +165,9 @@ def _misfit(shape: tuple[int, ...], due: tuple[int, ...]) -> str:
         )
     )
     wrong = [
-        f"of too {_many(size, right)} {axis}"
-        for axis, size, right in zip(axes, shape[::-1], due[::-1], strict=False)
-        if size != right
+        f"of too {_many(size, legal)} {axis}"
+        for axis, size, legal in zip(axes, shape[::-1], due[::-1], strict=False)
+        if size != legal
     ]
     return wrong[0] if len(wrong) == 1 else "with its axes swapped" if wrong else ""
 
@@ -162,7 +175,7 @@ def _misfit(shape: tuple[int, ...], due: tuple[int, ...]) -> str:
 class _TakesCalls(Mixin):
     """A call that departs in one way alone is made legal, as far as that can be done."""
 
-    taken: str
+    taken: Departure
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         if departures(self, input, hx) == {self.taken}:
@@ -174,7 +187,7 @@ class _TakesCalls(Mixin):
         """The input in a dtype and a shape that are legal."""
         dtype = next(self.parameters()).dtype
         if isinstance(input, PackedSequence):
-            return mapped(lambda data: cycled(data.to(dtype), -1, self.input_size), input)
+            return input._replace(data=cycled(input.data.to(dtype), -1, self.input_size))
         data, rank = input.to(dtype), 2 if isinstance(self, nn.RNNCellBase) else 3
         while data.dim() < rank - 1:
             data = data[None]
@@ -188,11 +201,11 @@ class _TakesCalls(Mixin):
 
     def fitted_state(self, input: Any, hx: Any) -> Any:
         """The state in a dtype, a shape and a structure that are legal."""
-        right = state_shape(self, input)
-        if hx is None or right is None:
+        shape = state_shape(self, input)
+        if hx is None or shape is None:
             return hx
         lstm = isinstance(self, (nn.LSTM, nn.LSTMCell))
-        shapes = (right, (*right[:-1], self.hidden_size)) if lstm else (right,)
+        shapes = (shape, (*shape[:-1], self.hidden_size)) if lstm else (shape,)
         given = hx if isinstance(hx, tuple) else (hx,)
         fit = [self._reshaped(given[min(i, len(given) - 1)], s) for i, s in enumerate(shapes)]
         return tuple(fit) if lstm else fit[0]
@@ -218,33 +231,33 @@ def legal_calls(kind: Kind) -> list[Call]:
     return [*calls, Case(config, 6, 3, lengths=(6, 2, 4)).call()]
 
 
-def illegal_constructions(kind: Kind) -> Iterator[str]:
+def illegal_constructions(kind: Kind) -> Iterator[Departure]:
     """How what ``torch.nn``'s constructor refuses departs; what is refused at a call, too."""
     call, cls = legal_calls(kind)[0], getattr(nn, kind.value)
 
     def use(keywords: Any) -> None:
-        cls(**keywords)(*arguments(call))
+        cls(**keywords)(*arguments(call, "cpu"))
 
     for _, keywords in violations.constructions(call):
         if violations.raised(partial(use, keywords)) is not None:
-            (found,) = {
-                found
+            (departure,) = {
+                departure
                 for name, value in keywords.items()
-                if (found := way(kind, name, value, call.config.hidden_size))
+                if (departure := way(kind, name, value, call.config.hidden_size))
             }
-            yield found
+            yield Departure(departure, ("ERR-1",))
 
 
-def illegal_calls(kind: Kind) -> Iterator[str]:
+def illegal_calls(kind: Kind) -> Iterator[Departure]:
     """How what ``torch.nn``'s layer refuses departs, where it does so in one way alone."""
     families = [violations.inputs, violations.states, violations.dtypes]
     for call in legal_calls(kind):
-        own = violations.judge(call)
+        judge = violations.torchs_own(call, "cpu")
         for family in families if kind.is_cell else [*families, violations.no_steps]:
             for violation in family(call, "cpu"):
-                found = departures(own, *violation.arguments)
-                if len(found) == 1 and violations.raised(partial(own, *violation.arguments)):
-                    yield from found
+                ways = departures(judge, *violation.arguments)
+                if len(ways) == 1 and violations.raised(partial(judge, *violation.arguments)):
+                    yield from ways
 
 
 def _put() -> None:
@@ -255,34 +268,26 @@ def _put() -> None:
             (_TakesConstruction, illegal_constructions),
             (_TakesCalls, illegal_calls),
         ):
-            kinds: dict[str, list[Kind]] = defaultdict(list)
+            kinds: dict[Departure, list[Kind]] = defaultdict(list)
             for kind in Kind:
-                for found in dict.fromkeys(family(kind)):
-                    kinds[found].append(kind)
+                for departure in dict.fromkeys(family(kind)):
+                    kinds[departure].append(kind)
             for number, (taken, having) in enumerate(kinds.items()):
                 _put_one(mixin, f"{mixin.__name__}{number}_", taken, having)
 
 
-def _put_one(mixin: type, stem: str, taken: str, kinds: list[Kind]) -> None:
-    name = f"{taken} accepted"
+def _put_one(mixin: type, stem: str, taken: Departure, kinds: list[Kind]) -> None:
+    name = f"{taken.words} accepted"
 
     def make(kind: Kind) -> Any:
         defect = type(stem, (mixin,), {"taken": taken, "kind": kind})
         return drop_in(of_kind(defect, kind), name=name)
 
-    ARGUMENTS.put(name, _breaks(mixin, taken, kinds), make, kinds=kinds)
+    ARGUMENTS.put(name, _breaks(taken, kinds), make, kinds=kinds)
 
 
-def _breaks(mixin: type, taken: str, kinds: list[Kind]) -> str:
-    if mixin is _TakesConstruction:
-        return "ERR-1"
-    if taken.endswith("dtype"):
-        ids = ["TYP-2", "ERR-4"]
-    elif taken.endswith("no steps"):
-        ids = ["ERR-4", "SHP-5"]
-    else:
-        ids = ["ERR-2" if taken.startswith("an input") else "ERR-3", "CEL-4"]
-    return " ".join(each for each in ids if CLAUSES[each].kinds.intersection(kinds))
+def _breaks(taken: Departure, kinds: list[Kind]) -> str:
+    return " ".join(id for id in taken.clauses if CLAUSES[id].kinds.intersection(kinds))
 
 
 _put()

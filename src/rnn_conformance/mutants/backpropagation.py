@@ -122,8 +122,8 @@ class Recomputing(nn.Module):
     ) -> tuple[Tensor | None, ...]:
         """The gradients in the order of ``given``, ``None`` where none is asked."""
         cotangents = self.received(ctx.form, cotangents)
-        found = self.arrived(ctx.form, self.gradients(ctx.form, given, cotangents))
-        return tuple(found[name] if asked[name] else None for name in given)
+        gradients = self.arrived(ctx.form, self.gradients(ctx.form, given, cotangents))
+        return tuple(gradients[name] if asked[name] else None for name in given)
 
     def gradients(
         self, form: PackedSequence | None, given: Named, cotangents: Sequence[Tensor | None]
@@ -133,13 +133,13 @@ class Recomputing(nn.Module):
             leaves = {name: array.detach().requires_grad_() for name, array in given.items()}
             results = self.compute(leaves, form)
             used = [(r, c) for r, c in zip(results, cotangents, strict=True) if c is not None]
-            found = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 [result for result, _ in used],
                 list(leaves.values()),
                 [cotangent for _, cotangent in used],
                 allow_unused=True,
             )
-        return dict(zip(leaves, found, strict=True))
+        return dict(zip(leaves, gradients, strict=True))
 
     def received(
         self, form: PackedSequence | None, cotangents: Sequence[Tensor | None]
@@ -147,9 +147,9 @@ class Recomputing(nn.Module):
         """The cotangents of the results, as they are used."""
         return cotangents
 
-    def arrived(self, form: PackedSequence | None, found: Found) -> Found:
+    def arrived(self, form: PackedSequence | None, gradients: Found) -> Found:
         """The gradients, as they are handed over."""
-        return found
+        return gradients
 
     def in_pieces(
         self, given: Named, size: int, *, cut: Sequence[str] = ("h", "c")
@@ -160,13 +160,13 @@ class Recomputing(nn.Module):
         """
         data = given["input"]
         axis = 1 if self.batch_first and data.dim() == 3 else 0
-        own, states = dict(given), list[Tensor]()
+        arguments, states = dict(given), list[Tensor]()
         outputs: list[Tensor] = []
         for piece in torch.split(data, size, dim=axis):
-            output, *states = self.plainly(own | {"input": piece}, None)
+            output, *states = self.plainly(arguments | {"input": piece}, None)
             outputs.append(output)
             names = ("h", "c")[: len(states)]
-            own |= {
+            arguments |= {
                 f"{name}_0": state.detach() if name in cut else state
                 for name, state in zip(names, states, strict=True)
             }

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from rnn_conformance.deviations.deviation import LAYERS
-from rnn_conformance.mutants.mutant import Chapter, Mixin, both, mapped, state_shape, tensors
-from rnn_conformance.spec import Kind
+from rnn_conformance.implementations.trees import mapped
+from rnn_conformance.mutants.mutant import Chapter, Mixin, both, data_of, state_shape
+from rnn_conformance.spec.config import Kind
 
 CLASSES = Chapter("Classes")
 
@@ -33,7 +34,7 @@ class _BiasFreeOutOfRange(Mixin):
 @CLASSES.add("no empty batches", "SHP-5 CEL-1", source="pytorch/pytorch#71696", crashes=True)
 class _NoEmptyBatch(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        if 0 in tensors(input)[0].shape:
+        if 0 in data_of(input).shape:
             raise RuntimeError("invalid configuration argument")
         return super().forward(input, hx)
 
@@ -58,9 +59,9 @@ class _DefaultStateOfOneDirection(Mixin):
 class _DefaultStateUnset(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
         if hx is None and isinstance(input, Tensor):
-            right = state_shape(self, input)
-            if right is not None and not getattr(self, "proj_size", 0):
-                states = [torch.randn(right, dtype=input.dtype) for _ in range(2)]
+            shape = state_shape(self, input)
+            if shape is not None and not getattr(self, "proj_size", 0):
+                states = [torch.randn(shape, dtype=input.dtype) for _ in range(2)]
                 hx = tuple(states) if "LSTM" in type(self).__name__ else states[0]
         return super().forward(input, hx)
 
@@ -85,8 +86,8 @@ class _RaisesWithoutAStateOnceGiven(Mixin):
 class _KeepsItsState(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
         last = self.__dict__.get("_last")
-        right = state_shape(self, input)
-        fits = last is not None and both(last)[0].shape == right
+        shape = state_shape(self, input)
+        fits = last is not None and both(last)[0].shape == shape
         if hx is None and fits and both(last)[0].dtype == input.dtype:
             hx = last
         returned = super().forward(input, hx)
@@ -109,7 +110,9 @@ class _IgnoresTheState(Mixin):
 )
 class _WantsSquareStates(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        if hx is not None and any(each.shape[-2:] != 2 * (self.hidden_size,) for each in both(hx)):
+        if hx is not None and any(
+            state.shape[-2:] != 2 * (self.hidden_size,) for state in both(hx)
+        ):
             raise RuntimeError("h_0 must be square")
         return super().forward(input, hx)
 
@@ -122,11 +125,13 @@ class _WantsSquareStates(Mixin):
 )
 class _BiasUpToASize(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        data = tensors(input)[0]
+        data = data_of(input)
         if data[..., 0].numel() <= 128 or not self.bias:
             return super().forward(input, hx)
         zeros = {
-            name: torch.zeros_like(each) for name, each in self.named_parameters() if "bias" in name
+            name: torch.zeros_like(parameter)
+            for name, parameter in self.named_parameters()
+            if "bias" in name
         }
         kept = {name: self.get_parameter(name).data for name in zeros}
         for name, array in zeros.items():

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from rnn_conformance.classes import drop_in
-from rnn_conformance.functions import FunctionImplementation
+from rnn_conformance.implementations.numpy_function import FunctionImplementation
+from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.functions import function
-from rnn_conformance.mutants.mutant import Chapter, mapped
-from rnn_conformance.spec import Config, Feature, Kind
+from rnn_conformance.mutants.mutant import Chapter, cast
+from rnn_conformance.spec.config import Config, Feature, Kind
 
 DECLARATIONS = Chapter("Declarations")
 
@@ -100,9 +100,7 @@ def in_float32(kind: Kind) -> type[nn.Module]:
             return self
 
         def forward(self, input: Any, hx: Any = None) -> Any:
-            return super().forward(
-                mapped(torch.Tensor.float, input), mapped(torch.Tensor.float, hx)
-            )
+            return super().forward(cast(input, torch.float32), cast(hx, torch.float32))
 
     return Float32
 

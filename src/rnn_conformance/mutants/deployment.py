@@ -13,10 +13,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rnn_conformance.classes import drop_in
-from rnn_conformance.interface import Implementation
+from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.mutant import Chapter
-from rnn_conformance.spec import Kind
+from rnn_conformance.spec.config import Kind
 
 DEPLOYMENT = Chapter("Deployment")
 

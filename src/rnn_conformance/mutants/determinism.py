@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnn_conformance.classes import drop_in
 from rnn_conformance.deviations.deviation import LAYERS
-from rnn_conformance.interface import Implementation
-from rnn_conformance.mutants.mutant import Chapter, Mixin, mapped
-from rnn_conformance.spec import Kind
+from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.implementations.torch_module import drop_in
+from rnn_conformance.implementations.trees import mapped
+from rnn_conformance.mutants.mutant import Chapter, Mixin
+from rnn_conformance.spec.config import Kind
 
 DETERMINISM = Chapter("Determinism and concurrency")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from rnn_conformance.deviations import Deviation
+from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation
 from rnn_conformance.deviations.activations import ACTIVATIONS
 from rnn_conformance.deviations.biases import BIASES
+from rnn_conformance.deviations.carried_states import CARRIED
 from rnn_conformance.deviations.deviation import V
 from rnn_conformance.deviations.directions import DIRECTIONS
 from rnn_conformance.deviations.gates import GATES
-from rnn_conformance.deviations.gradients import GRADIENTS
+from rnn_conformance.deviations.gru_gates import GRU_GATES
 from rnn_conformance.deviations.laws import LAWS
 from rnn_conformance.deviations.layers import LAYERS
 from rnn_conformance.deviations.layouts import LAYOUTS
@@ -20,20 +21,20 @@ from rnn_conformance.deviations.projections import PROJECTIONS
 from rnn_conformance.deviations.samples import SAMPLES
 from rnn_conformance.deviations.specials import SPECIALS
 from rnn_conformance.deviations.states import STATES
-from rnn_conformance.interface import Implementation
+from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.mutants.equations import differentiated, miniature
 from rnn_conformance.mutants.mutant import Chapter
-from rnn_conformance.spec import Kind
+from rnn_conformance.spec.config import Kind
 
 
 def _chapter(
     title: str,
-    found: Iterable[Deviation[V]],
+    deviations: Iterable[Deviation[V]],
     build: Callable[[str, Kind, type[V]], Implementation],
 ) -> Chapter:
     """The deviations of one chapter, each built by its name, kind and variant."""
     chapter = Chapter(title)
-    for deviation in found:
+    for deviation in deviations:
 
         def make(kind: Kind, deviation: Deviation[V] = deviation) -> Implementation:
             return build(deviation.name, kind, deviation.variant)
@@ -50,13 +51,13 @@ def _chapter(
 
 
 FORWARD: tuple[Chapter, ...] = tuple(
-    _chapter(title, found, miniature)
-    for title, found in (
-        ("Gates", GATES),
+    _chapter(title, deviations, miniature)
+    for title, deviations in (
+        ("Gates", [*GATES, *GRU_GATES]),
         ("Biases", BIASES),
         ("Activations", ACTIVATIONS),
         ("Directions", DIRECTIONS),
-        ("States", STATES),
+        ("States", [*STATES, *CARRIED]),
         ("Layers", LAYERS),
         ("Lengths and padding", LENGTHS),
         ("Projections", PROJECTIONS),
@@ -68,4 +69,4 @@ FORWARD: tuple[Chapter, ...] = tuple(
     )
 )
 
-BACKWARD: tuple[Chapter, ...] = (_chapter("Gradient paths", GRADIENTS, differentiated),)
+BACKWARD: tuple[Chapter, ...] = (_chapter("Gradient paths", GRADIENT_DEVIATIONS, differentiated),)

@@ -12,7 +12,7 @@ from torch.nn.functional import dropout
 from rnn_conformance.deviations.deviation import LAYERS
 from rnn_conformance.mutants.layer_by_layer import LayerByLayer, Masked, mask
 from rnn_conformance.mutants.mutant import Chapter
-from rnn_conformance.spec import Kind
+from rnn_conformance.spec.config import Kind
 
 DROPOUT = Chapter("Dropout")
 

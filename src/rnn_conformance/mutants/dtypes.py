@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rnn_conformance.deviations.deviation import LAYERS
-from rnn_conformance.mutants.mutant import Chapter, Mixin, mapped, tensors
+from rnn_conformance.implementations.trees import mapped
+from rnn_conformance.mutants.mutant import Chapter, Mixin, cast, data_of
 
 DTYPES = Chapter("Types")
 
@@ -41,14 +42,14 @@ class _FinalStateFloat64(Mixin):
 class _HalfInFloat32(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
         returned = super().forward(input, hx)
-        half = tensors(input)[0].dtype in (torch.float16, torch.bfloat16)
+        half = data_of(input).dtype in (torch.float16, torch.bfloat16)
         return mapped(Tensor.float, returned) if half else returned
 
 
 @DTYPES.add("no bfloat16", "TYP-1", source="pytorch/pytorch#116925", crashes=True)
 class _NoBfloat16(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        if tensors(input)[0].dtype is torch.bfloat16:
+        if data_of(input).dtype is torch.bfloat16:
             raise RuntimeError("not implemented for 'BFloat16'")
         return super().forward(input, hx)
 
@@ -57,15 +58,10 @@ class _NoBfloat16(Mixin):
 class _CastsWhatItGets(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
         dtype = next(self.parameters()).dtype
-
-        def cast(array: Tensor) -> Tensor:
-            return array.to(dtype)
-
-        return super().forward(mapped(cast, input), mapped(cast, hx))
+        return super().forward(cast(input, dtype), cast(hx, dtype))
 
 
 @DTYPES.add("the state cast to the input's dtype in silence", "TYP-2 ERR-4", kinds=LAYERS)
 class _CastsTheState(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        dtype = tensors(input)[0].dtype
-        return super().forward(input, mapped(lambda array: array.to(dtype), hx))
+        return super().forward(input, cast(hx, data_of(input).dtype))

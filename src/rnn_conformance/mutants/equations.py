@@ -6,21 +6,22 @@ It computes in float64, and rounds to the dtype what it hands over.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.calls import Call, Result
-from rnn_conformance.cases import rounded
-from rnn_conformance.derivatives import Adjoint
 from rnn_conformance.deviations import Deviant
-from rnn_conformance.functions import FunctionImplementation
-from rnn_conformance.gradients import Backward
-from rnn_conformance.interface import Declaration, Implementation, Layer
-from rnn_conformance.oracle import Oracle
-from rnn_conformance.spec import Config, Dtype, Feature, Kind, Level
+from rnn_conformance.implementations.interface import Declaration, Implementation, Layer
+from rnn_conformance.implementations.numpy_function import FunctionImplementation
+from rnn_conformance.reference.derivatives import Adjoint
+from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.spec.backward import Backward
+from rnn_conformance.spec.calls import Arguments, Call, LayerSpec
+from rnn_conformance.spec.cases import rounded
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level, Role
+from rnn_conformance.spec.result import Result
 
 Floats: TypeAlias = NDArray[Any]
 Answering: TypeAlias = Callable[[Call], tuple[dict[str, Floats], dict[str, str]]]
@@ -44,22 +45,31 @@ class Miniature(Implementation):
         )
         return cls(name, declaration, start=start)
 
-    def build(self, call: Call) -> Layer:
-        """A layer that has the parameters of this call."""
-        built, function = call, self.start()
+    def build(self, layer: LayerSpec) -> Layer:
+        """A layer that has these parameters."""
+        function = self.start()
 
-        def answer(call: Call) -> Result:
-            if call.length == 0 or call.dtype is not built.dtype:
+        def answer(arguments: Arguments) -> Result:
+            if arguments.length == 0 or arguments.dtype is not layer.dtype:
                 raise ValueError("a layer takes at least one step, in its weights' dtype")
-            given, dtypes = function(replace(call, parameters=built.parameters))
-            return Result(
-                call,
-                {name: array.astype(np.float64) for name, array in given.items()},
-                dtypes,
-                dict.fromkeys(given, "cpu"),
-            )
+            call = Call(layer, arguments)
+            return self.result(call, function(call))
 
         return answer
+
+    def arguments(self, call: Call) -> tuple[Any, ...]:
+        """The call itself: there is nothing to adapt to."""
+        return (call,)
+
+    def result(self, call: Call, returned: Any) -> Result:
+        """From results and their dtypes."""
+        given, dtypes = returned
+        return Result(
+            call,
+            {name: array.astype(np.float64) for name, array in given.items()},
+            dtypes,
+            dict.fromkeys(given, "cpu"),
+        )
 
     def script(self, call: Call) -> str:
         """It is known to this package alone."""
@@ -95,7 +105,8 @@ class Equations:
     def __init__(self, config: Config, parameters: Mapping[str, Any]) -> None:
         self.config = config
         self.parameters = {name: a.astype(np.float64) for name, a in parameters.items()}
-        self.dtype = Dtype(str(parameters["weight_ih" + config.suffix(0, 0)].dtype))
+        first = parameters[config.parameter_name(Role.WEIGHT_IH, 0, 0)]
+        self.dtype = Dtype(str(first.dtype))
 
     def call(self, input: Any, state: Any = None, lengths: Any = None) -> Call:
         """The canonical call."""
@@ -110,7 +121,7 @@ class Equations:
         full = [s[None] if cell else s for s in states]
         full = [s[:, None] if unbatched else s for s in full]
         h_0, c_0 = ([s.astype(np.float64) for s in full] + [None, None])[:2]
-        return Call(
+        return Call.of(
             self.config,
             self.dtype,
             self.parameters,
@@ -131,10 +142,10 @@ class Equations:
         call = self.call(*arguments)
         with np.errstate(invalid="ignore"):
             answer = Oracle().answer(call)
-        found = [self.given(call, name, getattr(answer, name)) for name in call.results]
-        states = tuple(found[1 - self.config.kind.is_cell :])
+        results = [self.given(call, name, getattr(answer, name)) for name in call.results]
+        states = tuple(results[1 - self.config.kind.is_cell :])
         state = states if self.config.kind.has_cell_state else states[0]
-        return state if self.config.kind.is_cell else (found[0], state)
+        return state if self.config.kind.is_cell else (results[0], state)
 
     def vjp(self, cotangents: Mapping[str, Any], *arguments: Any) -> dict[str, Any]:
         """The gradients."""

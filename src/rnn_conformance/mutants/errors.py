@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from rnn_conformance.deviations.deviation import LAYERS, LSTMS
+from rnn_conformance.implementations.trees import mapped
 from rnn_conformance.mutants.mutant import (
     Chapter,
     Mixin,
     as_given,
     both,
     cycled,
-    mapped,
+    data_of,
     state_shape,
-    tensors,
 )
-from rnn_conformance.spec import Kind
+from rnn_conformance.spec.config import Kind
 
 ERRORS = Chapter("Errors")
 
@@ -94,7 +94,7 @@ def resized(array: Tensor, axis: int, size: int) -> Tensor:
 )
 class _FitsFeatures(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        if tensors(input)[0].dim() == 0:
+        if data_of(input).dim() == 0:
             return super().forward(input, hx)
         return super().forward(mapped(lambda x: resized(x, -1, self.input_size), input), hx)
 
@@ -134,19 +134,19 @@ class _FitsTheState(Mixin):
     only = slice(None)
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        right = self.right_shape(input)
-        if right is None or hx is None or not all(each.dim() == len(right) for each in both(hx)):
+        shape = self.right_shape(input)
+        if shape is None or hx is None or not all(state.dim() == len(shape) for state in both(hx)):
             return super().forward(input, hx)
         states = list(both(hx))
         for number in range(len(states))[self.only]:
-            states[number] = self.fitted(states[number], right)
+            states[number] = self.fitted(states[number], shape)
         return super().forward(input, as_given(hx, states))
 
-    def fitted(self, state: Tensor, right: tuple[int, ...]) -> Tensor:
+    def fitted(self, state: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The state with the right size along the axis."""
-        if -self.axis > len(right) or state.shape[self.axis] == 0:
+        if -self.axis > len(shape) or state.shape[self.axis] == 0:
             return state
-        return cycled(state, self.axis, right[self.axis])
+        return cycled(state, self.axis, shape[self.axis])
 
     def right_shape(self, input: Any) -> tuple[int, ...] | None:
         return state_shape(self, input) if isinstance(input, Tensor) else None
@@ -161,10 +161,10 @@ class _FitsTheBatch(_FitsTheState):
 
 @ERRORS.add("a state of one sample broadcast", "ERR-3 CEL-4")
 class _BroadcastsTheBatch(_FitsTheState):
-    def fitted(self, state: Tensor, right: tuple[int, ...]) -> Tensor:
-        if len(right) < 2 or state.shape[-2] != 1:
+    def fitted(self, state: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if len(shape) < 2 or state.shape[-2] != 1:
             return state
-        return super().fitted(state, right)
+        return super().fitted(state, shape)
 
 
 @ERRORS.add("a c_0 of another batch size repeated or cut", "ERR-3 CEL-4", kinds=LSTMS)
@@ -181,8 +181,8 @@ class _FitsLayers(_FitsTheState):
 class _CutsLayers(_FitsTheState):
     axis = -3
 
-    def fitted(self, state: Tensor, right: tuple[int, ...]) -> Tensor:
-        return state[: right[0]] if len(right) == 3 else state
+    def fitted(self, state: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return state[: shape[0]] if len(shape) == 3 else state
 
 
 @ERRORS.add("a state of too many or too few features repeated or cut", "ERR-3 CEL-4")
@@ -199,14 +199,14 @@ class _ReshapesTheState(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
         if hx is None or not isinstance(input, Tensor):
             return super().forward(input, hx)
-        right = state_shape(self, input)
-        if right is None or getattr(self, "proj_size", None):
+        shape = state_shape(self, input)
+        if shape is None or getattr(self, "proj_size", None):
             return super().forward(input, hx)
-        count = math.prod(right)
-        if any(each.numel() < count for each in both(hx)):
+        count = math.prod(shape)
+        if any(state.numel() < count for state in both(hx)):
             return super().forward(input, hx)
         return super().forward(
-            input, as_given(hx, [each.reshape(-1)[:count].reshape(right) for each in both(hx)])
+            input, as_given(hx, [state.reshape(-1)[:count].reshape(shape) for state in both(hx)])
         )
 
 

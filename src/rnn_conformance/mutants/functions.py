@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from rnn_conformance.functions import FunctionImplementation
-from rnn_conformance.interface import Declaration
+from rnn_conformance.implementations.interface import Declaration
+from rnn_conformance.implementations.numpy_function import FunctionImplementation
 from rnn_conformance.mutants.equations import Equations
 from rnn_conformance.mutants.mutant import Chapter
-from rnn_conformance.spec import Config, Dtype, Feature, Kind, Level
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 
 FUNCTIONS = Chapter("Functions over arrays")
 
@@ -32,8 +32,8 @@ def function(
 
     def build(asked: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
         made = config(asked)
-        own = {name: parameters[name] for name in made.parameter_shapes if name in parameters}
-        return change(Equations(made, own), asked)
+        weights = {name: parameters[name] for name in made.parameter_shapes if name in parameters}
+        return change(Equations(made, weights), asked)
 
     declaration = Declaration(
         frozenset({kind}),
@@ -59,14 +59,14 @@ def _make(name: str, change: Change, kind: Kind) -> FunctionImplementation:
 def flat(returned: Any) -> list[Any]:
     """The arrays that came back."""
     if isinstance(returned, tuple):
-        return [array for each in returned for array in flat(each)]
+        return [array for item in returned for array in flat(item)]
     return [returned]
 
 
 def rebuilt(returned: Any, arrays: list[Any]) -> Any:
     """Other arrays in the same structure."""
     if isinstance(returned, tuple):
-        return tuple(rebuilt(each, arrays) for each in returned)
+        return tuple(rebuilt(item, arrays) for item in returned)
     return arrays.pop(0)
 
 

@@ -71,11 +71,11 @@ class LayerByLayer(nn.RNNBase):
         for layer in range(self.num_layers):
             if layer:
                 data = self.between(data, layer, sizes)
-            own = slice(layer * self.directions, (layer + 1) * self.directions)
-            data, ends = self.layer(layer, data, sizes, [state[own] for state in states])
-            for each, end in zip(finals, ends, strict=True):
-                each.append(end)
-        return data, [torch.cat(each) for each in finals]
+            places = slice(layer * self.directions, (layer + 1) * self.directions)
+            data, ends = self.layer(layer, data, sizes, [state[places] for state in states])
+            for series, end in zip(finals, ends, strict=True):
+                series.append(end)
+        return data, [torch.cat(series) for series in finals]
 
     def between(self, data: Tensor, layer: int, sizes: Tensor | None) -> Tensor:
         """What ``layer`` reads of the output below it."""

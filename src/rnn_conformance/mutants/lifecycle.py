@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from rnn_conformance.deviations.deviation import LAYERS
-from rnn_conformance.mutants.mutant import Chapter, Mixin, mapped, tensors
+from rnn_conformance.implementations.trees import mapped
+from rnn_conformance.mutants.mutant import Chapter, Mixin, data_of
 
 LIFECYCLE = Chapter("Lifecycle")
 
@@ -46,7 +47,7 @@ class _RemembersItsMode(Mixin):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         modes = self.__dict__.setdefault("_modes", {})
-        now, self.training = self.training, modes.setdefault(tensors(input)[0].shape, self.training)
+        now, self.training = self.training, modes.setdefault(data_of(input).shape, self.training)
         try:
             return super().forward(input, hx)
         finally:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance.mutants.mutant import Chapter, Mixin, as_given, both, mapped, tensors
+from rnn_conformance.implementations.trees import leaves, mapped
+from rnn_conformance.mutants.mutant import Chapter, Mixin, as_given, both, data_of
 
 MEMORY = Chapter("Memory")
 
@@ -30,7 +31,9 @@ class _WritesTheStateBack(Mixin):
         returned = super().forward(input, hx)
         if hx is not None:
             with torch.no_grad():
-                for old, new in zip(both(hx), tensors(returned)[-len(both(hx)) :], strict=True):
+                for old, new in zip(
+                    both(hx), list(leaves(returned).values())[-len(both(hx)) :], strict=True
+                ):
                     old.copy_(new)
         return returned
 
@@ -102,7 +105,7 @@ class _ReadsFromTheBeginning(Mixin):
 @MEMORY.add("a strided state refused", "MEM-2", source="allenai/allennlp#1486", crashes=True)
 class _RefusesASlicedState(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        if hx is not None and not all(each.is_contiguous() for each in both(hx)):
+        if hx is not None and not all(state.is_contiguous() for state in both(hx)):
             raise RuntimeError("rnn: hx is not contiguous")
         return super().forward(input, hx)
 
@@ -128,8 +131,8 @@ class _ReturnsItsBuffer(Mixin):
 class _ReturnsWhatItRemembers(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
         seen = self.__dict__.setdefault("_seen", {})
-        arrays = [*tensors(input), *([] if hx is None else tensors(hx))]
-        key = tuple(each.detach().double().numpy().tobytes() for each in arrays)
+        arrays = [data_of(input), *leaves(hx).values()]
+        key = tuple(array.detach().double().numpy().tobytes() for array in arrays)
         if key not in seen:
             seen[key] = super().forward(input, hx)
         return seen[key]
@@ -143,7 +146,7 @@ class _ReturnsTheCallersState(Mixin):
             return returned
         with torch.no_grad():
             kept = [old.copy_(new) for old, new in zip(
-                both(hx), tensors(returned)[-len(both(hx)) :], strict=True
+                both(hx), list(leaves(returned).values())[-len(both(hx)) :], strict=True
             )]  # fmt: skip
         state = as_given(hx, kept)
         return state if isinstance(self, nn.RNNCellBase) else (returned[0], state)

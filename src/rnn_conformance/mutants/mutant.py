@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance.classes import drop_in
-from rnn_conformance.clauses import CLAUSES
+from rnn_conformance.deviations.defect import Defect
 from rnn_conformance.deviations.deviation import ALL, COMMON, LAYERS
-from rnn_conformance.interface import Implementation
-from rnn_conformance.spec import Feature, Kind
+from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.implementations.torch_module import drop_in
+from rnn_conformance.implementations.trees import leaves
+from rnn_conformance.spec.config import Feature, Kind
 
 CELLS = ALL - LAYERS
 
@@ -32,41 +32,16 @@ C = TypeVar("C", bound=type)
 
 
 @dataclass(frozen=True)
-class Mutant:
+class Mutant(Defect):
     """An implementation that is known to be wrong in one way.
 
-    ``name`` completes "a layer with …". ``breaks`` are the ids of the clauses that it
-    breaks, ``kinds`` those that it exists in, ``needs`` the features without which it cannot
-    show. ``source`` is where it was seen: an issue thread, a paper, another framework's
-    convention, or :data:`COMMON`. ``crashes`` says that the defect itself is an exception on
-    a legal call. Raises ``ValueError`` for what cannot be.
+    ``make`` makes it in one of its kinds. ``crashes`` says that the defect itself is an
+    exception on a legal call.
     """
 
-    name: str
-    breaks: frozenset[str]
-    kinds: frozenset[Kind]
-    needs: frozenset[Feature]
-    source: str
     chapter: str
     make: Make = field(repr=False, compare=False)
     crashes: bool = False
-
-    def __post_init__(self) -> None:
-        if not (self.name and self.source and self.chapter):
-            raise ValueError(f"a mutant has a name, a source and a chapter: {self}")
-        if unknown := sorted(self.breaks - set(CLAUSES)):
-            raise ValueError(f"{self.name} breaks {', '.join(unknown)}, which is no clause")
-        if not self.kinds:
-            raise ValueError(f"{self.name} exists in no kind")
-        for kind in sorted(self.kinds):
-            if not self.clauses(kind):
-                raise ValueError(f"{self.name} breaks no clause that applies to {kind}")
-            if missing := sorted(self.needs - Feature.of(kind)):
-                raise ValueError(f"{self.name} needs {', '.join(missing)}, which {kind} has not")
-
-    def clauses(self, kind: Kind) -> frozenset[str]:
-        """The clauses that it breaks in one of its kinds."""
-        return frozenset(each for each in self.breaks if kind in CLAUSES[each].kinds)
 
     def implementation(self, kind: Kind) -> Implementation:
         """The mutant in one of its kinds; raises ``ValueError`` for another."""
@@ -127,8 +102,8 @@ def of_kind(mixin: type, kind: Kind) -> type[nn.Module]:
     if name not in globals():
         bases = (mixin, getattr(nn, kind.value))
         globals()[name] = type(name, bases, {"__module__": __name__})
-    found: type[nn.Module] = globals()[name]
-    return found
+    cls: type[nn.Module] = globals()[name]
+    return cls
 
 
 def both(hx: Any) -> tuple[Tensor, ...]:
@@ -142,22 +117,17 @@ def as_given(hx: Any, states: Iterable[Tensor]) -> Any:
     return states if isinstance(hx, tuple) else states[0]
 
 
-def tensors(returned: Any) -> list[Tensor]:
-    """All tensors of what was given or returned."""
-    if isinstance(returned, Tensor):
-        return [returned]
-    if isinstance(returned, PackedSequence):
-        return [returned.data]
-    return [array for each in returned for array in tensors(each)]
+def data_of(input: Any) -> Tensor:
+    """The numbers of an input, be it packed or not."""
+    data: Tensor = next(iter(leaves(input).values()))
+    return data
 
 
-def mapped(change: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """``change`` applied to each tensor of floating-point numbers."""
+def cast(value: Any, dtype: torch.dtype) -> Any:
+    """An input or a state in another dtype, integers too, which :func:`mapped` passes by."""
     if isinstance(value, PackedSequence):
-        return value._replace(data=change(value.data))
-    if isinstance(value, tuple):
-        return tuple(map(partial(mapped, change), value))
-    return None if value is None else change(value)
+        return value._replace(data=value.data.to(dtype))
+    return None if value is None else as_given(value, (array.to(dtype) for array in both(value)))
 
 
 def state_shape(module: Any, input: Any) -> tuple[int, ...] | None:

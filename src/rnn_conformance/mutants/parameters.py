@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rnn_conformance.deviations.deviation import LAYERS, LSTMS
 from rnn_conformance.mutants.mutant import Chapter, Mixin
-from rnn_conformance.spec import Kind
+from rnn_conformance.spec.config import Kind
 
 PARAMETERS = Chapter("Parameters")
 
@@ -155,20 +155,20 @@ class _LayersAlike(Mixin):
 @PARAMETERS.add("initial values that no seed decides", "PAR-2")
 class _Unseeded(Mixin):
     def reset_parameters(self) -> None:
-        own = torch.Generator()
-        own.seed()
+        generator = torch.Generator()
+        generator.seed()
         limit = 1.0 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
-            parameter.data.uniform_(-limit, limit, generator=own)
+            parameter.data.uniform_(-limit, limit, generator=generator)
 
 
 @PARAMETERS.add("initial values from a generator always seeded alike", "PAR-2")
 class _AlwaysSeeded(Mixin):
     def reset_parameters(self) -> None:
-        own = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
         limit = 1.0 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
-            parameter.data.uniform_(-limit, limit, generator=own)
+            parameter.data.uniform_(-limit, limit, generator=generator)
 
 
 @PARAMETERS.add("a prefix in the names of its state_dict", "PAR-1 PAR-3")
@@ -339,4 +339,4 @@ class _WeightsByName(Mixin):
 class _WeightsCopied(Mixin):
     @property
     def all_weights(self) -> list[list[Tensor]]:
-        return [[each.clone() for each in place] for place in super().all_weights]
+        return [[weight.clone() for weight in place] for place in super().all_weights]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 SHARES = ("0", *(f"2^{exponent}" for exponent in range(-9, 0)), "1", "more")
-"""What the classes of error by tolerance are called (see ``agreement.EXPONENTS``)."""
+"""What the classes of error by tolerance are called (see ``tolerance.EXPONENTS``)."""
 
 ULPS = ("0", "½", "1", "2", "4", "8", "16", "32", "64", "128", "256", "1024", "more")
-"""What the classes of error in units of the last place are called (``agreement.ULPS``)."""
+"""What the classes of error in units of the last place are called (``tolerance.ULPS``)."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Histogram:
     @property
     def described(self) -> str:
         """In words, for whoever does not see the picture."""
-        told = ", ".join(
+        classes = ", ".join(
             f"up to {label}: {count}" if label not in ("0", "more") else f"{label}: {count}"
             for count, label in zip(self.counts, self.labels, strict=True)
             if count
         )
-        return f"{self.total} elements; {told}"
+        return f"{self.total} elements; {classes}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Accuracy:
     of: str
     dtype: str
     cases: int
-    hits: int
+    outliers: int
     shares: Histogram
     ulps: Histogram
     worst: float
@@ -75,20 +75,20 @@ class Accuracy:
 
 
 def _added(counts: Iterable[Sequence[int]]) -> tuple[int, ...]:
-    return tuple(sum(each) for each in zip(*counts, strict=True))
+    return tuple(map(sum, zip(*counts, strict=True)))
 
 
 def accuracies(record: Mapping[str, Any]) -> list[Accuracy]:
     """By what was compared and by dtype, of one implementation of a results document."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for check in record["checks"]:
-        for each in check.get("accuracy", ()):
-            groups[each["of"], each["dtype"]].append(each)
-    found = []
+        for accuracy in check.get("accuracy", ()):
+            groups[accuracy["of"], accuracy["dtype"]].append(accuracy)
+    rows = []
     # Results come first, and before the half types those that have more digits.
     for (of, dtype), members in sorted(groups.items(), key=lambda item: (item[0][0] != "results",)):
         worst = max(members, key=lambda member: _plain(member["worst"]))
-        found.append(
+        rows.append(
             Accuracy(
                 record["name"],
                 record["kind"],
@@ -102,7 +102,7 @@ def accuracies(record: Mapping[str, Any]) -> list[Accuracy]:
                 worst["worst_call"],
             )
         )
-    return found
+    return rows
 
 
 def _plain(measure: float | str) -> float:

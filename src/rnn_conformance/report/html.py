@@ -7,7 +7,6 @@ loading anything, whatever a results file contains.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,21 @@ from typing import Any
 
 import jinja2
 
-from rnn_conformance.clauses import CHAPTERS
 from rnn_conformance.report.accuracy import accuracies
 from rnn_conformance.report.power import Strength
-from rnn_conformance.results import Outcome, Verdict, diagnoses
-from rnn_conformance.spec import Kind
+from rnn_conformance.report.wording import PLURALS, TONES, sentence
+from rnn_conformance.results.document import diagnoses
+from rnn_conformance.results.records import Outcome
+from rnn_conformance.results.verdict import (
+    FAILING,
+    Judgement,
+    green,
+    judge,
+    judgements,
+    source,
+)
+from rnn_conformance.spec.clauses import CHAPTERS
+from rnn_conformance.spec.config import Kind
 
 LEGEND: dict[str, str] = {
     Outcome.PASSED: "every check of the clause passed",
@@ -35,22 +44,6 @@ LEGEND: dict[str, str] = {
     "not applicable": "the clause is not about this kind",
 }
 """What a cell of the matrix can be, and what that means."""
-
-BAD = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR})
-"""Outcomes that have something to show."""
-
-
-TONES = ("fails", "error", "open", "conforms", "intended")
-"""The styles of a verdict, in the order in which they are told."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict as it is shown: ``tone`` is its style; what it says of one, and of several."""
-
-    tone: str
-    text: str
-    plural: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ class Check:
     @property
     def bad(self) -> bool:
         """Whether there is something to show."""
-        return self.record["outcome"] in BAD
+        return self.record["outcome"] in FAILING
 
     @property
     def case(self) -> list[tuple[str, Any]]:
@@ -104,22 +97,8 @@ class Column:
 
     @property
     def judgement(self) -> Judgement:
-        """The verdict, in view of what was intended and of how far the run came."""
-        intended = bool(self.record["fails_on_purpose"])
-        match self.record["verdict"]:
-            case Verdict.FAILS if intended:
-                return Judgement("intended", "fails as intended", "fail as intended")
-            case Verdict.FAILS:
-                return Judgement("fails", "fails", "fail")
-            case Verdict.ERROR:
-                return Judgement("error", "error", "errors")
-        if not self.run["complete"]:
-            return Judgement("open", "undecided", "undecided")
-        if intended:
-            return Judgement("fails", "conforms, should fail", "conform, should fail")
-        if self.run["select"]:
-            return Judgement("conforms", "conforms as selected", "conform as selected")
-        return Judgement("conforms", "conforms", "conform")
+        """What is to be said of it."""
+        return judge(self.record, self.run)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
@@ -159,23 +138,24 @@ class Column:
         outcome = self.record["clauses"].get(clause)
         if outcome is None:
             return Cell("not applicable", f"{clause} is not about {self.record['kind']}")
-        own = [check for check in self.checks if clause in check.record["clauses"]]
-        bad = [check for check in own if check.bad]
-        said = f"{clause}, {self.title}: {outcome}"
-        if bad and outcome in BAD:
-            said += f"; {len(bad)} of {_count(len(own), 'check')}"
-            return Cell(outcome, said, f"{bad[0].anchor}-{clause}")
+        checks = [check for check in self.checks if clause in check.record["clauses"]]
+        bad = [check for check in checks if check.bad]
+        reasons = [check.record["reason"] for check in checks if check.record["reason"]]
+        label = f"{clause}, {self.title}: {outcome}"
+        if bad and outcome in FAILING:
+            label += f"; {len(bad)} of {_count(len(checks), 'check')}"
+            return Cell(outcome, label, f"{bad[0].anchor}-{clause}")
         if outcome == Outcome.PASSED:
-            cases = sum(check.record["cases"] for check in own)
-            said += f"; {_count(cases, 'case')}: "
-            said += "; ".join(check.sentence for check in own)
-            # What is no failure and worth knowing: another exception than torch.nn's, for one.
-            said += "".join(f"; {each.record['reason']}" for each in own if each.record["reason"])
-        elif reasons := {check.record["reason"]: None for check in own if check.record["reason"]}:
-            said += "; " + "; ".join(reasons)
+            cases = sum(check.record["cases"] for check in checks)
+            label += f"; {_count(cases, 'case')}: "
+            # A reason is what is no failure and worth knowing: another exception than
+            # torch.nn's, for one.
+            label += "; ".join([*(check.sentence for check in checks), *reasons])
+        elif reasons:
+            label += "; " + "; ".join(dict.fromkeys(reasons))
         elif outcome == Outcome.UNSUPPORTED:
-            said += "; not claimed"
-        return Cell(outcome, said)
+            label += "; not claimed"
+        return Cell(outcome, label)
 
 
 @dataclass(frozen=True)
@@ -203,14 +183,13 @@ class Matrix:
 
 
 def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str:
-    """The report of a valid results document (see ``results.schema.json``), as HTML.
+    """The report of a valid results document, as HTML.
 
-    With ``power``, a valid ``power.json``, it also says how strong the suite is.
+    With ``power``, a valid power document, it also says how strong the suite is.
     """
-    sources = document.get("sources", [document["run"]])
     order = {clause["id"]: position for position, clause in enumerate(document["clauses"])}
     columns = [
-        Column(number, record, sources[record.get("source", 0)], order)
+        Column(number, record, source(document, record), order)
         for number, record in enumerate(document["implementations"])
     ]
     kinds = list(Kind)
@@ -222,6 +201,7 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
             column.record["name"],
         ),
     )
+    tones = list(dict.fromkeys(TONES.values()))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rnn_conformance.report"),
         autoescape=True,
@@ -238,11 +218,12 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
         "place": _place,
         "count": _count,
         "sentence": sentence,
+        "tone": lambda judgement: TONES[judgement],
     }
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))
     return environment.get_template("report.html").render(
         run=document["run"],
-        sources=sources,
+        sources=document.get("sources", [document["run"]]),
         columns=columns,
         matrix=Matrix(document["clauses"], by_kind),
         failing=sorted(
@@ -251,25 +232,14 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
         ),
         tally=sorted(
             Counter(column.judgement for column in columns).items(),
-            key=lambda item: TONES.index(item[0].tone),
+            key=lambda item: tones.index(TONES[item[0]]),
         ),
-        tone=_tone(columns),
+        plurals=PLURALS,
+        tone=_tone(document),
         legend=LEGEND,
-        accuracy=[each for column in by_kind for each in accuracies(column.record)],
+        accuracy=[row for column in by_kind for row in accuracies(column.record)],
         power=None if power is None else Strength(power),
     )
-
-
-def sentence(check: str) -> str:
-    """``conformance/test_state.py::test_zeros_are_the_default`` → ``Zeros are the default``.
-
-    Names of results and classes keep their spelling: ``h_n``, ``batch_first``, ``LSTM``.
-    """
-    words = check.rpartition("::")[2].removeprefix("test_").replace("_", " ").strip()
-    words = re.sub(r"\b([hc]) ([n0])\b", r"\1_\2", words).replace("batch first", "batch_first")
-    words = re.sub(r"\b(rnn|lstm|gru)\b", lambda match: match[0].upper(), words)
-    # A name stays as it is at the beginning of a sentence, too.
-    return words if "_" in words.partition(" ")[0] else words[:1].upper() + words[1:]
 
 
 def number(value: Any, digits: int = 9) -> str:
@@ -299,15 +269,12 @@ def date(text: str) -> str:
     return f"{moment.day} {moment:%B %Y, %H:%M %Z}".rstrip()
 
 
-def _tone(columns: Sequence[Column]) -> str:
+def _tone(document: Mapping[str, Any]) -> str:
     """The style of the whole page: green only if everything ran and is as it should be."""
-    tones = {column.judgement.tone for column in columns}
-    for tone in ("fails", "error"):
-        if tone in tones:
-            return tone
-    if not columns or not all(column.run["complete"] for column in columns):
-        return "open"
-    return "conforms"
+    if green(document):
+        return "conforms"
+    tones = {TONES[judgement] for judgement in judgements(document)}
+    return next((tone for tone in ("fails", "error") if tone in tones), "open")
 
 
 def _count(amount: int, noun: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rnn_conformance.results import RESULTS
+from rnn_conformance.results.reading import RESULTS
 
 
 def merge(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -52,20 +52,20 @@ class Row:
         return frozenset(
             clause
             for trial in self.trials
-            for each in trial["attempts"]
-            if each["kill"]
-            for clause in each["clauses"]
+            for attempt in trial["attempts"]
+            if attempt["kill"]
+            for clause in attempt["clauses"]
         )
 
     @property
     def killers(self) -> list[tuple[str, list[str]]]:
         """Each check that killed it and the kinds in which it did."""
-        found: dict[str, list[str]] = {}
+        killers: dict[str, list[str]] = {}
         for trial in self.trials:
-            for each in trial["attempts"]:
-                if each["kill"]:
-                    found.setdefault(each["check"], []).append(trial["kind"])
-        return list(found.items())
+            for attempt in trial["attempts"]:
+                if attempt["kill"]:
+                    killers.setdefault(attempt["check"], []).append(trial["kind"])
+        return list(killers.items())
 
     @property
     def firsts(self) -> list[str]:
@@ -85,21 +85,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Strength:
-    """A kill matrix (see ``power.schema.json``) as it is shown."""
+    """A kill matrix (see ``schemas/power.json``) as it is shown."""
 
     document: Mapping[str, Any]
 
     @property
     def run(self) -> Mapping[str, Any]:
         """How it came about."""
-        found: Mapping[str, Any] = self.document["run"]
-        return found
+        run: Mapping[str, Any] = self.document["run"]
+        return run
 
     @property
     def summary(self) -> Mapping[str, Any]:
         """The numbers."""
-        found: Mapping[str, Any] = self.document["summary"]
-        return found
+        summary: Mapping[str, Any] = self.document["summary"]
+        return summary
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -132,7 +132,7 @@ class Strength:
     @property
     def by_clause(self) -> list[tuple[str, int, int, list[str]]]:
         """Each clause that mutants break: how many, how many survive, and its killing checks."""
-        found = []
+        rows = []
         for clause in self.titles:
             concerned = [
                 (row, trial)
@@ -142,15 +142,15 @@ class Strength:
             ]
             if concerned:
                 killing = dict.fromkeys(
-                    each["check"]
+                    attempt["check"]
                     for _, trial in concerned
-                    for each in trial["attempts"]
-                    if each["kill"] and clause in each["clauses"]
+                    for attempt in trial["attempts"]
+                    if attempt["kill"] and clause in attempt["clauses"]
                 )
                 mutants = {row.name for row, _ in concerned}
                 alive = {row.name for row, trial in concerned if not trial["killed"]}
-                found.append((clause, len(mutants), len(alive), list(killing)))
-        return found
+                rows.append((clause, len(mutants), len(alive), list(killing)))
+        return rows
 
     @property
     def typical(self) -> tuple[float, float]:
@@ -168,7 +168,8 @@ def _with_clauses(
         {
             **trial,
             "attempts": [
-                {**each, "clauses": clauses.get(each["check"], [])} for each in trial["attempts"]
+                {**attempt, "clauses": clauses.get(attempt["check"], [])}
+                for attempt in trial["attempts"]
             ],
         }
         for trial in mutant["trials"]

@@ -1,0 +1,1 @@
+"""How fast the suite is, and how strong: run from the root of a checkout, with ``python -m``."""

@@ -1,0 +1,135 @@
+"""What a check is made of: all that a file in ``conformance/`` imports of ours.
+
+What needs torch is asked for inside a check, from the module of its chapter's kit, so that a
+run without torch layers does not load it.
+"""
+
+from rnn_conformance.checking.assertions import (
+    assert_close,
+    assert_equivalent,
+    assert_identical,
+    assert_shape,
+    assert_within_bound,
+    assert_within_scatter,
+    between_calls,
+)
+from rnn_conformance.checking.backpropagation import from_the_ends, frozen_of, remembering
+from rnn_conformance.checking.chance import FALSE_ALARM, allowed_gap, gap, improbable
+from rnn_conformance.checking.checks import clause
+from rnn_conformance.checking.composition import (
+    alone,
+    assert_composed_of_parts,
+    place,
+    time_major,
+)
+from rnn_conformance.checking.dropout import (
+    Source,
+    everything_dropped,
+    legible,
+    masks_of,
+    nothing_kept,
+    read,
+    reading_zeros,
+    scale,
+)
+from rnn_conformance.checking.programs import CALLS, Program, Programs, Step
+from rnn_conformance.checking.properties import for_all
+from rnn_conformance.checking.storage import (
+    LAYOUTS,
+    Snapshot,
+    contents,
+    difference,
+    expanded,
+    overwrite,
+    snapshot,
+)
+from rnn_conformance.checking.strategies import Cases, cases
+from rnn_conformance.checking.subject import Subject
+from rnn_conformance.errors import Gap, Nature, NonConforming, Sort, Unsupported
+from rnn_conformance.implementations.interface import Bare
+from rnn_conformance.implementations.structure import parts_of
+from rnn_conformance.implementations.trees import leaves, mapped
+from rnn_conformance.reference.expected import Expected, Sum
+from rnn_conformance.reference.formats import FORMATS
+from rnn_conformance.reference.tolerance import Agreement
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.backward import Backward, Gradients, drawn, gradient_of
+from rnn_conformance.spec.calls import Arguments, Call
+from rnn_conformance.spec.cases import Case, State, Values, rounded
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
+from rnn_conformance.spec.result import Result
+
+__all__ = [
+    "CALLS",
+    "FALSE_ALARM",
+    "FORMATS",
+    "LAYOUTS",
+    "Agreement",
+    "Arguments",
+    "Array",
+    "Backward",
+    "Bare",
+    "Call",
+    "Case",
+    "Cases",
+    "Config",
+    "Dtype",
+    "Expected",
+    "Feature",
+    "Gap",
+    "Gradients",
+    "Kind",
+    "Nature",
+    "NonConforming",
+    "Program",
+    "Programs",
+    "Result",
+    "Role",
+    "Snapshot",
+    "Sort",
+    "Source",
+    "State",
+    "Step",
+    "Subject",
+    "Sum",
+    "Unsupported",
+    "Values",
+    "allowed_gap",
+    "alone",
+    "assert_close",
+    "assert_composed_of_parts",
+    "assert_equivalent",
+    "assert_identical",
+    "assert_shape",
+    "assert_within_bound",
+    "assert_within_scatter",
+    "between_calls",
+    "cases",
+    "clause",
+    "contents",
+    "difference",
+    "drawn",
+    "everything_dropped",
+    "expanded",
+    "for_all",
+    "from_the_ends",
+    "frozen_of",
+    "gap",
+    "gradient_of",
+    "improbable",
+    "leaves",
+    "legible",
+    "mapped",
+    "masks_of",
+    "nothing_kept",
+    "overwrite",
+    "parts_of",
+    "place",
+    "read",
+    "reading_zeros",
+    "remembering",
+    "rounded",
+    "scale",
+    "snapshot",
+    "time_major",
+]

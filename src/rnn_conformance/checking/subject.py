@@ -1,0 +1,236 @@
+"""An implementation under test: what a check calls, times and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from rnn_conformance.errors import (
+    AdapterError,
+    Nature,
+    NonConforming,
+    Sort,
+    SuiteError,
+    Unsupported,
+)
+from rnn_conformance.implementations.interface import Bare, Implementation
+from rnn_conformance.implementations.trees import describe
+from rnn_conformance.reference.expected import Expected, expected
+from rnn_conformance.reference.oracle import Masks
+from rnn_conformance.reference.tolerance import Agreement
+from rnn_conformance.spec.backward import Backward, Gradients
+from rnn_conformance.spec.calls import Call, LayerSpec
+from rnn_conformance.spec.config import Feature, Kind
+from rnn_conformance.spec.result import Result
+
+Layer: TypeAlias = Callable[[Call], Result]
+"""Answers calls of one layer; raises ``SuiteError`` for one of another layer."""
+
+Pullback: TypeAlias = Callable[[Backward], Gradients]
+"""Passes back through calls of one layer; raises ``SuiteError`` for one of another."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is tried: cases a check, and how many of them to shrink a failure."""
+
+    name: str
+    cases: int
+    shrinks: int
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("quick", 10, 60),
+        Profile("standard", 100, 300),
+        Profile("thorough", 1000, 1000),
+    )
+}
+
+
+@dataclass
+class Tally:
+    """What the checks have cost so far; the one mutable thing about a subject.
+
+    ``notes`` are remarks that are no failures, each once, in the order made; ``agreements``
+    are how well the cases agreed that were compared with the equations, each with its case.
+    """
+
+    cases: int = 0
+    seconds_inside: float = 0.0
+    notes: dict[str, None] = field(default_factory=dict)
+    agreements: list[tuple[Any, Agreement]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One kind of one implementation, with the profile and the seed of the run."""
+
+    implementation: Implementation
+    kind: Kind
+    profile: Profile = PROFILES["quick"]
+    seed: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def name(self) -> str:
+        """How it is called in records: ``name[kind]``."""
+        return f"{self.implementation.name}[{self.kind}]"
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """The features that are declared and that this kind has."""
+        return self.implementation.declaration.features & Feature.of(self.kind)
+
+    def expected(self, asked: Call | Backward, masks: Masks | None = None) -> Expected:
+        """What must come of a call or of a backward pass, in the arithmetic that is declared.
+
+        ``masks`` are what dropout drew in the call.
+        """
+        return expected(asked, masks, tf32=self.implementation.declaration.tf32)
+
+    def __call__(self, call: Call) -> Result:
+        """Build a layer and call it once."""
+        return self.build(call)(call)
+
+    def build(self, call: Call) -> Layer:
+        """The call's layer, which is timed, and whose exceptions are the implementation's fault."""
+        with self.doing(call):
+            layer = self.implementation.build(call.layer)
+
+        def timed(asked: Call) -> Result:
+            _of_layer(call.layer, asked)
+            with self.doing(asked):
+                return layer(asked.arguments)
+
+        return timed
+
+    def pullback(self, call: Call) -> Pullback:
+        """A backward pass, timed as a layer is; raises ``Unsupported`` for what has none."""
+        with self.doing(call):
+            back = self.implementation.pullback(call.layer)
+
+        def timed(backward: Backward) -> Gradients:
+            _of_layer(call.layer, backward.call)
+            try:
+                with self.doing(backward.call, backward.described):
+                    return back(backward)
+            except NonConforming as error:
+                error.backward = backward
+                raise
+
+        return timed
+
+    def bare(self, call: Call) -> Bare:
+        """The layer without its adapter; raises ``Unsupported`` where it cannot be had."""
+        with self.doing(call):
+            return self.implementation.bare(call.layer)
+
+    def module(self, call: Call) -> Any:
+        """The layer as a ``torch.nn.Module``; raises ``Unsupported`` for what is none."""
+        with self.doing(call):
+            return self.implementation.module(call.layer)
+
+    def arguments(self, call: Call) -> tuple[Any, ...]:
+        """What is handed over in a call: fresh arrays on the implementation's device."""
+        return self.implementation.arguments(call)
+
+    def result(self, call: Call, returned: Any) -> Result:
+        """What was returned to a call; raises ``NonConforming`` for another structure."""
+        return self.implementation.result(call, returned)
+
+    def refuses(self, call: Call, why: str, layer: Layer | None = None) -> None:
+        """Demand an exception for an illegal call; raises ``NonConforming`` otherwise."""
+        try:
+            result = self(call) if layer is None else layer(call)
+        except NonConforming as error:
+            if error.exception is None:
+                raise NonConforming(
+                    f"{why} must be refused by an exception; it was answered, and {error}",
+                    sort=Sort.NOT_REFUSED,
+                    calls=(call,),
+                ) from None
+            if error.nature is Nature.ACCIDENT:
+                raise _accident(why, call, error.exception) from error.exception
+            return
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in result.given.items())
+        raise NonConforming(
+            f"{why} must be refused by an exception; it was answered with {shapes}",
+            sort=Sort.NOT_REFUSED,
+            calls=(call,),
+        )
+
+    def must_refuse(
+        self,
+        call: Call,
+        why: str,
+        act: Callable[[], Any],
+        due: Exception | None = None,
+    ) -> None:
+        """Demand an exception from ``act``, which does what is illegal.
+
+        Any class of exception is a refusal, but a fault met on the way is none; ``due`` is
+        what ``torch.nn`` raises, and where the classes differ that is noted. ``call`` is
+        the legal call from which ``act`` departs. Raises ``NonConforming``.
+        """
+        begun = perf_counter()
+        try:
+            answer = act()
+        except Exception as error:
+            if Nature.of(error) is Nature.ACCIDENT:
+                raise _accident(why, call, error) from error
+            if due is not None and not isinstance(error, type(due)):
+                self.tally.notes[
+                    f"{why}: {type(error).__name__} where torch.nn raises {type(due).__name__}"
+                ] = None
+            return
+        finally:
+            self.tally.seconds_inside += perf_counter() - begun
+        raised = "" if due is None else f"; torch.nn raises {type(due).__name__}: {due}"
+        raise NonConforming(
+            f"{why} must be refused by an exception; it was answered with "
+            f"{describe(answer)}{raised}",
+            sort=Sort.NOT_REFUSED,
+            calls=(call,),
+        )
+
+    @contextmanager
+    def doing(self, call: Call, what: str = "") -> Iterator[None]:
+        """Time what is done with the implementation; its exceptions are its own fault.
+
+        ``what`` says what was done, in a message that begins with it.
+        """
+        begun = perf_counter()
+        try:
+            yield
+        except (NonConforming, AdapterError, SuiteError, Unsupported):
+            raise
+        except Exception as error:
+            raise NonConforming(
+                f"{what + ' ' if what else ''}raised {type(error).__name__}: {error}",
+                sort=Sort.RAISED,
+                calls=(call,),
+                exception=error,
+            ) from error
+        finally:
+            self.tally.seconds_inside += perf_counter() - begun
+
+
+def _of_layer(layer: LayerSpec, call: Call) -> None:
+    """A check that calls a layer for another one's call would test what it does not say."""
+    if call.layer != layer:
+        raise SuiteError(f"a layer is asked for a call of another one: {call}")
+
+
+def _accident(why: str, call: Call, error: BaseException) -> NonConforming:
+    return NonConforming(
+        f"{why} must be refused; {type(error).__name__} ({error}) is a fault met on the way, "
+        "not a refusal",
+        sort=Sort.ACCIDENT,
+        calls=(call,),
+        exception=error,
+    )

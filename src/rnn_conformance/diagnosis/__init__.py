@@ -1,0 +1,1 @@
+"""What is behind a failure, as far as it can be known."""

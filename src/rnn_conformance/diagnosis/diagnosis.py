@@ -1,0 +1,318 @@
+"""What is wrong with an implementation that fails, as far as it can be known.
+
+Its answers to probes are compared with those of every known deviation (``suspects``). One
+that gives the same, to all probes and to fresh cases, is named, with what mends it; those
+that gave the same as it are named beside it. Where none does, what is said is where the
+defect shows and what makes it go away (``symptoms``). Nothing is asked of an implementation
+that conforms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from rnn_conformance.checking.subject import Subject
+from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation, deviations_of
+from rnn_conformance.diagnosis.evidence import Evidence, ask
+from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh, passes, probes
+from rnn_conformance.diagnosis.suspects import Part, Suspect, conditional, suspects
+from rnn_conformance.diagnosis.symptoms import arguments, bisected, located, raised, repeated
+from rnn_conformance.errors import NonConforming
+from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.spec.backward import drawn
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Kind
+from rnn_conformance.spec.result import Quantity
+
+CONFIRMING = 20
+"""Fresh cases that a finding must stand, and twice as many more where there are several."""
+
+SEARCHES = 3
+"""Searches for one implementation at most; each failure that none has explained begins one."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A known deviation that gives an implementation's results; fields as of ``Deviation``.
+
+    ``same`` are the names of others that gave the same in every case tried.
+    """
+
+    name: str
+    fix: str
+    clauses: tuple[str, ...]
+    source: str
+    same: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong, how far it was verified, and what to do.
+
+    ``known`` are one deviation, two that act together, or none. Of ``failing`` cases that
+    were tried they explain ``explained``; ``passing`` others are right, as they are with the
+    deviations. ``where`` is the part of all cases of which that is said, empty for the whole.
+    ``symptoms`` are sentences without a capital and a full stop. ``of`` is ``results`` or
+    ``gradients``.
+    """
+
+    of: Quantity
+    where: str
+    known: tuple[Known, ...]
+    explained: int
+    failing: int
+    passing: int
+    symptoms: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All of it, in words."""
+        said = [
+            *self._named(),
+            *(f"{symptom[:1].upper()}{symptom[1:]}." for symptom in self.symptoms),
+        ]
+        return " ".join(said)
+
+    def _named(self) -> Iterator[str]:
+        if not self.known:
+            yield (
+                f"No known deviation, and no two of them, give these {self.of}; "
+                f"{self.failing} of {self.failing + self.passing} cases tried fail."
+            )
+            return
+        names = " and with ".join(known.name for known in self.known)
+        clauses = ", ".join(dict.fromkeys(id for known in self.known for id in known.clauses))
+        subject = f"{self.where}, its {self.of}" if self.where else f"its {self.of}"
+        yield (
+            f"{subject[:1].upper()}{subject[1:]} equal those of a layer with {names} ({clauses}): "
+            f"in {self.explained} of {self.failing} failing cases, and in the {self.passing} that "
+            f"are right{' there' if self.where else ''}."
+        )
+        yield from dict.fromkeys(known.fix for known in self.known)
+        for known in self.known:
+            if known.same:
+                yield f"In every case tried, {known.name} is the same as {'; '.join(known.same)}."
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON values, ``text`` among them."""
+        return {**asdict(self), "of": str(self.of), "text": self.text}
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """One search: what it found, what that says, and whether it went by the probes alone."""
+
+    suspects: Sequence[Suspect]
+    diagnosis: Diagnosis
+    by_probes: bool
+
+    def explains(self, answers: Sequence[Evidence]) -> bool:
+        """Whether what was found gives this too; where nothing fits the probes, nothing will."""
+        if self.suspects:
+            return all(answer.fits(self.suspects[0].variant) for answer in answers)
+        return self.by_probes
+
+
+@dataclass(frozen=True, eq=False)
+class _Questions:
+    """How an implementation is asked: for its results, or for its gradients."""
+
+    of: Quantity
+    candidates: Sequence[Deviation[Any]]
+    first: Callable[[], Iterator[Evidence]]
+    ask: Callable[[Case], Evidence | None]
+    searches: list[_Search] = field(default_factory=list)
+
+    @cached_property
+    def evidence(self) -> list[Evidence]:
+        """What the probes gave."""
+        return list(self.first())
+
+
+class Diagnostician:
+    """Diagnoses the failures of one kind of one implementation; what it has found it keeps."""
+
+    def __init__(self, implementation: Implementation, kind: Kind) -> None:
+        self.subject = Subject(implementation, kind)
+        self.kind, self.declaration = kind, implementation.declaration
+        gradients = [deviation for deviation in GRADIENT_DEVIATIONS if kind in deviation.kinds]
+        self.results = _Questions(
+            Quantity.RESULTS, deviations_of(kind), self._answers, self._answer
+        )
+        self.gradients = _Questions(Quantity.GRADIENTS, gradients, self._passes, self._pass)
+
+    def diagnose(self, error: NonConforming, clauses: Collection[str]) -> Diagnosis | None:
+        """What is behind a failure of a check of these clauses, if it can be told.
+
+        ``None`` where the failing calls and backward pass are right by themselves, and nothing
+        is known to be wrong that breaks one of the clauses.
+        """
+        asked = [Probe((call,)) for call in error.calls if self._answerable(call)]
+        answers = [answer for probe in asked if (answer := ask(self.subject, probe)) is not None]
+        if any(answer.wrong for answer in answers):
+            return self._explained(self.results, answers, error.case)
+        if error.backward is not None and self._answerable(error.backward.call):
+            backward = ask(self.subject, Probe.back(error.backward))
+            if backward is not None and backward.wrong:
+                return self._explained(self.gradients, [backward], error.case)
+        for how in (self.results, self.gradients):
+            if any(piece.wrong for piece in how.evidence):
+                diagnosis = self._explained(how, [], None)
+                known = () if diagnosis is None else diagnosis.known
+                if not {clause for deviation in known for clause in deviation.clauses}.isdisjoint(
+                    clauses
+                ):
+                    return diagnosis
+        return None
+
+    def _explained(
+        self, how: _Questions, answers: Sequence[Evidence], case: Any
+    ) -> Diagnosis | None:
+        known = any(piece.wrong for piece in how.evidence)
+        if known and not how.searches:
+            # By the probes alone: whichever check failed first, the diagnosis is the same.
+            how.searches.append(self._search(how, [*how.evidence], by_probes=True))
+        for search in how.searches:
+            if search.explains(answers):
+                return search.diagnosis
+        if len(how.searches) == SEARCHES:
+            return None
+        evidence = [*how.evidence, *answers]
+        if isinstance(case, Case) and not known:
+            # What the probes do not show may need something that this case has.
+            others = (how.ask(replace(case, seed=case.seed + n)) for n in range(1, CONFIRMING))
+            evidence += [answer for answer in others if answer is not None]
+        how.searches.append(self._search(how, evidence, by_probes=False))
+        return how.searches[-1].diagnosis
+
+    def _search(self, how: _Questions, evidence: list[Evidence], by_probes: bool) -> _Search:
+        whole = suspects(evidence, how.candidates)
+        whole = whole and self._confirmed(how, whole, evidence)
+        where, scope, fitting = "", evidence, whole
+        if not whole:
+            evidence += self._fresh(how, CONFIRMING)
+            for part, some in conditional(evidence, how.candidates):
+                if fitting := self._confirmed_in(how, part, some, evidence):
+                    where, scope = part.words, part.of(evidence)
+                    break
+        wrong = [piece for piece in evidence if piece.wrong]
+        diagnosis = Diagnosis(
+            how.of,
+            where,
+            _known(fitting, self.kind) if fitting else (),
+            explained=sum(piece.telling for piece in scope) if fitting else 0,
+            failing=len(wrong),
+            passing=sum(not piece.wrong for piece in scope),
+            symptoms=tuple(raised(wrong) if whole else self._symptoms(how, wrong)),
+        )
+        return _Search(whole, diagnosis, by_probes)
+
+    def _confirmed_in(
+        self, how: _Questions, part: Part, fitting: list[Suspect], evidence: list[Evidence]
+    ) -> list[Suspect]:
+        """Those that fit as many fresh cases of a part, too, in which little may be off."""
+        drawn = fresh(self.kind, self.declaration, 10 * CONFIRMING, seed=3)
+        cases = [case for case in drawn if part.has(case.features)][:CONFIRMING]
+        asked = [answer for answer in map(how.ask, cases) if answer is not None]
+        evidence += asked
+        answers = [answer for answer in part.of(asked) if not answer.raised]
+        return [
+            suspect
+            for suspect in fitting
+            if all(answer.fits(suspect.variant) for answer in answers)
+        ]
+
+    def _confirmed(
+        self, how: _Questions, fitting: list[Suspect], evidence: list[Evidence]
+    ) -> list[Suspect]:
+        """Those that fit fresh cases too; more of them as long as there are several."""
+        for count in (CONFIRMING, 2 * CONFIRMING):
+            asked = self._fresh(how, count)
+            evidence += asked
+            answers = [answer for answer in asked if not answer.raised]
+            fitting = [
+                suspect
+                for suspect in fitting
+                if all(answer.fits(suspect.variant) for answer in answers)
+            ]
+            if len(fitting) < 2:
+                break
+        return fitting
+
+    def _fresh(self, how: _Questions, count: int) -> list[Evidence]:
+        """What cases gave that no probe was."""
+        asked = map(how.ask, fresh(self.kind, self.declaration, count, seed=count))
+        return [answer for answer in asked if answer is not None]
+
+    def _symptoms(self, how: _Questions, wrong: Sequence[Evidence]) -> Iterator[str]:
+        if how is self.gradients and any(piece.wrong for piece in self.results.evidence):
+            yield "results are wrong too, and gradients may be off because of that: mend them first"
+        yield from raised(wrong)
+        yield from repeated(wrong, self._twice)
+        answers = [answer for answer in wrong if not answer.raised]
+        if answers:
+            yield from located(answers) if how is self.results else arguments(answers)
+        yield from bisected(wrong, how.ask, self._declared)
+
+    def _declared(self, case: Case) -> bool:
+        return case.features <= self.declaration.features and case.dtype in self.declaration.dtypes
+
+    def _answerable(self, call: Call) -> bool:
+        """Whether a call is one for this kind, declared, and determined by its arguments."""
+        return (
+            call.config.kind is self.kind
+            and call.length > 0
+            and call.features <= self.declaration.features
+            and call.dtype in self.declaration.dtypes
+            and not (call.training and call.config.dropout)
+        )
+
+    def _answers(self) -> Iterator[Evidence]:
+        every = (ask(self.subject, probe) for probe in probes(self.kind, self.declaration))
+        return (answer for answer in every if answer is not None)
+
+    def _answer(self, case: Case) -> Evidence | None:
+        return ask(self.subject, Probe.of(case))
+
+    def _twice(self, case: Case) -> Evidence | None:
+        return ask(self.subject, Probe((case.call(), case.call())))
+
+    def _passes(self) -> Iterator[Evidence]:
+        every = (ask(self.subject, probe) for probe in passes(self.kind, self.declaration))
+        return (answer for answer in every if answer is not None)
+
+    def _pass(self, case: Case) -> Evidence | None:
+        if not list(differentiable([case])):
+            return None
+        return ask(self.subject, Probe.back(drawn(case.call(), case.seed), case))
+
+
+def _known(fitting: Sequence[Suspect], kind: Kind) -> tuple[Known, ...]:
+    """The first of what fits; beside each of its parts, what fits in the part's place."""
+    first = fitting[0].deviations
+    known = []
+    for part in first:
+        rest = {deviation.name for deviation in first if deviation is not part}
+        same = [
+            deviation.name
+            for suspect in fitting
+            for deviation in suspect.deviations
+            if len(suspect.deviations) == len(first)
+            and rest < {other.name for other in suspect.deviations}
+            and deviation.name not in rest | {part.name}
+        ]
+        known.append(
+            Known(
+                part.name,
+                part.fix,
+                tuple(sorted(clause for clause in part.breaks if kind in CLAUSES[clause].kinds)),
+                part.source,
+                tuple(dict.fromkeys(same)),
+            )
+        )
+    return tuple(known)

@@ -1,0 +1,1 @@
+"""What an implementation is, in whichever form it comes, and where it is found."""

@@ -1,0 +1,54 @@
+"""Which kind of recurrent layer a class is, as far as it says."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.spec.config import Kind
+
+DECLARATION = "rnn_conformance"
+"""The class attribute, a mapping, in which a class may declare what it leaves out."""
+
+
+def kind_of(cls: type, *, by_name: bool = True) -> Kind | None:
+    """The kind, from the declaration, the base class, ``mode`` or the name; else ``None``."""
+    declared = getattr(cls, DECLARATION, {}).get("kind")
+    if declared:
+        try:
+            return Kind(declared)
+        except ValueError:
+            known = ", ".join(Kind)
+            raise UsageError(
+                f"{cls.__name__} declares the kind {declared!r}, not one of {known}",
+                Refusal.DECLARATION,
+            ) from None
+    if not issubclass(cls, torch.nn.Module):
+        return None
+    for kind in Kind:
+        if issubclass(cls, getattr(torch.nn, kind.value)):
+            return kind
+    words = [getattr(cls, "mode", None), *([cls.__name__] if by_name else [])]
+    for word in words:
+        if isinstance(word, str) and (layer := re.search("LSTM|GRU|RNN", word, re.IGNORECASE)):
+            kind = Kind(layer.group().upper())
+            return kind.cell if "cell" in cls.__name__.lower() else kind
+    return None
+
+
+def drop_in_classes(namespace: dict[str, Any], module_name: str) -> Iterable[type[torch.nn.Module]]:
+    """The public recurrent classes that a module itself defines."""
+    for name, value in namespace.items():
+        if (
+            inspect.isclass(value)
+            and issubclass(value, torch.nn.Module)
+            and value.__module__ == module_name
+            and not name.startswith("_")
+            and kind_of(value) is not None
+        ):
+            yield value

@@ -1,0 +1,44 @@
+"""torch's dtypes, devices and generators."""
+
+from __future__ import annotations
+
+import torch
+
+from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.spec.config import Dtype
+
+
+def torch_dtype(dtype: Dtype) -> torch.dtype:
+    """torch's dtype of this name."""
+    named = getattr(torch, dtype.value)
+    assert isinstance(named, torch.dtype)
+    return named
+
+
+def device_named(name: str) -> str:
+    """torch's full name of a device, as a tensor on it has it: ``cuda:0`` for ``cuda``.
+
+    Raises ``UsageError``, naming those that there are, if there is no such device.
+    """
+    try:
+        return str(torch.empty(0, device=name).device)
+    except Exception as error:
+        # Each backend says so with an exception of its own.
+        accelerator = torch.accelerator.current_accelerator()
+        present = [accelerator.type] if accelerator and torch.accelerator.is_available() else []
+        raise UsageError(
+            f"there is no device {name!r} here ({str(error).splitlines()[0]}); "
+            f"there is {' and '.join(['cpu', *present])}",
+            Refusal.DEVICE,
+        ) from error
+
+
+def seed_generators(seed: int, device: str) -> None:
+    """As ``torch.manual_seed``, but for what concerns absent devices.
+
+    For each absent accelerator, that one leaves a call pending, which costs time and memory.
+    """
+    if device == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

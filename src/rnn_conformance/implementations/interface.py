@@ -1,0 +1,189 @@
+"""What an implementation is, whichever form it comes in.
+
+An :class:`Implementation` builds a :class:`Layer` from a configuration and parameters;
+the layer answers calls. The two forms, a drop-in class and a function over NumPy arrays,
+are adapters to this one interface (``torch_module`` and ``numpy_function``); there is no
+other way in, for what is bundled either.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rnn_conformance.errors import Gap, Refusal, Unsupported, UsageError
+from rnn_conformance.spec.backward import Backward, Gradients
+from rnn_conformance.spec.calls import Arguments, Call, LayerSpec
+from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
+from rnn_conformance.spec.result import Result
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What an implementation claims; it is held to all of it and to nothing else.
+
+    ``compiles_per_shape`` asks for cases from a small palette of shapes.
+    ``tf32`` says that float32 numbers are multiplied in TF32, which widens the tolerance.
+    ``fails_on_purpose`` says, for an example of what goes wrong, what is wrong with it:
+    then failing is expected and conforming is not.
+    """
+
+    kinds: frozenset[Kind]
+    features: frozenset[Feature]
+    dtypes: frozenset[Dtype]
+    level: Level
+    compiles_per_shape: bool = False
+    fails_on_purpose: str = ""
+    tf32: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        kinds: Iterable[str],
+        features: Iterable[str] = (),
+        dtypes: Iterable[str] = (Dtype.FLOAT32, Dtype.FLOAT64),
+        level: str = Level.INFERENCE,
+        *,
+        compiles_per_shape: bool = False,
+        fails_on_purpose: str = "",
+    ) -> Declaration:
+        """From names; raises ``UsageError`` with the known names for an unknown one."""
+
+        def known(enum: type, what: str, names: Iterable[str]) -> frozenset:  # type: ignore[type-arg]
+            try:
+                return frozenset(enum(name) for name in names)
+            except ValueError as error:
+                known_names = ", ".join(enum)  # type: ignore[arg-type]
+                raise UsageError(
+                    f"{error}: a {what} is one of {known_names}", Refusal.DECLARATION
+                ) from None
+
+        (level_,) = known(Level, "level", [level])
+        return cls(
+            kinds=known(Kind, "kind", kinds),
+            features=known(Feature, "feature", features),
+            dtypes=known(Dtype, "dtype", dtypes),
+            level=level_,
+            compiles_per_shape=compiles_per_shape,
+            fails_on_purpose=fails_on_purpose,
+        )
+
+
+class Layer(Protocol):
+    """A layer with its parameters in place.
+
+    Raises ``NonConforming`` if what comes back is not of the structure that is due
+    (SHP-4, PCK-1) and ``AdapterError`` where the adapter breaks the interface; an
+    exception of the implementation's own passes through.
+    """
+
+    def __call__(self, arguments: Arguments) -> Result:
+        """Answer a call."""
+
+
+class Pullback(Protocol):
+    """A layer's backward pass, its vector-Jacobian product.
+
+    Raises ``NonConforming`` and ``AdapterError`` as a layer does.
+    """
+
+    def __call__(self, backward: Backward) -> Gradients:
+        """Pass back; of the call only its arguments are read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bare:
+    """A layer without its adapter, for the clauses on memory: no copies are made for it.
+
+    ``layer`` takes ``arguments(…)``, which are fresh arrays of its framework's own, and
+    ``result(…, returned)`` reads what it returned. ``parameters()`` are its parameters
+    as it holds them at that moment.
+    """
+
+    implementation: Implementation
+    spec: LayerSpec
+    parameters: Callable[[], Mapping[str, Any]]
+    layer: Callable[..., Any]
+
+    def arguments(self, arguments: Arguments) -> tuple[Any, ...]:
+        """The arguments as the layer takes them, made afresh."""
+        return self.implementation.arguments(Call(self.spec, arguments))
+
+    def result(self, arguments: Arguments, returned: Any) -> Result:
+        """What the layer returned; raises ``NonConforming`` for another structure."""
+        return self.implementation.result(Call(self.spec, arguments), returned)
+
+    def __call__(self, arguments: Arguments) -> Result:
+        """Answer a call, as a :class:`Layer`."""
+        return self.result(arguments, self.layer(*self.arguments(arguments)))
+
+
+@dataclass(frozen=True, eq=False)
+class Implementation(ABC):
+    """Something that can be tested.
+
+    ``target`` is what ``rnn-conformance run`` takes to load it again; ``device`` is where it
+    computes, by torch's name.
+    """
+
+    name: str
+    declaration: Declaration
+    target: str = field(default="", kw_only=True)
+    device: str = field(default="cpu", kw_only=True)
+
+    def on(self, device: str) -> Implementation:
+        """The same on another device; raises ``Unsupported`` for what knows none.
+
+        ``UsageError``, naming those that there are, if there is no such device.
+        """
+        if device == self.device:
+            return self
+        raise Unsupported(
+            "is a function over NumPy arrays, which computes on the CPU", Gap.NO_DEVICE
+        )
+
+    @abstractmethod
+    def build(self, layer: LayerSpec) -> Layer:
+        """A layer of this configuration and dtype, with these parameters."""
+
+    @abstractmethod
+    def arguments(self, call: Call) -> tuple[Any, ...]:
+        """What is handed over in a call: fresh arrays on its device, in the call's layout."""
+
+    @abstractmethod
+    def result(self, call: Call, returned: Any) -> Result:
+        """What was returned to a call; raises ``NonConforming`` for another structure."""
+
+    def bare(self, layer: LayerSpec) -> Bare:
+        """The layer without its adapter; raises ``Unsupported`` where it cannot be had."""
+        raise Unsupported("shows nothing of its memory", Gap.NO_MEMORY)
+
+    def pullback(self, layer: LayerSpec) -> Pullback:
+        """The backward pass of a layer, in evaluation mode.
+
+        Raises ``Unsupported`` for what has none.
+        """
+        raise Unsupported("has no backward pass", Gap.NO_GRADIENT)
+
+    @property
+    def module_class(self) -> Any:
+        """The ``torch.nn.Module`` class; raises ``Unsupported`` for what is none."""
+        raise Unsupported("is no torch.nn.Module class", Gap.NO_MODULE)
+
+    def module(self, layer: LayerSpec) -> Any:
+        """The layer as a ``torch.nn.Module``, for clauses on what such a module can do.
+
+        In evaluation mode. Raises ``Unsupported`` for what is no such class.
+        """
+        raise Unsupported("is no torch.nn.Module class", Gap.NO_MODULE)
+
+    @abstractmethod
+    def script(self, call: Call) -> str:
+        """Python source that answers ``call``, for the reader of a report.
+
+        It may use ``parameters`` (tensors by name), ``input``, ``state`` and ``lengths``
+        (tensors or ``None``), and ``forward(cls)``, which builds a ``torch.nn`` class,
+        loads the parameters and calls it; it binds ``got``.
+        """

@@ -1,0 +1,259 @@
+"""Finds and loads implementations: what is bundled and a stranger's, the same way.
+
+A target is a registered name, ``package.module:Class``, ``package.module``,
+``path/to/file.py:Class`` or ``path/to/file.py``. Registered is what lies in the bundled
+``impls/``, in ``./impls``, and behind entry points in the group ``rnn_conformance``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.locations import bundled
+
+ENTRY_POINT_GROUP = "rnn_conformance"
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Something registered whose framework is not installed."""
+
+    name: str
+    reason: str
+
+
+def registered() -> tuple[list[Implementation], list[Unavailable]]:
+    """Everything registered, in the order of names.
+
+    Raises ``UsageError`` if a registered file is broken, other than by a framework that
+    is missing.
+    """
+    implementations: list[Implementation] = []
+    unavailable: list[Unavailable] = []
+    for name, target in _registered_targets():
+        try:
+            implementations += load(target)
+        except UsageError as error:
+            if error.refusal is not Refusal.PACKAGE:
+                raise
+            unavailable.append(Unavailable(name, error.missing))
+    return sorted(implementations, key=lambda implementation: implementation.name), unavailable
+
+
+def load(target: str, kind: str = "") -> list[Implementation]:
+    """The implementations that a target names, at least one.
+
+    ``kind`` is for a single class that does not tell its own. Raises ``UsageError``, in one line
+    that says what to do, if there is nothing to load.
+    """
+    place, separator, name = target.rpartition(":")
+    if not separator:
+        place, name = target, ""
+    if place.endswith(".py"):
+        module = _module_of_file(Path(place))
+    elif separator or _exists(place):
+        module = _module(place)
+    else:
+        return _by_name(target)
+    loaded = _named(module, place, name, kind) if name else _all(module, place)
+    # What is bundled is registered everywhere under its name, and lies elsewhere everywhere.
+    is_file, content = place.endswith(".py"), bundled("impls").resolve()
+    is_bundled = is_file and Path(place).resolve().is_relative_to(content)
+    return [
+        replace(implementation, target=implementation.name if is_bundled else target)
+        for implementation, target in loaded
+    ]
+
+
+def _registered_targets() -> Iterator[tuple[str, str]]:
+    files = {}
+    # A local file takes the place of a bundled one of the same name.
+    for folder in (bundled("impls"), Path("impls").resolve()):
+        for path in sorted(folder.rglob("*.py")):
+            if not path.name.startswith("_"):
+                files[path.relative_to(folder)] = path
+    for path in files.values():
+        yield path.stem, str(path)
+    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
+        yield entry_point.name, entry_point.value
+
+
+def _exists(module: str) -> bool:
+    _search_working_directory()
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _by_name(name: str) -> list[Implementation]:
+    """Registered under this name, or in a file of this name; other files are not read."""
+    for stem, target in _registered_targets():
+        if stem == name:
+            return load(target)
+    implementations, unavailable = registered()
+    chosen = [implementation for implementation in implementations if implementation.name == name]
+    if not chosen:
+        known = sorted({implementation.name for implementation in implementations})
+        near = difflib.get_close_matches(name, known, n=1)
+        raise UsageError(
+            f"there is no module {name!r} and nothing is registered under that name"
+            + (f"; did you mean {near[0]}?" if near else "; see `rnn-conformance list`")
+            + "".join(
+                f" ({absent.name} is unavailable: {absent.reason})" for absent in unavailable
+            ),
+            Refusal.TARGET,
+        )
+    return chosen
+
+
+def _search_working_directory() -> None:
+    # A console script does not have the working directory on its path, `python -m` does.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+
+
+def _module(name: str) -> ModuleType:
+    _search_working_directory()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise UsageError(
+                f"there is no module {name!r}; check the name, or give path/to/file.py:Class",
+                Refusal.TARGET,
+            ) from None
+        raise UsageError(
+            f"{name} cannot be imported: {error}; install what it needs",
+            Refusal.PACKAGE,
+            missing=str(error),
+        ) from error
+    except Exception as error:
+        raise UsageError(
+            f"{name} cannot be imported: {type(error).__name__}: {error}; mend it, or run "
+            "with --debug for the traceback",
+            Refusal.BROKEN,
+        ) from error
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(
+            f"there is no file {path}; check the path (from {Path.cwd()})", Refusal.TARGET
+        )
+    resolved = path.resolve()
+    # Unique, so that it can neither shadow a package nor meet another file's module.
+    digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:8]
+    name = f"rnn_conformance_target_{digest}.{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, resolved)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Pickling and dataclasses look a class's module up by name, and import what it is in.
+    sys.modules[name] = module
+    parent = name.partition(".")[0]
+    sys.modules.setdefault(parent, ModuleType(parent))
+    # At the end: the file's neighbours can be imported, but shadow nothing.
+    if str(resolved.parent) not in sys.path:
+        sys.path.append(str(resolved.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        what = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        lacking = isinstance(error, ModuleNotFoundError)
+        raise UsageError(
+            f"{path} cannot be imported: {what}; mend it, or run with --debug for the traceback",
+            Refusal.PACKAGE if lacking else Refusal.BROKEN,
+            missing=str(error) if lacking else "",
+        ) from error
+    return module
+
+
+def _named(
+    module: ModuleType, place: str, name: str, kind: str
+) -> list[tuple[Implementation, str]]:
+    try:
+        value = getattr(module, name)
+    except AttributeError:
+        near = ", ".join(i.name for i, _ in _found(module, place)) or "no RNN at all"
+        raise UsageError(f"{place} has no {name!r}; it has {near}", Refusal.TARGET) from None
+    if isinstance(value, Implementation):
+        return [(value, f"{place}:{name}")]
+    return [(_drop_in(value, f"{place}:{name}", kind), f"{place}:{name}")]
+
+
+def _all(module: ModuleType, place: str) -> list[tuple[Implementation, str]]:
+    implementations = list(_found(module, place))
+    if not implementations:
+        classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
+        raise UsageError(
+            f"{place} holds no implementation: no torch.nn.Module class that is an RNN, an LSTM "
+            "or a GRU by its base class, its mode or its name, and nothing registered with "
+            "@implementation; name a class and its kind, as in "
+            f"{place}:{classes[0] if classes else 'Class'} --kind LSTM",
+            Refusal.TARGET,
+        )
+    return implementations
+
+
+def _found(module: ModuleType, place: str) -> Iterator[tuple[Implementation, str]]:
+    seen: list[Any] = []
+    for name, value in vars(module).items():
+        if isinstance(value, Implementation) and value not in seen:
+            seen.append(value)
+            yield value, f"{place}:{name}"
+    registered_classes = [getattr(value, "cls", None) for value in seen]
+    if "torch" in sys.modules:
+        from rnn_conformance.implementations.class_kinds import drop_in_classes
+
+        for cls in drop_in_classes(vars(module), module.__name__):
+            if cls not in registered_classes:
+                target = f"{place}:{cls.__name__}"
+                yield _drop_in(cls, cls.__name__), target
+
+
+def _drop_in(value: Any, name: str, kind: str = "") -> Implementation:
+    from torch.nn import Module
+
+    from rnn_conformance.implementations.torch_module import drop_in
+
+    if not inspect.isclass(value):
+        raise UsageError(
+            f"{name} is {type(value).__name__}, not a class: give a torch.nn.Module class, or "
+            "register a function with @implementation",
+            Refusal.TARGET,
+        )
+    if not issubclass(value, Module):
+        raise UsageError(
+            f"{name} is not a torch.nn.Module class; a function over NumPy arrays is registered "
+            "with @implementation",
+            Refusal.TARGET,
+        )
+    return drop_in(value, name=name, kind=kind)
+
+
+def unique(implementations: Sequence[Implementation]) -> list[Implementation]:
+    """Each implementation once; two of one name are told apart by their targets."""
+    names = [implementation.name for implementation in implementations]
+    chosen: dict[str, Implementation] = {}
+    for implementation in implementations:
+        name = implementation.name
+        if names.count(name) > 1:
+            name = implementation.target
+        chosen[name] = replace(implementation, name=name)
+    return list(chosen.values())

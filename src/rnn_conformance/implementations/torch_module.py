@@ -1,0 +1,143 @@
+"""Form 1: a ``torch.nn.Module`` class with the surface of ``torch.nn``'s own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.implementations.autograd import Graph
+from rnn_conformance.implementations.class_kinds import DECLARATION, kind_of
+from rnn_conformance.implementations.devices import device_named, seed_generators, torch_dtype
+from rnn_conformance.implementations.interface import (
+    Bare,
+    Declaration,
+    Implementation,
+    Layer,
+    Pullback,
+)
+from rnn_conformance.implementations.tensors import arguments, parameters, result_of
+from rnn_conformance.spec.calls import Call, LayerSpec
+from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
+from rnn_conformance.spec.result import Result
+
+KEYS = ("kind", "without", "dtypes", "level", "tf32", "fails_on_purpose")
+"""What a class may declare there."""
+
+
+@dataclass(frozen=True, eq=False)
+class DropInImplementation(Implementation):
+    """A class that is swapped for one of ``torch.nn`` by changing one line.
+
+    Nothing is declared but what the class leaves out, in an attribute ``rnn_conformance``
+    with any of the keys ``kind``, ``without`` (features), ``dtypes``, ``level``, ``tf32``
+    and ``fails_on_purpose``. ``tf32`` counts on accelerators alone. Constructor arguments
+    are passed by name, and only those that differ from ``torch.nn``'s defaults.
+    """
+
+    cls: type[torch.nn.Module] = field(kw_only=True)
+    tf32: bool = field(default=False, kw_only=True)
+
+    def on(self, device: str) -> DropInImplementation:
+        """See :meth:`Implementation.on`."""
+        placed = device_named(device)
+        declaration = replace(self.declaration, tf32=self.tf32 and placed != "cpu")
+        return replace(self, device=placed, declaration=declaration)
+
+    def arguments(self, call: Call) -> tuple[Any, ...]:
+        """See :meth:`Implementation.arguments`."""
+        return arguments(call, self.device)
+
+    def result(self, call: Call, returned: Any) -> Result:
+        """See :meth:`Implementation.result`."""
+        return result_of(call, returned, tf32=self.declaration.tf32)
+
+    def module(self, layer: LayerSpec) -> torch.nn.Module:
+        """Construct, cast, load the parameters by name, and put in evaluation mode."""
+        # A fixed seed: a class that draws random numbers is reproduced by its report.
+        seed_generators(0, self.device)
+        module = self.cls(**layer.config.arguments()).to(self.device, torch_dtype(layer.dtype))
+        module.load_state_dict(parameters(layer, self.device))
+        return module.eval()
+
+    def build(self, layer: LayerSpec) -> Layer:
+        """A module, called without gradients."""
+        return self.bare(layer)
+
+    def bare(self, layer: LayerSpec) -> Bare:
+        """See :meth:`Implementation.bare`."""
+        module = self.module(layer)
+
+        def call(*arguments: Any) -> Any:
+            with torch.no_grad():
+                return module(*arguments)
+
+        return Bare(self, layer, lambda: dict(module.named_parameters()), call)
+
+    def pullback(self, layer: LayerSpec) -> Pullback:
+        """Automatic differentiation of a module, each time through a fresh graph."""
+        module, tf32 = self.module(layer), self.declaration.tf32
+        return lambda backward: Graph.of(module, backward.call, self.device, tf32=tf32).gradients(
+            backward
+        )
+
+    @property
+    def module_class(self) -> type[torch.nn.Module]:
+        """See :meth:`Implementation.module_class`."""
+        return self.cls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> torch.nn.Module:
+        """The class itself, as if it had not been registered."""
+        return self.cls(*args, **kwargs)
+
+    def script(self, call: Call) -> str:
+        """See :meth:`Implementation.script`."""
+        place, _, name = self.target.rpartition(":")
+        if not place:
+            return (
+                "from rnn_conformance.implementations.registry import load\n\n"
+                f"(layer_class,) = load({name!r})\ngot = forward(layer_class)"
+            )
+        if place.endswith(".py"):
+            load = f"import runpy\n\n{name} = runpy.run_path({place!r})[{name!r}]"
+            return f"{load}\ngot = forward({name})"
+        return f"from {place} import {name}\n\ngot = forward({name})"
+
+
+def drop_in(
+    cls: type[torch.nn.Module], *, name: str = "", kind: str = "", tf32: bool = False
+) -> DropInImplementation:
+    """An implementation from a class.
+
+    ``tf32`` declares what the class itself does not, being ``torch.nn``'s.
+    Raises ``UsageError`` if its kind cannot be told or its declaration is wrong.
+    """
+    declared = dict(getattr(cls, DECLARATION, {}))
+    if unknown := set(declared) - set(KEYS):
+        raise UsageError(
+            f"{cls.__name__}.{DECLARATION} has unknown keys {sorted(unknown)}; "
+            f"known are {', '.join(KEYS)}",
+            Refusal.DECLARATION,
+        )
+    # What is passed outranks the name alone: a name may mislead.
+    own_kind = kind_of(cls, by_name=not kind) or (Kind(kind) if kind else None)
+    if own_kind is None:
+        raise UsageError(
+            f"{cls.__name__} does not say whether it is an RNN, an LSTM or a GRU: "
+            "derive it from torch.nn's class, name it so, or pass --kind",
+            Refusal.DECLARATION,
+        )
+    complete = Feature.of(own_kind)
+    left_out = Declaration.of([], declared.get("without", ())).features
+    declaration = Declaration.of(
+        [own_kind],
+        complete - left_out,
+        declared.get("dtypes", tuple(Dtype)),
+        declared.get("level", Level.DROP_IN),
+        fails_on_purpose=declared.get("fails_on_purpose", ""),
+    )
+    return DropInImplementation(
+        name or cls.__name__, declaration, cls=cls, tf32=declared.get("tf32", tf32)
+    )

@@ -1,0 +1,1 @@
+"""What is right, and how far off one may be; knows no implementation."""

@@ -1,0 +1,148 @@
+"""A results or a power document in a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rnn_conformance.report.wording import TONES, one_line, sentence
+from rnn_conformance.results.document import diagnoses
+from rnn_conformance.results.verdict import (
+    Verdict,
+    failing_clauses,
+    judge,
+    source,
+)
+
+STYLES = {
+    "fails": "red",
+    "error": "red",
+    "open": "red",
+    "conforms": "green",
+    "intended": "yellow",
+}
+"""How each tone looks."""
+
+FUNDAMENTAL = ("SHP-1", "SHP-2", "SHP-4", "EQ-1", "EQ-2", "EQ-3", "CEL-1", "CEL-2")
+"""Clauses without which hardly any other can hold: shapes, structure and the equations."""
+
+EXPLAINED = 3
+"""Failures, or checks of a survivor, that are told in full."""
+
+
+def summary(console: Console, document: Mapping[str, Any], page: Path) -> None:
+    """A line an implementation, the first failures, and where the report, ``page``, is."""
+    implementations, run = document["implementations"], document["run"]
+    table = Table(box=None, pad_edge=False)
+    for column in ("implementation", "kind", "verdict", "level", "checks", "cases", "seconds"):
+        number = column in ("checks", "cases", "seconds")
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for implementation in implementations:
+        judgement = judge(implementation, source(document, implementation))
+        checks = implementation["checks"]
+        table.add_row(
+            escape(implementation["name"]),
+            implementation["kind"],
+            f"[{STYLES[TONES[judgement]]}]{judgement}[/]",
+            implementation["level"] or "–",
+            str(len(checks)),
+            str(sum(check["cases"] for check in checks)),
+            f"{sum(check['seconds'] for check in checks):.1f}",
+        )
+    console.print(table)
+    for implementation in implementations:
+        if implementation["verdict"] != Verdict.CONFORMS:
+            explanation(console, implementation)
+    cases = sum(
+        check["cases"] for implementation in implementations for check in implementation["checks"]
+    )
+    console.print(
+        f"\n{cases:,} cases in {run['seconds']:.1f} s, seed {run['seed']}, profile "
+        f"{run['profile']}; the report is {page}",
+        highlight=False,
+        markup=False,
+    )
+    if not run["complete"]:
+        console.print("[red]This run was cut short: what is not failed is not shown to conform.[/]")
+
+
+def explanation(console: Console, implementation: Mapping[str, Any]) -> None:
+    """An implementation's failing clauses, with a reason each for the first of them."""
+    failing = [check for check in implementation["checks"] if check["failure"]]
+    clauses = failing_clauses(implementation)
+    console.print(
+        f"\n[bold]{escape(implementation['name'])}[/] ({implementation['kind']}) fails "
+        f"{len(clauses)} clauses: {', '.join(clauses)}",
+        highlight=False,
+    )
+    # What else follows from comes first, and then the simplest case, which says most.
+    failing.sort(
+        key=lambda check: (
+            check["clauses"][0] not in FUNDAMENTAL,
+            len(json.dumps(check["failure"]["case"] or "")),
+        )
+    )
+    if first := [clause for clause in clauses if clause in FUNDAMENTAL]:
+        console.print(
+            f"  mend {', '.join(first)} first: other clauses that compare values fail with it",
+            style="dim",
+        )
+    for diagnosis, count in diagnoses(implementation):
+        console.print(f"  behind {count} of {len(failing)} failing checks:", highlight=False)
+        console.print(f"    {diagnosis['text']}", highlight=False, markup=False)
+    for check in failing[:EXPLAINED]:
+        name, failure = sentence(check["check"]), check["failure"]
+        console.print(f"  {'/'.join(check['clauses'])} {name}", highlight=False, markup=False)
+        console.print(f"    {one_line(failure['message'])}", highlight=False, markup=False)
+        for call in failure["calls"][-1:]:
+            console.print(f"    {call}", style="dim", highlight=False, markup=False)
+
+
+def power_summary(console: Console, document: Mapping[str, Any], file: Path) -> None:
+    """The numbers in words, the survivors, and what the whole matrix says of the checks.
+
+    ``file`` is where the document was written.
+    """
+    numbers, run = document["summary"], document["run"]
+    trials = [trial for mutant in document["mutants"] for trial in mutant["trials"]]
+    clauses = {check["id"]: {*check["clauses"]} for check in document["checks"]}
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for trial in trials:
+        if not trial["killed"]:
+            say(f"survives: a {trial['kind']} with {trial['mutant']}")
+            concerned = [
+                attempt
+                for attempt in trial["attempts"]
+                if clauses[attempt["check"]] & {*trial["clauses"]}
+            ]
+            for attempt in concerned[:EXPLAINED]:
+                why = f" ({one_line(attempt['message'])})" if attempt["message"] else ""
+                say(f"    {sentence(attempt['check'])}: {attempt['outcome']}{why}")
+    seconds = sorted(trial["seconds"] for trial in trials if trial["killed"])
+    cases = sorted(trial["cases"] for trial in trials if trial["killed"])
+    say(
+        f"{numbers['killed']} of {numbers['trials']} killed: {numbers['mutants']} mutants, each in "
+        f"the kinds that it exists in; {len(numbers['survivors'])} survived"
+    )
+    if seconds:
+        say(
+            f"to the first kill: cases {cases[len(cases) // 2]} in the median, {cases[-1]} at "
+            f"most; seconds {seconds[len(seconds) // 2]:.2f} in the median, {seconds[-1]:.1f} at "
+            "most"
+        )
+    if numbers["unbroken"]:
+        say(f"broken by no mutant: {', '.join(numbers['unbroken'])}")
+    if run["full"]:
+        say(f"{len(numbers['redundant'])} checks kill nothing that others do not kill")
+        say(f"{len(numbers['silent'])} checks kill nothing at all")
+        say(f"held by one check alone: {', '.join(numbers['alone']) or 'no clause'}")
+    say(f"{run['seconds']:.1f} s, seed {run['seed']}; the kill matrix is {file}")

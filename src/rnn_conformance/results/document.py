@@ -1,0 +1,114 @@
+"""``results.json``: the records of a run folded into one document.
+
+Everything that a person sees is rendered from it. Its JSON schema is ``schemas/results.json``
+beside this file.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rnn_conformance.results.reading import RESULTS
+from rnn_conformance.results.records import Entry, Outcome, Run, plain
+from rnn_conformance.results.verdict import Verdict
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Kind, Level
+
+
+def document(
+    run: Run, entries: Sequence[Entry], records: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The run, every clause, and each implementation with its verdict, as plain JSON values."""
+    by_entry: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for record in records:
+        by_entry[record["implementation"], record["kind"]].append(record)
+    implementations = []
+    for entry in entries:
+        checks = sorted(by_entry[entry.name, entry.kind], key=lambda record: record["check"])
+        outcomes = clause_outcomes(entry, checks)
+        implementations.append(
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "target": entry.target,
+                "claims": {
+                    "level": entry.level,
+                    "features": sorted(entry.features),
+                    "dtypes": entry.dtypes,
+                },
+                "fails_on_purpose": entry.fails_on_purpose,
+                "verdict": Verdict.of(outcomes),
+                "level": reached(entry, outcomes),
+                "clauses": outcomes,
+                "checks": checks,
+            }
+        )
+    whole: dict[str, Any] = plain(
+        {
+            "schema_version": RESULTS.version,
+            "run": asdict(run),
+            "clauses": [clause.to_record() for clause in CLAUSES.values()],
+            "implementations": implementations,
+        }
+    )
+    return whole
+
+
+def clause_outcomes(entry: Entry, records: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:
+    """Each clause that applies to the kind → the worst outcome of its checks.
+
+    A clause no check of which ran is untested; one of a level that is not claimed is
+    unsupported, as is one all of whose checks need undeclared features.
+    """
+    of_checks: dict[str, list[Outcome]] = defaultdict(list)
+    for record in records:
+        for clause in record["clauses"]:
+            of_checks[clause].append(Outcome(record["outcome"]))
+    order = list(Outcome)
+    outcomes = {}
+    for clause in CLAUSES.values():
+        if Kind(entry.kind) not in clause.kinds:
+            continue
+        claimed = clause.level.rank <= Level(entry.level).rank
+        declared = clause.feature is None or clause.feature in entry.features
+        # A check may have run all the same: what is not declared must be refused.
+        nothing = Outcome.UNTESTED if claimed and declared else Outcome.UNSUPPORTED
+        outcomes[clause.id] = min(of_checks[clause.id], key=order.index, default=nothing)
+    return outcomes
+
+
+def reached(entry: Entry, outcomes: Mapping[str, Outcome]) -> Level | None:
+    """The highest level all of whose clauses, and those below, pass or are unsupported.
+
+    Optional clauses do not count; an untested clause does not pass.
+    """
+    highest = None
+    for level in Level:
+        if level.rank > Level(entry.level).rank:
+            break
+        due = [
+            outcome
+            for clause, outcome in outcomes.items()
+            if CLAUSES[clause].level is level and not CLAUSES[clause].optional
+        ]
+        if any(outcome not in (Outcome.PASSED, Outcome.UNSUPPORTED) for outcome in due):
+            break
+        highest = level
+    return highest
+
+
+def diagnoses(implementation: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], int]]:
+    """Each distinct diagnosis of one implementation's record, and the failures it is behind.
+
+    Those behind most failures come first.
+    """
+    counted: dict[str, tuple[Mapping[str, Any], int]] = {}
+    for check in implementation["checks"]:
+        diagnosis = (check["failure"] or {}).get("diagnosis")
+        if diagnosis:
+            _, count = counted.get(diagnosis["text"], (diagnosis, 0))
+            counted[diagnosis["text"]] = diagnosis, count + 1
+    return sorted(counted.values(), key=lambda pair: -pair[1])

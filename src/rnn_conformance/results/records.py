@@ -1,0 +1,130 @@
+"""The records that a run emits: plain values, one record a check.
+
+A run writes each :class:`Record` as a line of JSON, at once, so that what was found survives
+whatever happens next. Its JSON schema is ``schemas/record.json`` beside this file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from rnn_conformance.errors import Fault, Nature, Sort
+
+
+class Outcome(StrEnum):
+    """What a check found; a clause's outcome is the worst of its checks', first is worst."""
+
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    FAILED = "failed"
+    ERROR = "error"
+    UNTESTED = "untested"
+    PASSED = "passed"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An implementation in one of its kinds, and what it claims, as plain values."""
+
+    name: str
+    kind: str
+    target: str
+    level: str
+    features: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    fails_on_purpose: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A check's smallest counterexample.
+
+    ``fault`` is who has to act, ``sort`` what is wrong. ``calls`` are the calls that show it,
+    in words; ``case`` what was drawn, to replay it; ``where`` names the element (``array``,
+    ``time`` and so on). ``excerpt`` holds rows of ``(index, expected, got, error, bound)``;
+    ``diagnosis`` says what is behind it (see ``diagnosis.Diagnosis``); ``script`` shows it
+    with torch and the implementation alone. Where an exception was raised, ``nature`` is what
+    that was, and ``traceback`` is there.
+    """
+
+    fault: Fault
+    sort: Sort
+    message: str
+    calls: tuple[str, ...] = ()
+    case: Mapping[str, Any] | None = None
+    where: Mapping[str, Any] | None = None
+    expected: Any = None
+    got: Any = None
+    error: float | None = None
+    bound: float | None = None
+    excerpt: tuple[tuple[Any, ...], ...] = ()
+    diagnosis: Mapping[str, Any] | None = None
+    script: str | None = None
+    nature: Nature | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One check of one implementation in one kind.
+
+    ``cases`` is the number of cases tried, shrinking included; ``seconds`` the check's
+    wall time, ``seconds_inside`` the share of it spent in the implementation. ``accuracy``
+    says how far inside what is allowed the errors lie, by dtype (see ``tolerance.summary``).
+    """
+
+    implementation: str
+    kind: str
+    check: str
+    clauses: tuple[str, ...]
+    outcome: Outcome
+    cases: int = 0
+    seconds: float = 0.0
+    seconds_inside: float = 0.0
+    reason: str | None = None
+    failure: Failure | None = None
+    accuracy: tuple[Mapping[str, Any], ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON values (see :func:`plain`)."""
+        written: dict[str, Any] = plain(asdict(self))
+        return written
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the records came about. ``complete`` is false for a run that was cut short.
+
+    ``device`` is where ``torch``'s classes computed.
+    """
+
+    seed: int
+    profile: str
+    select: tuple[str, ...]
+    versions: Mapping[str, str]
+    started: str
+    seconds: float
+    complete: bool
+    device: str = "cpu"
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can write it: tuples as lists, enumerations as their texts.
+
+    Floats that JSON cannot write are ``"nan"``, ``"inf"`` and ``"-inf"``.
+    """
+    match value:
+        case StrEnum():
+            return value.value
+        case float() if not math.isfinite(value):
+            return str(float(value))
+        case Mapping():
+            return {key: plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+    return value

@@ -1,0 +1,125 @@
+"""The one policy: what conforms, what is green, and what the command returns.
+
+An exit code, a word, a colour or a truth value that says how a run went follows from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from rnn_conformance.errors import Fault
+from rnn_conformance.results.records import Outcome
+from rnn_conformance.spec.clauses import CLAUSES
+
+FAILING = frozenset({Outcome.CRASHED, Outcome.TIMEOUT, Outcome.FAILED, Outcome.ERROR})
+"""Outcomes of a check or a clause that have something to show."""
+
+
+class Verdict(StrEnum):
+    """What the clauses' outcomes say of an implementation; a document records it."""
+
+    CONFORMS = "conforms"
+    FAILS = "fails"
+    ERROR = "error"
+
+    @classmethod
+    def of(cls, outcomes: Mapping[str, Outcome]) -> Verdict:
+        """``fails`` if any clause in the verdict does, ``error`` if a check could not run.
+
+        ``outcomes`` are those of the clauses, by id; optional clauses do not count.
+        """
+        counted = {outcome for clause, outcome in outcomes.items() if not CLAUSES[clause].optional}
+        if counted & (FAILING - {Outcome.ERROR}):
+            return cls.FAILS
+        # Nothing passed: a run in which nothing was shown shows no conformance.
+        if Outcome.ERROR in counted or Outcome.PASSED not in counted:
+            return cls.ERROR
+        return cls.CONFORMS
+
+
+class Judgement(StrEnum):
+    """A verdict, in view of what was intended and of how far the run came."""
+
+    CONFORMS = "conforms"
+    SELECTED = "conforms as selected"
+    INTENDED = "fails as intended"
+    UNDECIDED = "undecided"
+    FAILS = "fails"
+    UNINTENDED = "conforms, should fail"
+    ERROR = "error"
+
+    @property
+    def green(self) -> bool:
+        """Whether it is as it should be."""
+        return self in (Judgement.CONFORMS, Judgement.SELECTED, Judgement.INTENDED)
+
+
+class Exit(IntEnum):
+    """What the command returns."""
+
+    GREEN = 0
+    """Everything run conforms."""
+    NOT_GREEN = 1
+    """Something does not, or not everything was run."""
+    USAGE = 2
+    """The call is wrong, or a target cannot be loaded."""
+    FAULT = 3
+    """A fault of the suite itself."""
+
+
+def judge(implementation: Mapping[str, Any], run: Mapping[str, Any]) -> Judgement:
+    """What is to be said of an implementation of a document, and of the run that tested it."""
+    intended = bool(implementation["fails_on_purpose"])
+    match Verdict(implementation["verdict"]):
+        case Verdict.FAILS:
+            return Judgement.INTENDED if intended else Judgement.FAILS
+        case Verdict.ERROR:
+            return Judgement.ERROR
+    if not run["complete"]:
+        return Judgement.UNDECIDED
+    if intended:
+        return Judgement.UNINTENDED
+    return Judgement.SELECTED if run["select"] else Judgement.CONFORMS
+
+
+def source(document: Mapping[str, Any], implementation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run that tested an implementation: in merged results, the one that it comes from."""
+    runs = document.get("sources", [document["run"]])
+    run: Mapping[str, Any] = runs[implementation.get("source", 0)]
+    return run
+
+
+def judgements(document: Mapping[str, Any]) -> list[Judgement]:
+    """One an implementation, in the order of the document."""
+    return [
+        judge(implementation, source(document, implementation))
+        for implementation in document["implementations"]
+    ]
+
+
+def green(document: Mapping[str, Any]) -> bool:
+    """Whether everything was run, and all of it is as it should be; nothing is not green."""
+    judged = judgements(document)
+    return bool(judged and document["run"]["complete"]) and all(
+        judgement.green for judgement in judged
+    )
+
+
+def exit_code(document: Mapping[str, Any]) -> Exit:
+    """What ``rnn-conformance run`` returns."""
+    faults = {
+        Fault(check["failure"]["fault"])
+        for implementation in document["implementations"]
+        for check in implementation["checks"]
+        if check["failure"]
+    }
+    if Fault.SUITE in faults:
+        return Exit.FAULT
+    return Exit.GREEN if green(document) else Exit.NOT_GREEN
+
+
+def failing_clauses(implementation: Mapping[str, Any]) -> list[str]:
+    """The clauses of an implementation's record that failed, in the order of the document."""
+    return [clause for clause, outcome in implementation["clauses"].items() if outcome in FAILING]

@@ -1,0 +1,149 @@
+"""What a run tests: which implementations, in which kinds, on which checks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from rnn_conformance.checking.checks import Check
+from rnn_conformance.checking.subject import PROFILES, Subject
+from rnn_conformance.errors import Refusal, Unsupported, UsageError
+from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.implementations.registry import load, registered, unique
+from rnn_conformance.results.records import Entry
+from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
+from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
+
+
+def require(given: Iterable[str], what: str, known: Collection[str]) -> None:
+    """Raise ``UsageError`` for what is not known."""
+    for name in given:
+        if name not in known:
+            raise UsageError(f"there is no {what} {name!r}; choose {', '.join(known)}")
+
+
+def require_clauses(given: Iterable[str]) -> None:
+    """Raise ``UsageError`` for what is neither a clause nor a chapter."""
+    for name in given:
+        if name not in CLAUSES and name not in CHAPTERS:
+            raise UsageError(
+                f"there is no clause or chapter {name!r}; chapters are "
+                f"{', '.join(CHAPTERS)}; see `rnn-conformance list --clauses`"
+            )
+
+
+def selects(chosen: Collection[str], clause: str) -> bool:
+    """Whether a clause is among the clauses and chapters chosen; nothing chosen is everything."""
+    return not chosen or clause in chosen or CLAUSES[clause].chapter in chosen
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The choices of a run; empty means everything.
+
+    ``without`` are features that the implementations are taken not to declare. Raises
+    ``UsageError`` for a kind, level, feature, clause, chapter or profile that does not exist.
+    """
+
+    targets: tuple[str, ...] = ()
+    registered: bool = False
+    kinds: tuple[str, ...] = ()
+    level: str = ""
+    clauses: tuple[str, ...] = ()
+    profile: str = "quick"
+    seed: int = 0
+    without: tuple[str, ...] = ()
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        require(self.kinds, "kind", list(Kind))
+        require([self.level] if self.level else [], "level", list(Level))
+        require(self.without, "feature", list(Feature))
+        require([self.profile], "profile", list(PROFILES))
+        require_clauses(self.clauses)
+        if self.device == "meta":
+            raise UsageError(
+                "the device 'meta' computes no values that could be compared", Refusal.DEVICE
+            )
+
+    def subjects(self) -> list[Subject]:
+        """Load what is to be tested, one subject for each implementation and kind.
+
+        Raises ``UsageError`` if a target cannot be loaded or none has a kind asked for.
+        """
+        kind = self.kinds[0] if len(self.kinds) == 1 else ""
+        loaded = [
+            self.placed(implementation)
+            for target in self.targets
+            for implementation in load(target, kind)
+        ]
+        if self.registered:
+            loaded += self.placeable(registered()[0])
+        subjects = [
+            Subject(implementation, kind, PROFILES[self.profile], self.seed)
+            for implementation in map(self.narrowed, unique(loaded))
+            for kind in Kind
+            if kind in implementation.declaration.kinds
+            and (not self.kinds or kind.value in self.kinds)
+        ]
+        if not subjects:
+            wanted = " or ".join(self.kinds)
+            names = ", ".join(implementation.name for implementation in loaded) or "nothing"
+            raise UsageError(
+                f"no {wanted or 'implementation'} among what was loaded: {names}", Refusal.TARGET
+            )
+        return subjects
+
+    def placed(self, implementation: Implementation) -> Implementation:
+        """The implementation on the device asked for.
+
+        Raises ``UsageError`` if there is no such device, or the implementation knows none.
+        """
+        try:
+            return implementation.on(self.device)
+        except Unsupported as reason:
+            raise UsageError(
+                f"{implementation.name} {reason}; run it without --device {self.device}",
+                Refusal.DEVICE,
+            ) from reason
+
+    def placeable(self, implementations: Iterable[Implementation]) -> Iterator[Implementation]:
+        """Those that know devices, on the one asked for; the others were not asked for by name."""
+        for implementation in implementations:
+            with suppress(Unsupported):
+                yield implementation.on(self.device)
+
+    def narrowed(self, implementation: Implementation) -> Implementation:
+        """The implementation with what is left out no longer declared."""
+        declaration = implementation.declaration
+        features = declaration.features - frozenset(map(Feature, self.without))
+        return replace(implementation, declaration=replace(declaration, features=features))
+
+    def level_of(self, subject: Subject) -> Level:
+        """The level to which a subject is held: what it claims, or less if so chosen."""
+        claimed = subject.implementation.declaration.level
+        return min(claimed, Level(self.level or claimed), key=lambda level: level.rank)
+
+    def applicable(self, check: Check, subjects: Iterable[Subject]) -> list[Subject]:
+        """The subjects on which a check is to be run."""
+        chosen = any(selects(self.clauses, clause) for clause in check.clauses)
+        level = max(CLAUSES[clause].level.rank for clause in check.clauses)
+        return [
+            subject
+            for subject in subjects
+            if chosen and subject.kind in check.kinds and level <= self.level_of(subject).rank
+        ]
+
+    def entry(self, subject: Subject) -> Entry:
+        """The subject as the results list it."""
+        declaration = subject.implementation.declaration
+        return Entry(
+            name=subject.implementation.name,
+            kind=str(subject.kind),
+            target=subject.implementation.target,
+            level=str(self.level_of(subject)),
+            features=tuple(sorted(declaration.features & Feature.of(subject.kind))),
+            dtypes=tuple(dtype for dtype in Dtype if dtype in declaration.dtypes),
+            fails_on_purpose=declaration.fails_on_purpose,
+        )

@@ -1,0 +1,1 @@
+"""What is computed: configurations, calls, backward passes, cases, and the clauses."""

@@ -1,0 +1,94 @@
+"""A page of the report, parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "line", "br", "img"}
+"""Tags that are never closed."""
+
+
+@dataclass
+class Element:
+    """An element of a page."""
+
+    tag: str
+    attributes: dict[str, str]
+    parent: Element | None
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text inside, spaces folded."""
+        return " ".join(" ".join(self.parts).split())
+
+    @property
+    def classes(self) -> set[str]:
+        """The names in ``class``."""
+        return set(self.attributes.get("class", "").split())
+
+
+class Parsed(HTMLParser):
+    """A page's elements, in order; an element that is closed wrongly fails."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self.open: list[Element] = []
+        self.feed(html)
+        self.close()
+        assert self.open == [], f"left open: {[element.tag for element in self.open]}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        parent = self.open[-1] if self.open else None
+        element = Element(tag, attributes, parent)
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        parent = self.open[-1] if self.open else None
+        attributes = {name: value or "" for name, value in attrs}
+        self.elements.append(Element(tag, attributes, parent))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open[-1].tag == tag, f"</{tag}> closes <{self.open[-1].tag}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        for element in self.open:
+            element.parts.append(data)
+
+    def all(self, tag: str, *classes: str, **attributes: str) -> list[Element]:
+        """The elements of this tag with these classes and attributes."""
+        return [
+            element
+            for element in self.elements
+            if element.tag == tag
+            and element.classes.issuperset(classes)
+            and attributes.items() <= element.attributes.items()
+        ]
+
+    def one(self, tag: str, *classes: str, **attributes: str) -> Element:
+        """The only one of them."""
+        (element,) = self.all(tag, *classes, **attributes)
+        return element
+
+    def inside(self, outer: Element) -> list[Element]:
+        """The elements within another."""
+
+        def ancestors(element: Element) -> Iterator[Element]:
+            at = element.parent
+            while at is not None:
+                yield at
+                at = at.parent
+
+        return [
+            element
+            for element in self.elements
+            if any(ancestor is outer for ancestor in ancestors(element))
+        ]
