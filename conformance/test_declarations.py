@@ -191,9 +191,9 @@ def test_undeclared_dropout_is_refused(subject: Subject, case: Case) -> None:
     due = subject.expected(reading_zeros(case.call()))
 
     def training(call: Call) -> Result:
-        from rnn_conformance.checking.torch_kit import Training
+        from rnn_conformance.checking import torch_kit
 
-        return Training(subject, call)(call)
+        return torch_kit.Training(subject, call)(call)
 
     refused_or_right(training, call, "dropout", due)
 

@@ -37,7 +37,7 @@ from rnn_conformance.checking import (
 )
 
 if TYPE_CHECKING:
-    from rnn_conformance.checking.torch_kit import Training
+    from rnn_conformance.checking import torch_kit
 
 STACKS = cases(Feature.DROPOUT, Feature.MULTI_LAYER)
 LEGIBLE = cases(
@@ -76,7 +76,7 @@ def own_halves(call: Call) -> Source:
     return tuple(range(call.config.num_directions))
 
 
-def training(subject: Subject, call: Call) -> "Training":
+def training(subject: Subject, call: Call) -> "torch_kit.Training":
     """A layer in training, with the parameters of the call."""
     from rnn_conformance.checking import torch_kit
 

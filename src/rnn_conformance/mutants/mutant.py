@@ -43,6 +43,11 @@ class Mutant(Defect):
     make: Make = field(repr=False, compare=False)
     crashes: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.chapter:
+            raise ValueError(f"a mutant has a chapter: {self}")
+
     def implementation(self, kind: Kind) -> Implementation:
         """The mutant in one of its kinds; raises ``ValueError`` for another."""
         if kind not in self.kinds:
