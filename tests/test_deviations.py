@@ -71,6 +71,16 @@ def test_a_deviation_breaks_clauses_that_exist_in_kinds_that_have_them(
         assert not missing, f"{kind} has no {sorted(missing)}, so it cannot show there"
 
 
+@pytest.mark.parametrize(("kind", "deviation"), EVERY, ids=named)
+def test_a_deviation_answers_whatever_is_legal(kind: Kind, deviation: Deviation[Any]) -> None:
+    """It is wrong, not broken: in a call with all features, and where the state is omitted."""
+    features = Feature.of(kind) - {Feature.UNBATCHED, Feature.EMPTY_BATCH}
+    call = random_case(kind, 0, needs=features).call()
+    layer = miniature(deviation.name, kind, deviation.variant).build(call.layer)
+    for asked in (call, call.replace(h_0=None, c_0=None)):
+        assert set(layer(asked.arguments).given) == set(call.results)
+
+
 # Whether it is a deviation at all.
 
 

@@ -94,7 +94,7 @@ def test_each_clause_is_broken_by_some_mutant() -> None:
         ({"kinds": []}, "exists in no kind"),
         ({"kinds": [Kind.GRU_CELL]}, "breaks no clause that applies to GRUCell"),
         ({"needs": [Feature.PROJECTION]}, "needs projection, which GRU has not"),
-        ({"source": ""}, "a name and a source"),
+        ({"source": ""}, "a defect has a name and a source"),
     ],
 )
 def test_what_cannot_be_a_mutant_is_refused(changed: dict[str, object], said: str) -> None:
@@ -104,8 +104,8 @@ def test_what_cannot_be_a_mutant_is_refused(changed: dict[str, object], said: st
         chapter.put("a defect", make=CATALOGUE[0].make, **{**legal, **changed})  # type: ignore[arg-type]
 
 
-def test_a_mutant_of_no_chapter_is_refused() -> None:
-    with pytest.raises(ValueError, match="a mutant has a chapter"):
+def test_what_is_in_no_chapter_is_refused() -> None:
+    with pytest.raises(ValueError, match="a defect is in no chapter"):
         Chapter("").put("a defect", "EQ-3", CATALOGUE[0].make, kinds=[Kind.GRU])
 
 

@@ -19,7 +19,7 @@ from rnn_conformance.spec.config import Feature, Level
 
 REMEMBERING = {
     "weights packed at the first call and never again": "PAR-4",
-    "an omitted state that is what the call before ended with": "STA-3",
+    "its last state in place of an omitted one": "STA-3",
     "the answer of the first call to every call of its shape": "STA-3",
     "results in memory that the next call uses again": "MEM-3",
     "the caller's input scaled after it was read": "MEM-1",

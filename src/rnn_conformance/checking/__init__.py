@@ -53,8 +53,8 @@ from rnn_conformance.reference.expected import Expected, Sum
 from rnn_conformance.reference.formats import FORMATS
 from rnn_conformance.reference.tolerance import Agreement
 from rnn_conformance.spec.arrays import Array
-from rnn_conformance.spec.backward import Backward, Gradients, drawn, gradient_of
-from rnn_conformance.spec.calls import Arguments, Call
+from rnn_conformance.spec.backward import Backward, drawn
+from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State, Values, rounded
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
 from rnn_conformance.spec.result import Result
@@ -65,7 +65,6 @@ __all__ = [
     "FORMATS",
     "LAYOUTS",
     "Agreement",
-    "Arguments",
     "Array",
     "Backward",
     "Bare",
@@ -77,7 +76,6 @@ __all__ = [
     "Expected",
     "Feature",
     "Gap",
-    "Gradients",
     "Kind",
     "Nature",
     "NonConforming",
@@ -115,7 +113,6 @@ __all__ = [
     "from_the_ends",
     "frozen_of",
     "gap",
-    "gradient_of",
     "improbable",
     "leaves",
     "legible",

@@ -241,9 +241,7 @@ STEPS: dict[Step, Callable[[Interpreter], object]] = {
     Step.BACKWARD: lambda interpreter: interpreter.forward(interpreter.call, backward=True),
     Step.OPTIMISER: Interpreter.optimiser,
     Step.IN_PLACE: lambda interpreter: interpreter.change("mul_", lambda p: p.mul_(-0.5)),
-    Step.DATA: lambda interpreter: interpreter.change(
-        ".data", lambda p: setattr(p, "data", p.data.flip(0))
-    ),
+    Step.DATA: lambda interpreter: interpreter.change(".data", Interpreter.assign),
     Step.LOAD: Interpreter.load,
     Step.CAST: Interpreter.cast,
     Step.FLATTEN: Interpreter.flatten,

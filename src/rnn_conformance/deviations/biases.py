@@ -8,18 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.deviations.deviation import (
-    GRUS,
-    LAYERS,
-    LSTMS,
-    NEW_GATE,
-    Chapter,
-    Deviant,
-    rows,
-)
+from rnn_conformance.deviations.deviation import GRUS, LSTMS, NEW_GATE, Chapter, Deviant, rows
 from rnn_conformance.reference.oracle import Trace, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Config, Feature, Kind
 
 BIASES = Chapter[Deviant]()

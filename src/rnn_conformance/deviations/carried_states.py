@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.deviations.deviation import ALL, LAYERS, Chapter, Deviant
+from rnn_conformance.deviations.deviation import Chapter, Deviant
 from rnn_conformance.deviations.states import GIVEN, changed, from_place
 from rnn_conformance.reference.oracle import Answer, Trace
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import ALL, LAYERS
 from rnn_conformance.spec.config import Config, Feature, Kind
 
 CARRIED = Chapter[Deviant]()

@@ -1,11 +1,16 @@
-"""What is known of a layer that is wrong in one way."""
+"""What is known of a layer that is wrong in one way, and how chapters of them are written."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypedDict, TypeVar
 
-from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.clauses import ALL, CLAUSES
 from rnn_conformance.spec.config import Feature, Kind
+
+COMMON = "common mistake"
+"""The source of what nobody in particular reported."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +20,7 @@ class Defect:
     ``name`` completes "a layer with …". ``breaks`` are the ids of the clauses that it
     breaks, ``kinds`` those that it exists in, ``needs`` the features without which it cannot
     show. ``source`` is where it was seen: an issue thread, a paper, another framework's
-    convention, or :data:`~rnn_conformance.deviations.deviation.COMMON`. Raises ``ValueError``
-    for what cannot be.
+    convention, or :data:`COMMON`. Raises ``ValueError`` for what cannot be.
     """
 
     name: str
@@ -41,3 +45,36 @@ class Defect:
     def clauses(self, kind: Kind) -> frozenset[str]:
         """The clauses that it breaks in one of its kinds."""
         return frozenset(clause for clause in self.breaks if kind in CLAUSES[clause].kinds)
+
+
+class Facts(TypedDict, total=False):
+    """What may be said of a defect beside its name and the clauses that it breaks."""
+
+    kinds: Iterable[Kind]
+    needs: Iterable[Feature]
+    source: str
+
+
+D = TypeVar("D", bound=Defect)
+
+
+class Chapter(list[D]):
+    """The defects of one chapter, in the order in which they are added."""
+
+    @staticmethod
+    def described(
+        name: str,
+        breaks: str,
+        *,
+        kinds: Iterable[Kind] = ALL,
+        needs: Iterable[Feature] = (),
+        source: str = COMMON,
+    ) -> dict[str, Any]:
+        """The fields of a :class:`Defect`; ``breaks`` are clause ids separated by blanks."""
+        return {
+            "name": name,
+            "breaks": frozenset(breaks.split()),
+            "kinds": frozenset(kinds),
+            "needs": frozenset(needs),
+            "source": source,
+        }

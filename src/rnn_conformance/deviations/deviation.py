@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, Unpack
 
 import numpy as np
 
-from rnn_conformance.deviations.defect import Defect
+from rnn_conformance.deviations import defect
+from rnn_conformance.deviations.defect import Defect, Facts
 from rnn_conformance.reference.derivatives import Adjoint
 from rnn_conformance.reference.oracle import Answer, Oracle
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
-from rnn_conformance.spec.config import Feature, Kind
+from rnn_conformance.spec.config import Kind
 
-ALL = frozenset(Kind)
-LAYERS = frozenset(kind for kind in Kind if not kind.is_cell)
 RNNS = frozenset({Kind.RNN, Kind.RNN_CELL})
 LSTMS = frozenset({Kind.LSTM, Kind.LSTM_CELL})
 GRUS = frozenset({Kind.GRU, Kind.GRU_CELL})
 
 EQUATIONS = "EQ-1 EQ-2 EQ-3 CEL-2"
 """What a wrong equation breaks, in the kinds to which it applies."""
-
-COMMON = "common mistake"
 
 NEW_GATE = "n = tanh(W_in x + b_in + r * (W_hn h + b_hn))"
 """A GRU's new gate, for the fixes that say it (EQ-3)."""
@@ -74,10 +71,10 @@ class Deviation(Defect, Generic[V]):
     variant: type[V]
 
 
-class Chapter(list[Deviation[V]]):
-    """The deviations of one chapter, in the order in which they are added.
+class Chapter(defect.Chapter[Deviation[V]]):
+    """The deviations of one chapter.
 
-    ``breaks`` are the clauses that each breaks of which no others are told.
+    ``breaks`` are the clauses that each breaks of which no others are named.
     """
 
     def __init__(self, breaks: str = "") -> None:
@@ -85,22 +82,13 @@ class Chapter(list[Deviation[V]]):
         self.breaks = breaks
 
     def add(
-        self,
-        name: str,
-        breaks: str = "",
-        *,
-        fix: str,
-        kinds: Iterable[Kind] = ALL,
-        needs: Iterable[Feature] = (),
-        source: str = COMMON,
+        self, name: str, breaks: str = "", *, fix: str, **facts: Unpack[Facts]
     ) -> Callable[[type[V]], type[V]]:
         """Add the decorated variant; ``breaks`` are clause ids separated by blanks."""
 
         def add(variant: type[V]) -> type[V]:
-            ids = frozenset((breaks or self.breaks).split())
-            self.append(
-                Deviation(name, ids, frozenset(kinds), frozenset(needs), source, fix, variant)
-            )
+            described = self.described(name, breaks or self.breaks, **facts)
+            self.append(Deviation(**described, fix=fix, variant=variant))
             return variant
 
         return add

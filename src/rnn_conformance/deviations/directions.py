@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import LAYERS, Chapter, Deviant
+from rnn_conformance.deviations.deviation import Chapter, Deviant
 from rnn_conformance.reference.oracle import Answer, Trace, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Feature
 
 DIRECTIONS = Chapter[Deviant]()

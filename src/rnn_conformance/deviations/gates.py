@@ -8,15 +8,8 @@ from itertools import permutations
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import (
-    COMMON,
-    EQUATIONS,
-    GRUS,
-    LSTMS,
-    RNNS,
-    Chapter,
-    Deviant,
-)
+from rnn_conformance.deviations.defect import COMMON
+from rnn_conformance.deviations.deviation import EQUATIONS, GRUS, LSTMS, RNNS, Chapter, Deviant
 from rnn_conformance.reference.oracle import Weights, sigmoid
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call

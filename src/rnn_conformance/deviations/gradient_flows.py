@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import LAYERS, Chapter
+from rnn_conformance.deviations.deviation import Chapter
 from rnn_conformance.deviations.gradients import REMEDIES, SCALES
 from rnn_conformance.reference.derivatives import Adjoint, Backtrace, Slopes
 from rnn_conformance.reference.oracle import Trace, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Config, Feature, Kind, Role
 
 FLOWS = Chapter[Adjoint]("GRD-1")

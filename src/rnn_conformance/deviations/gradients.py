@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import ALL, GRUS, LAYERS, LSTMS, RNNS, Chapter, rows
+from rnn_conformance.deviations.deviation import GRUS, LSTMS, RNNS, Chapter, rows
 from rnn_conformance.reference.derivatives import Adjoint, Backtrace, Derivative, Slopes, gates
 from rnn_conformance.reference.oracle import Answer, Trace
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import Backward
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import ALL, LAYERS
 from rnn_conformance.spec.config import Config, Feature, Kind, Role
 
 SCALES = {"cut": 0.0, "halved": 0.5, "doubled": 2.0}

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import (
-    GRUS,
-    NEW_GATE,
-    Chapter,
-    Deviant,
-)
+from rnn_conformance.deviations.deviation import GRUS, NEW_GATE, Chapter, Deviant
 from rnn_conformance.reference.oracle import Weights, sigmoid
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.config import Config

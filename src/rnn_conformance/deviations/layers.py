@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import LAYERS as LAYER_KINDS
 from rnn_conformance.deviations.deviation import Chapter, Deviant
 from rnn_conformance.reference.oracle import Answer, Trace, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import LAYERS as LAYER_KINDS
 from rnn_conformance.spec.config import Feature
 
 LAYERS = Chapter[Deviant]()

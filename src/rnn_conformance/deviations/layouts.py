@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import ALL, COMMON, LAYERS, Chapter, Deviant
+from rnn_conformance.deviations.defect import COMMON
+from rnn_conformance.deviations.deviation import Chapter, Deviant
 from rnn_conformance.reference.oracle import Answer
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import ALL, LAYERS
 from rnn_conformance.spec.config import Feature, Kind
 
 LAYOUTS = Chapter[Deviant]()

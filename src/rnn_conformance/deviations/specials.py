@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import EQUATIONS, LAYERS, Chapter, Deviant
+from rnn_conformance.deviations.deviation import EQUATIONS, Chapter, Deviant
 from rnn_conformance.reference.oracle import Answer
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Feature, Kind
 
 SPECIALS = Chapter[Deviant]()

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from rnn_conformance.deviations.deviation import LAYERS
 from rnn_conformance.implementations.trees import mapped
 from rnn_conformance.mutants.mutant import Chapter, Mixin, both, data_of, state_shape
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Kind
 
 CLASSES = Chapter("Classes")

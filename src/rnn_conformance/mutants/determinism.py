@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from rnn_conformance.deviations.deviation import LAYERS
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.implementations.trees import mapped
 from rnn_conformance.mutants.mutant import Chapter, Mixin
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Kind
 
 DETERMINISM = Chapter("Determinism and concurrency")
@@ -39,6 +39,18 @@ _STALE = "a stale buffer counted in at every seventh call"
 DETERMINISM.put(
     _STALE, "DET-1", partial(_sometimes_stale, _STALE), source="tensorflow/tensorflow#60192"
 )
+
+
+@DETERMINISM.add("noise in the final states, drawn anew by each call", "DET-1")
+class _DrawsNoise(Mixin):
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        def noisy(state: Tensor) -> Tensor:
+            return state + 0.1 * torch.rand_like(state)
+
+        returned = super().forward(input, hx)
+        if isinstance(self, nn.RNNCellBase):
+            return mapped(noisy, returned)
+        return returned[0], mapped(noisy, returned[1])
 
 
 @DETERMINISM.add(

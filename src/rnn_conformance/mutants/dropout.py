@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
-from rnn_conformance.deviations.deviation import LAYERS
 from rnn_conformance.mutants.layer_by_layer import LayerByLayer, Masked, mask
 from rnn_conformance.mutants.mutant import Chapter
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Kind
 
 DROPOUT = Chapter("Dropout")

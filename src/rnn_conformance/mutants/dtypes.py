@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_conformance.deviations.deviation import LAYERS
 from rnn_conformance.implementations.trees import mapped
 from rnn_conformance.mutants.mutant import Chapter, Mixin, cast, data_of
+from rnn_conformance.spec.clauses import LAYERS
 
 DTYPES = Chapter("Types")
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_conformance.deviations.deviation import LAYERS, LSTMS
+from rnn_conformance.deviations.deviation import LSTMS
 from rnn_conformance.implementations.trees import mapped
 from rnn_conformance.mutants.mutant import (
     Chapter,
@@ -21,6 +21,7 @@ from rnn_conformance.mutants.mutant import (
     data_of,
     state_shape,
 )
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Kind
 
 ERRORS = Chapter("Errors")

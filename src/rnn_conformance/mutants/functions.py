@@ -1,4 +1,4 @@
-"""Functions over NumPy arrays that are wrong in what they do with memory, or with threads."""
+"""Functions over NumPy arrays that are wrong in their memory, threads or gradients' shapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from rnn_conformance.implementations.interface import Declaration
 from rnn_conformance.implementations.numpy_function import FunctionImplementation
-from rnn_conformance.mutants.equations import Equations
+from rnn_conformance.mutants.equations import Equations, differentiated
 from rnn_conformance.mutants.mutant import Chapter
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 
@@ -149,3 +149,13 @@ def _shares_scratch(layer: Callable[..., Any], config: Config) -> Callable[..., 
         return layer(*scratch[0])
 
     return called
+
+
+class _FlattensAGradient(Equations):
+    def vjp(self, cotangents: Mapping[str, Any], *arguments: Any) -> dict[str, Any]:
+        gradients = super().vjp(cotangents, *arguments)
+        return gradients | {"input": gradients["input"].reshape(-1)}
+
+
+_FLAT = "the gradient of its input array in one axis"
+FUNCTIONS.put(_FLAT, "GRD-1", lambda kind: differentiated(_FLAT, kind, build=_FlattensAGradient))

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance.deviations.deviation import GRUS, LAYERS, LSTMS
+from rnn_conformance.deviations.deviation import GRUS, LSTMS
 from rnn_conformance.mutants.backpropagation import Found, Named, Recomputing
 from rnn_conformance.mutants.gradients import PARAMETERS, flipped_in_time, rows, scaled
 from rnn_conformance.mutants.mutant import Chapter
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Kind
 
 PATHS = Chapter("Gradients")

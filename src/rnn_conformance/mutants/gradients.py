@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance.deviations.deviation import LAYERS, RNNS
+from rnn_conformance.deviations.deviation import RNNS
 from rnn_conformance.mutants.backpropagation import Found, Named, Recomputing
 from rnn_conformance.mutants.mutant import Chapter
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Kind
 
 GRADIENTS = Chapter("Gradients")

@@ -9,30 +9,11 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance.deviations.deviation import LAYERS
 from rnn_conformance.implementations.trees import mapped
-from rnn_conformance.mutants.mutant import Chapter, Mixin, both, state_shape
+from rnn_conformance.mutants.mutant import Chapter, Mixin
+from rnn_conformance.spec.clauses import LAYERS
 
 HISTORIES = Chapter("Sequences of calls")
-
-
-@HISTORIES.add(
-    "an omitted state that is what the call before ended with",
-    "STA-3",
-    kinds=LAYERS,
-    source="tensorflow/tensorflow#47813",
-)
-class _CarriesItsStateOver(Mixin):
-    last: Any = None
-
-    def forward(self, input: Any, hx: Any = None) -> Any:
-        if hx is None and self.last is not None and isinstance(input, torch.Tensor):
-            h_n = both(self.last)[0]
-            if h_n.shape == state_shape(self, input) and h_n.dtype == input.dtype:
-                hx = self.last
-        output, state = super().forward(input, hx)
-        object.__setattr__(self, "last", mapped(torch.Tensor.detach, state))
-        return output, state
 
 
 @HISTORIES.add("the answer of the first call to every call of its shape", "STA-3", kinds=LAYERS)

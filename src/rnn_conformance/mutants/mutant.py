@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance.deviations.defect import Defect
-from rnn_conformance.deviations.deviation import ALL, COMMON, LAYERS
+from rnn_conformance.deviations import defect
+from rnn_conformance.deviations.defect import Defect, Facts
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.implementations.trees import leaves
-from rnn_conformance.spec.config import Feature, Kind
-
-CELLS = ALL - LAYERS
+from rnn_conformance.spec.config import Kind
 
 Mixin: Any = object
 """What a defect is mixed into: a class of ``torch.nn``."""
@@ -36,7 +34,7 @@ class Mutant(Defect):
     """An implementation that is known to be wrong in one way.
 
     ``make`` makes it in one of its kinds. ``crashes`` says that the defect itself is an
-    exception on a legal call.
+    exception on a legal call. It is listed under the title of its ``chapter``.
     """
 
     chapter: str
@@ -46,7 +44,7 @@ class Mutant(Defect):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.chapter:
-            raise ValueError(f"a mutant has a chapter: {self}")
+            raise ValueError(f"{self.name} is in no chapter")
 
     def implementation(self, kind: Kind) -> Implementation:
         """The mutant in one of its kinds; raises ``ValueError`` for another."""
@@ -55,39 +53,22 @@ class Mutant(Defect):
         return self.make(kind)
 
 
-class Chapter(list[Mutant]):
-    """The mutants of one chapter, in the order in which they are added."""
+class Chapter(defect.Chapter[Mutant]):
+    """The mutants of one chapter, which has a title."""
 
     def __init__(self, title: str) -> None:
         super().__init__()
         self.title = title
 
     def put(
-        self,
-        name: str,
-        breaks: str,
-        make: Make,
-        *,
-        kinds: Iterable[Kind] = ALL,
-        needs: Iterable[Feature] = (),
-        source: str = COMMON,
-        crashes: bool = False,
+        self, name: str, breaks: str, make: Make, *, crashes: bool = False, **facts: Unpack[Facts]
     ) -> None:
         """Add what ``make`` makes; ``breaks`` are clause ids separated by blanks."""
-        ids = frozenset(breaks.split())
-        self.append(
-            Mutant(name, ids, frozenset(kinds), frozenset(needs), source, self.title, make, crashes)
-        )
+        described = self.described(name, breaks, **facts)
+        self.append(Mutant(**described, chapter=self.title, make=make, crashes=crashes))
 
     def add(
-        self,
-        name: str,
-        breaks: str,
-        *,
-        kinds: Iterable[Kind] = ALL,
-        needs: Iterable[Feature] = (),
-        source: str = COMMON,
-        crashes: bool = False,
+        self, name: str, breaks: str, *, crashes: bool = False, **facts: Unpack[Facts]
     ) -> Callable[[C], C]:
         """Add the decorated mixin, of which :func:`of_kind` makes classes."""
 
@@ -95,7 +76,7 @@ class Chapter(list[Mutant]):
             def make(kind: Kind) -> Implementation:
                 return drop_in(of_kind(mixin, kind), name=name)
 
-            self.put(name, breaks, make, kinds=kinds, needs=needs, source=source, crashes=crashes)
+            self.put(name, breaks, make, crashes=crashes, **facts)
             return mixin
 
         return add

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_conformance.deviations.deviation import LAYERS, LSTMS
+from rnn_conformance.deviations.deviation import LSTMS
 from rnn_conformance.mutants.mutant import Chapter, Mixin
+from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Kind
 
 PARAMETERS = Chapter("Parameters")

@@ -237,7 +237,7 @@ def diagnosed(
     except Exception as fault:
         # The failure stands, whatever happens to its explanation.
         reason = f"it could not be diagnosed: {type(fault).__name__}: {fault}"
-        return replace(examined, reason=reason)
+        return replace(examined, reason=relative(reason))
     if diagnosis is None or examined.failure is None:
         return examined
     return replace(examined, failure=replace(examined.failure, diagnosis=diagnosis.to_record()))
