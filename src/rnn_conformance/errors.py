@@ -35,6 +35,9 @@ class Sort(StrEnum):
     ACCIDENT = "a fault met on the way where a refusal is due"
     TIMEOUT = "did not end in time"
     CRASHED = "the process died"
+    MEMORY = "took more memory than it may"
+    OUTPUT = "wrote more output than it may"
+    UNUSABLE = "cannot be built or called at all"
     BROKEN = "the check itself could not run"
 
 
@@ -50,7 +53,7 @@ class Nature(StrEnum):
         return cls.ACCIDENT if isinstance(error, ACCIDENTS) else cls.REFUSAL
 
 
-ACCIDENTS = (NameError, SystemError, MemoryError, RecursionError)
+ACCIDENTS = (NameError, SystemError, MemoryError, RecursionError, SystemExit, KeyboardInterrupt)
 """Exceptions that are no refusal of an illegal call but a fault met on the way;
 ``UnboundLocalError`` is a ``NameError``."""
 

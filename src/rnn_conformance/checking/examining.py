@@ -8,7 +8,7 @@ from time import perf_counter
 from rnn_conformance.checking.checks import Check
 from rnn_conformance.checking.locating import locate
 from rnn_conformance.checking.reproduction import script
-from rnn_conformance.checking.subject import Subject
+from rnn_conformance.checking.subject import Subject, interrupts
 from rnn_conformance.errors import (
     AdapterError,
     Fault,
@@ -25,13 +25,20 @@ from rnn_conformance.spec.backward import gradient_of
 
 def examine(check: Check, subject: Subject) -> Record:
     """Run one check on one subject."""
+    return examined(check, subject)[0]
+
+
+def examined(check: Check, subject: Subject) -> tuple[Record, BaseException | None]:
+    """Run one check on one subject; also what ended it, for whoever explains it."""
     begun = perf_counter()
     error: BaseException | None = None
     try:
         check.test(subject)
-    except Exception as raised:
+    except BaseException as raised:
+        if interrupts(raised):
+            raise
         error = raised
-    return record(check, subject, error, perf_counter() - begun)
+    return record(check, subject, error, perf_counter() - begun), error
 
 
 def record(

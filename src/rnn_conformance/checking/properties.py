@@ -67,7 +67,7 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                 # gives the same counterexample on every machine.
                 if unsupported or (failed and next(shrinks, None) is None):
                     return
-                subject.tally.cases += 1
+                subject.tally.begin(case)
                 try:
                     agreement = check(subject, case)
                     if agreement is not None:

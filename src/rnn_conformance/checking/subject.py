@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -58,12 +59,27 @@ class Tally:
 
     ``notes`` are remarks that are no failures, each once, in the order made; ``agreements``
     are how well the cases agreed that were compared with the equations, each with its case.
+    ``observe`` is told each case and each call before it is made, as plain values.
     """
 
     cases: int = 0
     seconds_inside: float = 0.0
     notes: dict[str, None] = field(default_factory=dict)
     agreements: list[tuple[Any, Agreement]] = field(default_factory=list)
+    observe: Callable[[Mapping[str, Any]], None] | None = None
+    case: Mapping[str, Any] | None = None
+
+    def begin(self, case: Any) -> None:
+        """Count a case that is to be tried, and say so."""
+        self.cases += 1
+        if self.observe is not None:
+            self.case = case.to_record()
+            self.observe({"case": self.case})
+
+    def calling(self, call: Call) -> None:
+        """Say that a call is to be made."""
+        if self.observe is not None:
+            self.observe({"case": self.case, "call": str(call)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,10 +193,13 @@ class Subject:
         what ``torch.nn`` raises, and where the classes differ that is noted. ``call`` is
         the legal call from which ``act`` departs. Raises ``NonConforming``.
         """
+        self.tally.calling(call)
         begun = perf_counter()
         try:
             answer = act()
-        except Exception as error:
+        except BaseException as error:
+            if interrupts(error):
+                raise
             if Nature.of(error) is Nature.ACCIDENT:
                 raise _accident(why, call, error) from error
             if due is not None and not isinstance(error, type(due)):
@@ -204,12 +223,15 @@ class Subject:
 
         ``what`` says what was done, in a message that begins with it.
         """
+        self.tally.calling(call)
         begun = perf_counter()
         try:
             yield
         except (NonConforming, AdapterError, SuiteError, Unsupported):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if interrupts(error):
+                raise
             raise NonConforming(
                 f"{what + ' ' if what else ''}raised {type(error).__name__}: {error}",
                 sort=Sort.RAISED,
@@ -218,6 +240,17 @@ class Subject:
             ) from error
         finally:
             self.tally.seconds_inside += perf_counter() - begun
+
+
+def interrupts(error: BaseException) -> bool:
+    """Whether an exception is the user's: a ``KeyboardInterrupt`` where the keyboard is heard.
+
+    Elsewhere, and for ``SystemExit``, it is the implementation that raised it.
+    """
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    )
 
 
 def _of_layer(layer: LayerSpec, call: Call) -> None:

@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     FAILED = "failed"
     ERROR = "error"
+    NOT_RUN = "not run"
     UNTESTED = "untested"
     PASSED = "passed"
     UNSUPPORTED = "unsupported"
@@ -49,7 +50,8 @@ class Failure:
     ``time`` and so on). ``excerpt`` holds rows of ``(index, expected, got, error, bound)``;
     ``diagnosis`` says what is behind it (see ``diagnosis.Diagnosis``); ``script`` shows it
     with torch and the implementation alone. Where an exception was raised, ``nature`` is what
-    that was, and ``traceback`` is there.
+    that was, and ``traceback`` is there; where the process died, ``output`` is the end of what
+    it had written.
     """
 
     fault: Fault
@@ -67,6 +69,7 @@ class Failure:
     script: str | None = None
     nature: Nature | None = None
     traceback: str | None = None
+    output: str | None = None
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ class Verdict(StrEnum):
     def of(cls, outcomes: Mapping[str, Outcome]) -> Verdict:
         """``fails`` if any clause in the verdict does, ``error`` if a check could not run.
 
-        ``outcomes`` are those of the clauses, by id; optional clauses do not count.
+        ``outcomes`` are those of the clauses, by id; optional clauses do not count. What was
+        given up, as not run, has failed: it was because of the implementation.
         """
         counted = {outcome for clause, outcome in outcomes.items() if not CLAUSES[clause].optional}
-        if counted & (FAILING - {Outcome.ERROR}):
+        if counted & ((FAILING - {Outcome.ERROR}) | {Outcome.NOT_RUN}):
             return cls.FAILS
         # Nothing passed: a run in which nothing was shown shows no conformance.
         if Outcome.ERROR in counted or Outcome.PASSED not in counted:

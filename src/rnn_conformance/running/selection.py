@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from rnn_conformance.checking.checks import Check
+from rnn_conformance.checking.checks import Check, checks
 from rnn_conformance.checking.subject import PROFILES, Subject
 from rnn_conformance.errors import Refusal, Unsupported, UsageError
 from rnn_conformance.implementations.interface import Implementation
@@ -67,6 +68,31 @@ class Selection:
                 "the device 'meta' computes no values that could be compared", Refusal.DEVICE
             )
 
+    def described(self, target: str, kind: str, asked: bool) -> list[dict[str, Any]]:
+        """What a target holds, in the order of loading it, as plain values.
+
+        Each has the ``position`` and the ``entry`` of one implementation in one kind, and the
+        checks ``due``, with their clauses. What was not ``asked`` for by name may lack the
+        device. Raises ``UsageError`` if the target cannot be loaded.
+        """
+        candidates = []
+        for position, implementation in enumerate(load(target, kind)):
+            if asked:
+                placed = self.placed(implementation)
+            else:
+                (placed,) = [*self.placeable([implementation])] or (None,)
+            if placed is None:
+                continue
+            for subject in self._subjects([self.narrowed(placed)]):
+                due = [
+                    [check.id, check.clauses]
+                    for check in checks()
+                    if self.applicable(check, [subject])
+                ]
+                entry = asdict(self.entry(subject))
+                candidates.append({"position": position, "entry": entry, "due": due})
+        return candidates
+
     def subjects(self) -> list[Subject]:
         """Load what is to be tested, one subject for each implementation and kind.
 
@@ -80,13 +106,7 @@ class Selection:
         ]
         if self.registered:
             loaded += self.placeable(registered()[0])
-        subjects = [
-            Subject(implementation, kind, PROFILES[self.profile], self.seed)
-            for implementation in map(self.narrowed, unique(loaded))
-            for kind in Kind
-            if kind in implementation.declaration.kinds
-            and (not self.kinds or kind.value in self.kinds)
-        ]
+        subjects = self._subjects(map(self.narrowed, unique(loaded)))
         if not subjects:
             wanted = " or ".join(self.kinds)
             names = ", ".join(implementation.name for implementation in loaded) or "nothing"
@@ -94,6 +114,15 @@ class Selection:
                 f"no {wanted or 'implementation'} among what was loaded: {names}", Refusal.TARGET
             )
         return subjects
+
+    def _subjects(self, implementations: Iterable[Implementation]) -> list[Subject]:
+        return [
+            Subject(implementation, kind, PROFILES[self.profile], self.seed)
+            for implementation in implementations
+            for kind in Kind
+            if kind in implementation.declaration.kinds
+            and (not self.kinds or kind.value in self.kinds)
+        ]
 
     def placed(self, implementation: Implementation) -> Implementation:
         """The implementation on the device asked for.

@@ -1,0 +1,131 @@
+"""A job performed, item by item, by what holds its implementation: a process, or this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from time import perf_counter
+from typing import Any, Protocol
+
+from rnn_conformance.errors import Fault, Sort
+from rnn_conformance.locations import relative
+from rnn_conformance.results.records import Failure, Outcome, Record
+from rnn_conformance.running.isolation import Death
+from rnn_conformance.running.jobs import Begun, Due, Errand, Found, Job, Source
+
+DIAGNOSIS = 2.0
+"""Times the limit of a check that its explanation may take, which asks more than it did."""
+
+
+class Holder(Protocol):
+    """What answers requests about the implementation that it holds."""
+
+    def hold(self, source: Source) -> Mapping[str, Any] | Death:
+        """Load an implementation, if it is not held already."""
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> Mapping[str, Any] | Death:
+        """The answer to a request, or how its process died of it."""
+
+
+def perform(holder: Holder, job: Job) -> Iterator[Begun | Found]:
+    """What comes of a job, as it comes."""
+    match job.errand:
+        case Errand.PROBE:
+            yield Begun(job)
+            yield _probe(holder, job)
+        case Errand.EXAMINE:
+            for due in job.due:
+                yield Begun(job, due.check)
+                yield _examine(holder, job, due)
+        case Errand.DIAGNOSE:
+            for failing in job.failing:
+                yield Begun(job, failing.due.check)
+                answer = _ask(
+                    holder,
+                    job,
+                    {"do": "diagnose", "clauses": failing.due.clauses, "evidence": failing.evidence},
+                    DIAGNOSIS * job.limits.check,
+                )
+                yield Found(job, failing.due.check, answer=_explained(answer))
+
+
+def _ask(
+    holder: Holder, job: Job, request: Mapping[str, Any], seconds: float
+) -> Mapping[str, Any] | Death:
+    """The answer of what holds the job's implementation, of which the request is."""
+    loaded = holder.hold(job.candidate.source)
+    if isinstance(loaded, Death) or loaded:
+        return loaded
+    which = {
+        "position": job.candidate.source.position,
+        "name": job.candidate.entry.name,
+        "kind": job.candidate.entry.kind,
+        "without": job.trying.without,
+    }
+    return holder.ask({**request, **which}, seconds)
+
+
+def _probe(holder: Holder, job: Job) -> Found:
+    answer = _ask(holder, job, {"do": "probe"}, job.limits.check)
+    if isinstance(answer, Death):
+        answer = {"unusable": f"its first call: {answer.message}", "without": [], "death": answer}
+    return Found(job, answer=answer)
+
+
+def _examine(holder: Holder, job: Job, due: Due) -> Found:
+    begun = perf_counter()
+    request = {
+        "do": "examine",
+        "check": due.check,
+        "profile": asdict(job.trying.profile),
+        "seed": job.trying.seed,
+    }
+    answer = _ask(holder, job, request, job.limits.check)
+    seconds = perf_counter() - begun
+    if isinstance(answer, Death):
+        return Found(job, due.check, _dead(job, due, answer, seconds).to_record(), died=True)
+    if "record" in answer:
+        return Found(job, due.check, answer["record"], answer["evidence"])
+    return Found(job, due.check, _broken(job, due, answer, seconds).to_record())
+
+
+def _dead(job: Job, due: Due, death: Death, seconds: float) -> Record:
+    """The record of a check that its process did not survive."""
+    call = death.seen.get("call")
+    failure = Failure(
+        Fault.IMPLEMENTATION,
+        death.sort,
+        death.message,
+        calls=(call,) if call else (),
+        case=death.seen.get("case"),
+        output=relative(death.output) or None,
+    )
+    outcome = Outcome.TIMEOUT if death.sort is Sort.TIMEOUT else Outcome.CRASHED
+    return Record(
+        *job.candidate.key, due.check, due.clauses, outcome, seconds=seconds, failure=failure
+    )
+
+
+def _broken(job: Job, due: Due, answer: Mapping[str, Any], seconds: float) -> Record:
+    """The record of a check that could not be run, though the process lives."""
+    if "refusal" in answer:
+        message, _, _, trace = answer["refusal"]
+        fault = Fault.ADAPTER
+    else:
+        trace = answer["fault"]
+        message, fault = trace.strip().rpartition("\n")[2], Fault.SUITE
+    failure = Failure(fault, Sort.BROKEN, relative(message), traceback=trace)
+    return Record(
+        *job.candidate.key, due.check, due.clauses, Outcome.ERROR, seconds=seconds, failure=failure
+    )
+
+
+def _explained(answer: Mapping[str, Any] | Death) -> Mapping[str, Any]:
+    """A diagnosis, or the reason why there is none: the failure stands without."""
+    if isinstance(answer, Death):
+        return {"diagnosis": None, "reason": f"it could not be diagnosed: {answer.message}"}
+    if "diagnosis" in answer:
+        return answer
+    trace = answer.get("fault") or answer["refusal"][0]
+    last = trace.strip().rpartition("\n")[2]
+    return {"diagnosis": None, "reason": f"it could not be diagnosed: {last}"}

@@ -1,0 +1,196 @@
+"""What holds one implementation and does with it what is asked: in a process of its own, or here.
+
+Requests and answers are plain values that JSON can write: nothing that comes from a process
+with an implementation in it is unpickled outside one.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import os
+import pickle
+import random
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from rnn_conformance.checking.checks import checks
+from rnn_conformance.checking.examining import examined
+from rnn_conformance.checking.subject import Profile, Subject, Tally
+from rnn_conformance.errors import NonConforming, UsageError
+from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.implementations.registry import load
+from rnn_conformance.locations import relative
+from rnn_conformance.running.jobs import Source
+from rnn_conformance.running.selection import Selection
+from rnn_conformance.spec.config import Feature, Kind
+
+if TYPE_CHECKING:
+    from rnn_conformance.diagnosis.diagnosis import Diagnostician
+
+EVIDENCE = 8 * 2**20
+"""Bytes above which a counterexample is not handed on to be explained."""
+
+
+@dataclass
+class Session:
+    """Answers requests: ``{"do": name of a method, **its arguments}``.
+
+    ``observe`` is told each case and each call before it is made, so that what a process died
+    of can be said.
+    """
+
+    observe: Callable[[Mapping[str, Any]], None] = lambda seen: None
+    source: Source | None = None
+    loaded: list[Implementation] = field(default_factory=list)
+    diagnosticians: dict[tuple[int, str], Diagnostician] = field(default_factory=dict)
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What a request gives; a refusal or a fault of the suite's is an answer as well."""
+        arguments = dict(request)
+        try:
+            result: dict[str, Any] = getattr(self, arguments.pop("do"))(**arguments)
+        except UsageError as error:
+            trace = "".join(traceback.format_exception(error))
+            return {
+                "refusal": [str(error), error.refusal.value, error.missing, relative(trace)]
+            }
+        except BaseException as error:
+            return {"fault": relative("".join(traceback.format_exception(error)))}
+        return result
+
+    def describe(
+        self, selection: Mapping[str, Any], target: str, kind: str, asked: bool, folder: str
+    ) -> dict[str, Any]:
+        """What a target holds (see ``Selection.described``)."""
+        _settle_in(folder)
+        fields = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in selection.items()
+        }
+        return {"candidates": Selection(**fields).described(target, kind, asked)}
+
+    def hold(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        """Load an implementation."""
+        self.source = Source(**source)
+        _settle_in(self.source.folder)
+        if not self.source.family:
+            self.loaded = load(self.source.target, self.source.kind)
+        return {}
+
+    def probe(self, position: int, name: str, kind: str, without: list[str]) -> dict[str, Any]:
+        """What can be asked of it at all."""
+        return {"unusable": "", "without": [], "records": []}
+
+    def _implementation(
+        self, position: int, name: str, kind: str, without: list[str]
+    ) -> Implementation:
+        assert self.source is not None
+        if self.source.family:
+            from rnn_conformance.mutants import CATALOGUE
+
+            implementation = CATALOGUE[position].implementation(Kind(kind))
+        else:
+            implementation = self.loaded[position].on(self.source.device)
+        declaration = implementation.declaration
+        features = declaration.features - frozenset(map(Feature, without))
+        return replace(
+            implementation, name=name, declaration=replace(declaration, features=features)
+        )
+
+    def examine(
+        self,
+        position: int,
+        name: str,
+        kind: str,
+        check: str,
+        profile: Mapping[str, Any],
+        seed: int,
+        without: list[str],
+    ) -> dict[str, Any]:
+        """Run a check: its record, and what a diagnosis needs if it failed."""
+        implementation = self._implementation(position, name, kind, without)
+        subject = Subject(
+            implementation, Kind(kind), Profile(**profile), seed, Tally(observe=self.observe)
+        )
+        settle(f"{seed} {check}")
+        record, error = examined(by_id()[check], subject)
+        return {"record": record.to_record(), "evidence": _evidence(error)}
+
+    def diagnose(
+        self,
+        position: int,
+        name: str,
+        kind: str,
+        without: list[str],
+        clauses: list[str],
+        evidence: str,
+    ) -> dict[str, Any]:
+        """What is behind a failure."""
+        # Not loaded, and nothing paid for it, where everything conforms.
+        from rnn_conformance.diagnosis.diagnosis import Diagnostician
+
+        key = position, kind
+        if key not in self.diagnosticians:
+            implementation = self._implementation(position, name, kind, without)
+            self.diagnosticians[key] = Diagnostician(implementation, Kind(kind))
+        settle("diagnosis")
+        try:
+            shown = pickle.loads(base64.b64decode(evidence))
+            diagnosis = self.diagnosticians[key].diagnose(shown, clauses)
+        except Exception as fault:
+            # The failure stands, whatever happens to its explanation.
+            reason = f"it could not be diagnosed: {type(fault).__name__}: {fault}"
+            return {"diagnosis": None, "reason": relative(reason)}
+        return {
+            "diagnosis": None if diagnosis is None else diagnosis.to_record(),
+            "reason": None,
+        }
+
+
+@functools.cache
+def by_id() -> dict[str, Any]:
+    """The checks, by their ids."""
+    return {check.id: check for check in checks()}
+
+
+def settle(text: str) -> None:
+    """Begin from generators that follow from ``text`` alone, whatever ran before."""
+    import numpy as np
+    import torch
+
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - what an implementation draws from
+    torch.manual_seed(seed)
+
+
+def _evidence(error: BaseException | None) -> str:
+    """What explains a failure, for a process like this one: opaque to all others."""
+    if not isinstance(error, NonConforming):
+        return ""
+    shown = Shown(error.calls, error.case, error.backward)
+    try:
+        pickled = pickle.dumps(shown)
+    except Exception:
+        # A failure that cannot be handed on stands without an explanation.
+        return ""
+    return base64.b64encode(pickled).decode() if len(pickled) <= EVIDENCE else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Of a ``NonConforming``, what a diagnosis reads."""
+
+    calls: tuple[Any, ...]
+    case: Any
+    backward: Any
+
+
+def _settle_in(folder: str) -> None:
+    """Be where the command was called, if that is on this machine."""
+    if folder and os.path.isdir(folder) and os.getcwd() != folder:
+        os.chdir(folder)
