@@ -29,6 +29,7 @@ from rnn_conformance.checking import (
     difference,
     for_all,
     gap,
+    shown,
     snapshot,
 )
 
@@ -99,7 +100,7 @@ def test_the_constructors_arguments_are_attributes(subject: Subject, case: Case)
     for name in names:
         due, value = getattr(reference, name), getattr(module, name, "absent")
         if value != due:
-            raise fails(case, f"the attribute {name} is {value!r}, not {due!r}")
+            raise fails(case, f"the attribute {name} is {shown(value)}, not {due!r}")
 
 
 @clause("PAR-1")
@@ -123,7 +124,7 @@ def test_arguments_may_be_given_by_position(subject: Subject, case: Case) -> Non
     for name in order:
         due = getattr(config, name)
         if (value := getattr(module, name, due)) != due:
-            raise fails(case, f"{made} has {name}={value!r}, not {due!r}")
+            raise fails(case, f"{made} has {name}={shown(value)}, not {due!r}")
 
 
 @clause("PAR-1")
@@ -377,7 +378,7 @@ def test_flatten_parameters_changes_nothing_one_can_see(subject: Subject, case: 
     with subject.doing(call, "flatten_parameters()"):
         returned = module.flatten_parameters()
     if returned is not None:
-        raise fails(case, f"flatten_parameters() returned {returned!r}, not None")
+        raise fails(case, f"flatten_parameters() returned {shown(returned)}, not None")
     if what := difference(before, snapshot(module.state_dict(), writes=False)):
         raise fails(case, f"flatten_parameters() was seen: {what}")
     if [id(p) for p in those] != [id(p) for p in module.parameters()]:

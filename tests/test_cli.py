@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rnn_conformance.cli import Workers
-from rnn_conformance.results.reading import read, read_records
+from rnn_conformance.results.reading import read
 
 WRONG = """
 import torch
@@ -108,8 +108,8 @@ def test_torchs_own_lstm_conforms_in_over_a_thousand_cases(tmp_path: Path) -> No
     assert lstm["verdict"] == "conforms"
     assert sum(check["cases"] for check in lstm["checks"]) > 1000
     assert (tmp_path / "reports/latest/index.html").read_text("utf-8").startswith("<!DOCTYPE html>")
-    records = read_records(tmp_path / "reports/latest/records.jsonl")
-    assert len(records) == len(lstm["checks"])
+    lines = (tmp_path / "reports/latest/records.jsonl").read_text("utf-8").splitlines()
+    assert len(lines) == len(lstm["checks"])
     # Nothing else is left behind.
     assert [path.name for path in tmp_path.iterdir()] == ["reports"]
 

@@ -20,8 +20,10 @@ from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.mutants import CATALOGUE
 from rnn_conformance.report import render
 from rnn_conformance.results import kill_matrix
+from rnn_conformance.results.formats import POWER
+from rnn_conformance.results.json_files import validator
 from rnn_conformance.results.kill_matrix import Attempt, Power, Trial
-from rnn_conformance.results.reading import POWER, read, validator
+from rnn_conformance.results.reading import read
 from rnn_conformance.results.records import Failure, Outcome, Record
 from rnn_conformance.running.power import measure
 from rnn_conformance.running.trials import Choice, judged, kills, try_out

@@ -13,14 +13,9 @@ import pytest
 
 from rnn_conformance.errors import Fault, Nature, Refusal, Sort, UsageError
 from rnn_conformance.results.document import clause_outcomes, document, reached
-from rnn_conformance.results.reading import (
-    POWER,
-    RESULTS,
-    DocumentFormat,
-    read,
-    read_records,
-    validator,
-)
+from rnn_conformance.results.formats import POWER, RESULTS, DocumentFormat
+from rnn_conformance.results.json_files import validator
+from rnn_conformance.results.reading import read
 from rnn_conformance.results.records import Failure, Outcome
 from rnn_conformance.results.verdict import Verdict
 from rnn_conformance.spec.clauses import CLAUSES
@@ -201,7 +196,7 @@ def test_records_go_to_their_implementation_and_kind_whatever_their_order() -> N
     checks = [record(gru, ["EQ-3"], Outcome.FAILED), record(LOOP, ["EQ-2"])]
     checks += [record(LOOP, ["BF-1"])]
     for order in (checks, checks[::-1]):
-        lstm, other = document(COMPLETE, [LOOP, gru], order)["implementations"]
+        other, lstm = document(COMPLETE, [LOOP, gru], order)["implementations"]
         assert [check["clauses"] for check in lstm["checks"]] == [["BF-1"], ["EQ-2"]]
         assert [check["clauses"] for check in other["checks"]] == [["EQ-3"]]
         assert (lstm["verdict"], other["verdict"]) == ("conforms", "fails")
@@ -332,25 +327,3 @@ def test_what_is_no_results_file_is_refused_with_the_reason(
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*results\.json"):
         read(tmp_path / "results.json")
-
-
-def test_records_are_read_back_without_a_last_line_that_was_cut_short(tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    written = records(LOOP, {"EQ-2": Outcome.FAILED})
-    text = "".join(json.dumps(record) + "\n" for record in written)
-    for rest in ("", '{"implementation": "lo'):
-        path.write_text(text + rest, "utf-8")
-        assert read_records(path) == written
-
-
-@pytest.mark.parametrize(
-    ("line", "said"), [("{", "line 2 of .* is not valid JSON"), ("{}", "line 2 of .* is not a rec")]
-)
-def test_a_line_that_is_no_record_is_refused_by_its_number(
-    line: str, said: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "records.jsonl"
-    first, *_ = records(LOOP)
-    path.write_text(f"{json.dumps(first)}\n{line}\n", "utf-8")
-    with pytest.raises(UsageError, match=said):
-        read_records(path)

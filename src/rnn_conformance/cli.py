@@ -21,8 +21,10 @@ from rich.table import Table
 from rnn_conformance.errors import Refusal, SuiteError, UsageError
 from rnn_conformance.report import terminal
 from rnn_conformance.report.wording import one_line
-from rnn_conformance.results.reading import POWER, RESULTS, read
+from rnn_conformance.results.formats import POWER, RESULTS
+from rnn_conformance.results.reading import read
 from rnn_conformance.results.verdict import FAILING, Exit, exit_code
+from rnn_conformance.results.writing import must_be_page, probe, write
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
 
@@ -241,7 +243,7 @@ def power(
 
         choice = Choice(full, kinds, select, mutant, seed)
         file = output / "power.json"
-        _write(file, "")
+        probe(file)
         console = Console(quiet=quiet)
         with _bar(console, "mutants") as bar:
             task = bar.add_task("loading", total=None, bad="")
@@ -256,7 +258,7 @@ def power(
                 )
 
             document = measure(choice, workers=workers, progress=progress)
-        _write(file, json.dumps(document, indent=1))
+        write(file, json.dumps(document, indent=1))
         terminal.power_summary(console, document, file)
     sys.exit(Exit.NOT_GREEN if document["summary"]["survivors"] else Exit.GREEN)
 
@@ -330,12 +332,18 @@ def _list_clauses(console: Console) -> None:
 def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
     """Render RESULTS files again; several are merged into one report.
 
-    A power.json among them adds how strong the suite is.
+    RESULTS is a results.json, the records.jsonl of a run that was stopped, or the folder that
+    they are in. The shards of a run are put together. A power.json among them adds how strong
+    the suite is.
     """
     with faults(debug):
         from rnn_conformance.report import merge, render
 
-        paths = [path / "results.json" if path.is_dir() else path for path in results]
+        paths = [_results(path) for path in results]
+        target = output or paths[0].parent / "index.html"
+        if target.is_dir() or not target.suffix:
+            target = target / "index.html"
+        must_be_page(target, paths)
         documents = [read(path) for path in paths]
         runs = [document.content for document in documents if document.format is RESULTS]
         powers = [document for document in documents if document.format is POWER]
@@ -348,23 +356,13 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
             raise UsageError(
                 f"{paths[0]} is no results.json; name one too, as `run` writes it", Refusal.FILE
             )
-        target = output or paths[0].parent / "index.html"
-        if target.is_dir() or not target.suffix:
-            target = target / "index.html"
-        text = render(
-            merge(runs) if len(runs) > 1 else runs[0], powers[0].content if powers else None
-        )
-        _write(target, text)
+        write(target, render(merge(runs), powers[0].content if powers else None))
         click.echo(target)
 
 
-def _write(file: Path, text: str) -> None:
-    """Write a file, and the folders that lead to it; raises ``UsageError`` if that cannot be."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {file}: {error.strerror or error}; choose another --output",
-            Refusal.FILE,
-        ) from error
+def _results(path: Path) -> Path:
+    """The file of results that is meant: of a folder the document, or else the journal."""
+    if not path.is_dir():
+        return path
+    document, journal = path / "results.json", path / "records.jsonl"
+    return journal if journal.exists() and not document.exists() else document

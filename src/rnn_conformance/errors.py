@@ -50,7 +50,8 @@ class Nature(StrEnum):
     @classmethod
     def of(cls, error: BaseException) -> Nature:
         """An accident if it is of a class that nobody raises to refuse a call."""
-        return cls.ACCIDENT if isinstance(error, ACCIDENTS) else cls.REFUSAL
+        # By its type alone: an object may lie about its class.
+        return cls.ACCIDENT if issubclass(type(error), ACCIDENTS) else cls.REFUSAL
 
 
 ACCIDENTS = (NameError, SystemError, MemoryError, RecursionError, SystemExit, KeyboardInterrupt)

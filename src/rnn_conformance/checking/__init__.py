@@ -58,6 +58,7 @@ from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State, Values, rounded
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
 from rnn_conformance.spec.result import Result
+from rnn_conformance.texts import shown
 
 __all__ = [
     "CALLS",
@@ -127,6 +128,7 @@ __all__ = [
     "remembering",
     "rounded",
     "scale",
+    "shown",
     "snapshot",
     "time_major",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
 from time import perf_counter
+from typing import Any
 
 from rnn_conformance.checking.checks import Check
 from rnn_conformance.checking.locating import locate
@@ -17,10 +17,10 @@ from rnn_conformance.errors import (
     Unsupported,
     Untested,
 )
-from rnn_conformance.locations import relative
 from rnn_conformance.reference.tolerance import summary
 from rnn_conformance.results.records import Failure, Outcome, Record
 from rnn_conformance.spec.backward import gradient_of
+from rnn_conformance.texts import LONGEST, kept, said, traced, worded
 
 
 def examine(check: Check, subject: Subject) -> Record:
@@ -54,16 +54,15 @@ def record(
         case None:
             ended, reason = Outcome.PASSED, "; ".join(subject.tally.notes) or None
         case Untested():
-            ended, reason = Outcome.UNTESTED, str(error)
+            ended, reason = Outcome.UNTESTED, said(error)
         case Unsupported():
-            ended, reason = Outcome.UNSUPPORTED, str(error)
+            ended, reason = Outcome.UNSUPPORTED, said(error)
         case NonConforming():
             ended, failure = Outcome.FAILED, _failure(subject, error)
         case _:
             fault = Fault.ADAPTER if isinstance(error, AdapterError) else Fault.SUITE
-            message = relative(f"{type(error).__name__}: {error}")
             ended = Outcome.ERROR
-            failure = Failure(fault, Sort.BROKEN, message, traceback=_traceback(error))
+            failure = Failure(fault, Sort.BROKEN, worded(error), traceback=traced(error))
     return Record(
         implementation=subject.implementation.name,
         kind=str(subject.kind),
@@ -73,7 +72,7 @@ def record(
         cases=subject.tally.cases,
         seconds=seconds,
         seconds_inside=subject.tally.seconds_inside,
-        reason=None if reason is None else relative(reason),
+        reason=None if reason is None else kept(reason),
         failure=failure,
         accuracy=summary(subject.tally.agreements),
     )
@@ -90,20 +89,24 @@ def _failure(subject: Subject, error: NonConforming) -> Failure:
     return Failure(
         fault=Fault.IMPLEMENTATION,
         sort=error.sort,
-        message=relative(error.message),
+        message=kept(error.message),
         nature=error.nature,
-        calls=tuple(str(call) for call in error.calls),
+        calls=tuple(kept(str(call)) for call in error.calls),
         case=None if error.case is None else error.case.to_record(),
         where=where,
-        expected=error.expected,
-        got=error.got,
+        expected=_kept(error.expected),
+        got=_kept(error.got),
         error=error.error,
         bound=error.bound,
         excerpt=error.excerpt,
         script=None if call is None else script(subject.implementation, call, error.backward),
-        traceback=None if error.exception is None else _traceback(error.exception),
+        traceback=None if error.exception is None else traced(error.exception),
     )
 
 
-def _traceback(error: BaseException) -> str:
-    return relative("".join(traceback.format_exception(error)))
+def _kept(value: Any) -> Any:
+    """A value of a result; one that is long is told in words."""
+    if isinstance(value, str):
+        return kept(value)
+    words = repr(value)
+    return value if len(words) <= LONGEST else kept(words)

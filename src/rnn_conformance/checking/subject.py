@@ -26,6 +26,7 @@ from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Call, LayerSpec
 from rnn_conformance.spec.config import Feature, Kind
 from rnn_conformance.spec.result import Result
+from rnn_conformance.texts import name_of, said, worded
 
 Layer: TypeAlias = Callable[[Call], Result]
 """Answers calls of one layer; raises ``SuiteError`` for one of another layer."""
@@ -204,12 +205,12 @@ class Subject:
                 raise _accident(why, call, error) from error
             if due is not None and not isinstance(error, type(due)):
                 self.tally.notes[
-                    f"{why}: {type(error).__name__} where torch.nn raises {type(due).__name__}"
+                    f"{why}: {name_of(type(error))} where torch.nn raises {name_of(type(due))}"
                 ] = None
             return
         finally:
             self.tally.seconds_inside += perf_counter() - begun
-        raised = "" if due is None else f"; torch.nn raises {type(due).__name__}: {due}"
+        raised = "" if due is None else f"; torch.nn raises {worded(due)}"
         raise NonConforming(
             f"{why} must be refused by an exception; it was answered with "
             f"{describe(answer)}{raised}",
@@ -233,7 +234,7 @@ class Subject:
             if interrupts(error):
                 raise
             raise NonConforming(
-                f"{what + ' ' if what else ''}raised {type(error).__name__}: {error}",
+                f"{what + ' ' if what else ''}raised {worded(error)}",
                 sort=Sort.RAISED,
                 calls=(call,),
                 exception=error,
@@ -261,7 +262,7 @@ def _of_layer(layer: LayerSpec, call: Call) -> None:
 
 def _accident(why: str, call: Call, error: BaseException) -> NonConforming:
     return NonConforming(
-        f"{why} must be refused; {type(error).__name__} ({error}) is a fault met on the way, "
+        f"{why} must be refused; {name_of(type(error))} ({said(error)}) is a fault met on the way, "
         "not a refusal",
         sort=Sort.ACCIDENT,
         calls=(call,),

@@ -11,6 +11,7 @@ import torch
 
 from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.spec.config import Kind
+from rnn_conformance.texts import name_of, shown
 
 DECLARATION = "rnn_conformance"
 """The class attribute, a mapping, in which a class may declare what it leaves out."""
@@ -25,7 +26,7 @@ def kind_of(cls: type, *, by_name: bool = True) -> Kind | None:
         except ValueError:
             known = ", ".join(Kind)
             raise UsageError(
-                f"{cls.__name__} declares the kind {declared!r}, not one of {known}",
+                f"{name_of(cls)} declares the kind {shown(declared)}, not one of {known}",
                 Refusal.DECLARATION,
             ) from None
     if not issubclass(cls, torch.nn.Module):
@@ -33,11 +34,11 @@ def kind_of(cls: type, *, by_name: bool = True) -> Kind | None:
     for kind in Kind:
         if issubclass(cls, getattr(torch.nn, kind.value)):
             return kind
-    words = [getattr(cls, "mode", None), *([cls.__name__] if by_name else [])]
+    words = [getattr(cls, "mode", None), *([name_of(cls)] if by_name else [])]
     for word in words:
         if isinstance(word, str) and (layer := re.search("LSTM|GRU|RNN", word, re.IGNORECASE)):
             kind = Kind(layer.group().upper())
-            return kind.cell if "cell" in cls.__name__.lower() else kind
+            return kind.cell if "cell" in name_of(cls).lower() else kind
     return None
 
 

@@ -18,6 +18,7 @@ from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Arguments, Call, LayerSpec
 from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
 from rnn_conformance.spec.result import Result
+from rnn_conformance.texts import named
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,10 @@ class Implementation(ABC):
     declaration: Declaration
     target: str = field(default="", kw_only=True)
     device: str = field(default="cpu", kw_only=True)
+
+    def __post_init__(self) -> None:
+        # It stands in files and on terminals, and whoever wrote the class chose it.
+        object.__setattr__(self, "name", named(self.name))
 
     def on(self, device: str) -> Implementation:
         """The same on another device; raises ``Unsupported`` for what knows none.

@@ -24,6 +24,7 @@ from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Call, LayerSpec
 from rnn_conformance.spec.config import Config, Dtype, Level
 from rnn_conformance.spec.result import Result
+from rnn_conformance.texts import name_of, shown
 
 Build: TypeAlias = Callable[[Config, Mapping[str, Any]], Callable[..., Any]]
 
@@ -88,7 +89,7 @@ class FunctionImplementation(Implementation):
         if not callable(built):
             raise AdapterError(
                 f"build(config, parameters) of {self.name} must return a callable "
-                f"layer(input, state=None, lengths=None), not {type(built).__name__}"
+                f"layer(input, state=None, lengths=None), not {name_of(type(built))}"
             )
         return Bare(self, layer, lambda: parameters, built)
 
@@ -112,7 +113,9 @@ class FunctionImplementation(Implementation):
             }
             returned = vjp(cotangents, *self.arguments(call))
             if not isinstance(returned, Mapping) or set(returned) != set(backward.arguments):
-                names = list(returned) if isinstance(returned, Mapping) else describe(returned)
+                names = (
+                    shown(list(returned)) if isinstance(returned, Mapping) else describe(returned)
+                )
                 raise AdapterError(
                     f"vjp of {self.name} must return a mapping with the names "
                     f"{', '.join(backward.arguments)}; it returned {names}"

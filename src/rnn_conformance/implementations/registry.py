@@ -23,6 +23,7 @@ from typing import Any
 from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.locations import bundled
+from rnn_conformance.texts import name_of, said, worded
 
 ENTRY_POINT_GROUP = "rnn_conformance"
 
@@ -137,13 +138,13 @@ def _module(name: str) -> ModuleType:
                 Refusal.TARGET,
             ) from None
         raise UsageError(
-            f"{name} cannot be imported: {error}; install what it needs",
+            f"{name} cannot be imported: {said(error)}; install what it needs",
             Refusal.PACKAGE,
-            missing=str(error),
+            missing=said(error),
         ) from error
     except Exception as error:
         raise UsageError(
-            f"{name} cannot be imported: {type(error).__name__}: {error}; mend it, or run "
+            f"{name} cannot be imported: {worded(error)}; mend it, or run "
             "with --debug for the traceback",
             Refusal.BROKEN,
         ) from error
@@ -174,12 +175,12 @@ def _module_of_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        what = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        what = said(error) if isinstance(error, UsageError) else worded(error)
         lacking = isinstance(error, ModuleNotFoundError)
         raise UsageError(
             f"{path} cannot be imported: {what}; mend it, or run with --debug for the traceback",
             Refusal.PACKAGE if lacking else Refusal.BROKEN,
-            missing=str(error) if lacking else "",
+            missing=said(error) if lacking else "",
         ) from error
     return module
 
@@ -223,8 +224,8 @@ def _found(module: ModuleType, place: str) -> Iterator[tuple[Implementation, str
 
         for cls in drop_in_classes(vars(module), module.__name__):
             if cls not in registered_classes:
-                target = f"{place}:{cls.__name__}"
-                yield _drop_in(cls, cls.__name__), target
+                target = f"{place}:{name_of(cls)}"
+                yield _drop_in(cls, name_of(cls)), target
 
 
 def _drop_in(value: Any, name: str, kind: str = "") -> Implementation:
@@ -234,7 +235,7 @@ def _drop_in(value: Any, name: str, kind: str = "") -> Implementation:
 
     if not inspect.isclass(value):
         raise UsageError(
-            f"{name} is {type(value).__name__}, not a class: give a torch.nn.Module class, or "
+            f"{name} is {name_of(type(value))}, not a class: give a torch.nn.Module class, or "
             "register a function with @implementation",
             Refusal.TARGET,
         )

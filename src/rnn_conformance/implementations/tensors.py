@@ -18,6 +18,7 @@ from rnn_conformance.implementations.structure import parts_of
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call, LayerSpec
 from rnn_conformance.spec.result import Result
+from rnn_conformance.texts import name_of, said
 
 
 def tensor(array: Array, dtype: torch.dtype, device: str) -> torch.Tensor:
@@ -73,7 +74,7 @@ def tensors_of(call: Call, returned: Any) -> tuple[dict[str, torch.Tensor], Pack
         packed = parts["output"]
         if not isinstance(packed, PackedSequence):
             raise NonConforming(
-                f"a packed input must give a packed output (PCK-1), not {type(packed).__name__}",
+                f"a packed input must give a packed output (PCK-1), not {name_of(type(packed))}",
                 sort=Sort.STRUCTURE,
                 calls=(call,),
                 array="output",
@@ -82,7 +83,7 @@ def tensors_of(call: Call, returned: Any) -> tuple[dict[str, torch.Tensor], Pack
     for name, part in parts.items():
         if not isinstance(part, torch.Tensor):
             raise NonConforming(
-                f"{name} must be a tensor, not {type(part).__name__}",
+                f"{name} must be a tensor, not {name_of(type(part))}",
                 sort=Sort.STRUCTURE,
                 calls=(call,),
                 array=name,
@@ -133,7 +134,7 @@ def _unpacked(call: Call, packed: PackedSequence) -> torch.Tensor:
         )
     except (RuntimeError, ValueError, IndexError) as error:
         raise NonConforming(
-            f"the packed output cannot be unpacked: {error} (PCK-1)",
+            f"the packed output cannot be unpacked: {said(error)} (PCK-1)",
             sort=Sort.STRUCTURE,
             calls=(call,),
             array="output",

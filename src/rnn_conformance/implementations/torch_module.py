@@ -22,6 +22,7 @@ from rnn_conformance.implementations.tensors import arguments, parameters, resul
 from rnn_conformance.spec.calls import Call, LayerSpec
 from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
 from rnn_conformance.spec.result import Result
+from rnn_conformance.texts import name_of, shown
 
 KEYS = ("kind", "without", "dtypes", "level", "tf32", "fails_on_purpose")
 """What a class may declare there."""
@@ -117,7 +118,7 @@ def drop_in(
     declared = dict(getattr(cls, DECLARATION, {}))
     if unknown := set(declared) - set(KEYS):
         raise UsageError(
-            f"{cls.__name__}.{DECLARATION} has unknown keys {sorted(unknown)}; "
+            f"{name_of(cls)}.{DECLARATION} has unknown keys {shown(sorted(unknown, key=str))}; "
             f"known are {', '.join(KEYS)}",
             Refusal.DECLARATION,
         )
@@ -125,7 +126,7 @@ def drop_in(
     own_kind = kind_of(cls, by_name=not kind) or (Kind(kind) if kind else None)
     if own_kind is None:
         raise UsageError(
-            f"{cls.__name__} does not say whether it is an RNN, an LSTM or a GRU: "
+            f"{name_of(cls)} does not say whether it is an RNN, an LSTM or a GRU: "
             "derive it from torch.nn's class, name it so, or pass --kind",
             Refusal.DECLARATION,
         )
@@ -139,5 +140,5 @@ def drop_in(
         fails_on_purpose=declared.get("fails_on_purpose", ""),
     )
     return DropInImplementation(
-        name or cls.__name__, declaration, cls=cls, tf32=declared.get("tf32", tf32)
+        name or name_of(cls), declaration, cls=cls, tf32=declared.get("tf32", tf32)
     )

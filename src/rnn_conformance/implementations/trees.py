@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rnn_conformance.texts import name_of
+
+DEEPEST, MOST, ELLIPSIS = 4, 8, "…"
+"""How far what came back is described."""
+
 
 def leaves(value: Any, place: str = "") -> dict[str, Any]:
     """The arrays in it, by their places there; a packed sequence is a tuple with names."""
@@ -37,12 +42,17 @@ def is_floating(array: Any) -> bool:
     return bool(getattr(array.dtype, "is_floating_point", getattr(array.dtype, "kind", "") == "f"))
 
 
-def describe(returned: Any) -> str:
-    """The structure of what came back, in words: ``(8x5, (3x8, 3x8))``."""
+def describe(returned: Any, depth: int = 0) -> str:
+    """The structure of what came back, in words: ``(8x5, (3x8, 3x8))``.
+
+    Of what has many parts, or parts within parts, the first of them.
+    """
     if isinstance(returned, (tuple, list)):
-        inside = ", ".join(map(describe, returned))
+        more = [ELLIPSIS] if depth == DEEPEST or len(returned) > MOST else []
+        parts = () if depth == DEEPEST else returned[:MOST]
+        inside = ", ".join([*(describe(part, depth + 1) for part in parts), *more])
         return f"({inside})" if isinstance(returned, tuple) else f"[{inside}]"
-    shape = getattr(returned, "shape", None)
-    if shape is None:
-        return type(returned).__name__
-    return "x".join(map(str, shape)) or "a scalar"
+    try:
+        return "x".join(map(str, returned.shape)) or "a scalar"
+    except Exception:  # It may have no shape, or say anything at all of it.
+        return name_of(type(returned))

@@ -19,11 +19,12 @@ import jinja2
 
 from rnn_conformance.report.accuracy import accuracies
 from rnn_conformance.report.power import Strength
-from rnn_conformance.report.wording import PLURALS, TONES, sentence
+from rnn_conformance.report.wording import PLURALS, TONES, sentence, shortfall
 from rnn_conformance.results.document import diagnoses
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import (
     FAILING,
+    Extent,
     Judgement,
     green,
     judge,
@@ -219,6 +220,7 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
         "count": _count,
         "sentence": sentence,
         "tone": lambda judgement: TONES[judgement],
+        "extent": Extent.of,
     }
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))
     return environment.get_template("report.html").render(
@@ -236,6 +238,7 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
         ),
         plurals=PLURALS,
         tone=_tone(document),
+        shortfall=shortfall(document),
         legend=LEGEND,
         accuracy=[row for column in by_kind for row in accuracies(column.record)],
         power=None if power is None else Strength(power),

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rnn_conformance.report.wording import TONES, one_line, sentence
+from rnn_conformance.report.wording import TONES, one_line, sentence, shortfall
 from rnn_conformance.results.document import diagnoses
 from rnn_conformance.results.verdict import (
     Verdict,
@@ -19,6 +19,7 @@ from rnn_conformance.results.verdict import (
     judge,
     source,
 )
+from rnn_conformance.texts import LINE
 
 STYLES = {
     "fails": "red",
@@ -68,8 +69,8 @@ def summary(console: Console, document: Mapping[str, Any], page: Path) -> None:
         highlight=False,
         markup=False,
     )
-    if not run["complete"]:
-        console.print("[red]This run was cut short: what is not failed is not shown to conform.[/]")
+    if short := shortfall(document):
+        console.print(f"[red]{escape(short)}[/]")
 
 
 def explanation(console: Console, implementation: Mapping[str, Any]) -> None:
@@ -99,7 +100,7 @@ def explanation(console: Console, implementation: Mapping[str, Any]) -> None:
     for check in failing[:EXPLAINED]:
         name, failure = sentence(check["check"]), check["failure"]
         console.print(f"  {'/'.join(check['clauses'])} {name}", highlight=False, markup=False)
-        console.print(f"    {one_line(failure['message'])}", highlight=False, markup=False)
+        console.print(f"    {one_line(failure['message'], LINE)}", highlight=False, markup=False)
         for call in failure["calls"][-1:]:
             console.print(f"    {call}", style="dim", highlight=False, markup=False)
 
@@ -125,7 +126,7 @@ def power_summary(console: Console, document: Mapping[str, Any], file: Path) -> 
                 if clauses[attempt["check"]] & {*trial["clauses"]}
             ]
             for attempt in concerned[:EXPLAINED]:
-                why = f" ({one_line(attempt['message'])})" if attempt["message"] else ""
+                why = f" ({one_line(attempt['message'], LINE)})" if attempt["message"] else ""
                 say(f"    {sentence(attempt['check'])}: {attempt['outcome']}{why}")
     seconds = sorted(trial["seconds"] for trial in trials if trial["killed"])
     cases = sorted(trial["cases"] for trial in trials if trial["killed"])

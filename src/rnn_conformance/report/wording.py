@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from rnn_conformance.results.verdict import Judgement
+from rnn_conformance.results.shards import words
+from rnn_conformance.results.verdict import Extent, Judgement
+from rnn_conformance.texts import LONGEST, bounded, printable
 
 TONES = {
     Judgement.FAILS: "fails",
@@ -14,6 +18,7 @@ TONES = {
     Judgement.CONFORMS: "conforms",
     Judgement.SELECTED: "conforms",
     Judgement.INTENDED: "intended",
+    Judgement.SHARD: "intended",
 }
 """The style of a judgement, in the order in which they are told."""
 
@@ -25,8 +30,27 @@ PLURALS = {
     Judgement.CONFORMS: "conform",
     Judgement.SELECTED: "conform as selected",
     Judgement.INTENDED: "fail as intended",
+    Judgement.SHARD: "fail nothing in this shard",
 }
 """What a judgement says of several."""
+
+
+def shortfall(document: Mapping[str, Any]) -> str:
+    """What is to be said of results that are not those of all of a run; else empty."""
+    run = document["run"]
+    open_ = "what is not failed is not shown to conform."
+    match Extent.of(run):
+        case Extent.MISSING:
+            missing = [(number, of) for number, of in run["missing"]]
+            verb = "are" if len(missing) > 1 else "is"
+            return f"{words(missing).capitalize()} {verb} missing: {open_}"
+        case Extent.CUT_SHORT if len(document.get("sources", ())) > 1:
+            return f"At least one of these runs was cut short: {open_}"
+        case Extent.CUT_SHORT:
+            return f"This run was cut short: {open_}"
+        case Extent.SHARD:
+            return f"This is {words([run['shard']])} alone: {open_}"
+    return ""
 
 
 def sentence(check: str) -> str:
@@ -41,6 +65,6 @@ def sentence(check: str) -> str:
     return words if "_" in words.partition(" ")[0] else words[:1].upper() + words[1:]
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks."""
-    return " ".join(text.split())
+def one_line(text: str, most: int = LONGEST) -> str:
+    """At most so many bytes of a text, without line breaks and what a terminal would obey."""
+    return printable(bounded(" ".join(text.split()), most))

@@ -7,11 +7,11 @@ beside this file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rnn_conformance.results.reading import RESULTS
+from rnn_conformance.results.formats import RESULTS
 from rnn_conformance.results.records import Entry, Outcome, Run, plain
 from rnn_conformance.results.verdict import Verdict
 from rnn_conformance.spec.clauses import CLAUSES
@@ -19,14 +19,17 @@ from rnn_conformance.spec.config import Kind, Level
 
 
 def document(
-    run: Run, entries: Sequence[Entry], records: Iterable[Mapping[str, Any]]
+    run: Run, entries: Iterable[Entry], records: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The run, every clause, and each implementation with its verdict, as plain JSON values."""
+    """The run, every clause, and each implementation with its verdict, as plain JSON values.
+
+    The same whatever the order of the entries and of the records.
+    """
     by_entry: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for record in records:
         by_entry[record["implementation"], record["kind"]].append(record)
     implementations = []
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: (entry.name, entry.kind)):
         checks = sorted(by_entry[entry.name, entry.kind], key=lambda record: record["check"])
         outcomes = clause_outcomes(entry, checks)
         implementations.append(

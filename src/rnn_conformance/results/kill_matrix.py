@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnn_conformance.errors import Sort
-from rnn_conformance.results.reading import POWER
+from rnn_conformance.results.formats import POWER
 from rnn_conformance.results.records import Outcome, plain
 from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
 

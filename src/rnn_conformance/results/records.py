@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from rnn_conformance.errors import Fault, Nature, Sort
 
@@ -39,6 +39,11 @@ class Entry:
     features: tuple[str, ...]
     dtypes: tuple[str, ...]
     fails_on_purpose: str = ""
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Entry:
+        """From plain values, as ``asdict`` gives and JSON keeps them."""
+        return cls(**{field: _frozen(value) for field, value in record.items()})
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,18 @@ class Record:
         return written
 
 
+Shard: TypeAlias = tuple[int, int]
+"""``(K, N)``: the K-th of N shares of a run's checks, from 1."""
+
+
 @dataclass(frozen=True)
 class Run:
     """How the records came about. ``complete`` is false for a run that was cut short.
 
-    ``device`` is where ``torch``'s classes computed.
+    ``device`` is where ``torch``'s classes computed. ``kinds``, ``level`` and ``without`` are
+    further choices, empty where there was none. ``shard`` is the share of the checks that ran,
+    if not all; of shards that were put together, ``missing`` are those that are not there,
+    without which it is not complete. Raises ``ValueError`` for a shard that cannot be.
     """
 
     seed: int
@@ -114,6 +126,23 @@ class Run:
     seconds: float
     complete: bool
     device: str = "cpu"
+    kinds: tuple[str, ...] = ()
+    level: str = ""
+    without: tuple[str, ...] = ()
+    shard: Shard | None = None
+    missing: tuple[Shard, ...] = ()
+
+    def __post_init__(self) -> None:
+        for number, of in filter(None, (self.shard, *self.missing)):
+            if not 1 <= number <= of:
+                raise ValueError(f"there is no shard {number} of {of}")
+        if self.missing and self.complete:
+            raise ValueError("a run of which shards are missing is not complete")
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Run:
+        """From plain values; what an older file does not say is as it was then."""
+        return cls(**{field: _frozen(value) for field, value in record.items()})
 
 
 def plain(value: Any) -> Any:
@@ -131,3 +160,8 @@ def plain(value: Any) -> Any:
         case list() | tuple():
             return [plain(item) for item in value]
     return value
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as the tuples that they were."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

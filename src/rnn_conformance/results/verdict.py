@@ -50,11 +50,35 @@ class Judgement(StrEnum):
     FAILS = "fails"
     UNINTENDED = "conforms, should fail"
     ERROR = "error"
+    SHARD = "fails nothing in this shard"
 
     @property
     def green(self) -> bool:
         """Whether it is as it should be."""
-        return self in (Judgement.CONFORMS, Judgement.SELECTED, Judgement.INTENDED)
+        return self in (
+            Judgement.CONFORMS,
+            Judgement.SELECTED,
+            Judgement.INTENDED,
+            Judgement.SHARD,
+        )
+
+
+class Extent(StrEnum):
+    """How much of what was asked for was run."""
+
+    WHOLE = "complete"
+    SHARD = "one shard"
+    MISSING = "shards missing"
+    CUT_SHORT = "cut short"
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any]) -> Extent:
+        """Of a document's run."""
+        if run.get("missing"):
+            return cls.MISSING
+        if not run["complete"]:
+            return cls.CUT_SHORT
+        return cls.SHARD if run.get("shard") else cls.WHOLE
 
 
 class Exit(IntEnum):
@@ -73,12 +97,15 @@ class Exit(IntEnum):
 def judge(implementation: Mapping[str, Any], run: Mapping[str, Any]) -> Judgement:
     """What is to be said of an implementation of a document, and of the run that tested it."""
     intended = bool(implementation["fails_on_purpose"])
-    match Verdict(implementation["verdict"]):
-        case Verdict.FAILS:
-            return Judgement.INTENDED if intended else Judgement.FAILS
-        case Verdict.ERROR:
-            return Judgement.ERROR
-    if not run["complete"]:
+    verdict, extent = Verdict(implementation["verdict"]), Extent.of(run)
+    if verdict is Verdict.FAILS:
+        return Judgement.INTENDED if intended else Judgement.FAILS
+    if extent is Extent.SHARD and not _in_error(implementation):
+        # What passes, or what is due to fail, may lie in another shard.
+        return Judgement.SHARD
+    if verdict is Verdict.ERROR:
+        return Judgement.ERROR
+    if extent is not Extent.WHOLE:
         return Judgement.UNDECIDED
     if intended:
         return Judgement.UNINTENDED
@@ -103,13 +130,19 @@ def judgements(document: Mapping[str, Any]) -> list[Judgement]:
 def green(document: Mapping[str, Any]) -> bool:
     """Whether everything was run, and all of it is as it should be; nothing is not green."""
     judged = judgements(document)
-    return bool(judged and document["run"]["complete"]) and all(
-        judgement.green for judgement in judged
+    return (
+        Extent.of(document["run"]) is Extent.WHOLE
+        and bool(judged)
+        and all(judgement.green for judgement in judged)
     )
 
 
 def exit_code(document: Mapping[str, Any]) -> Exit:
-    """What ``rnn-conformance run`` returns."""
+    """What ``rnn-conformance run`` returns.
+
+    Of a shard, which may be empty, whether all is well in it; whether all is well is told by the
+    shards together.
+    """
     faults = {
         Fault(check["failure"]["fault"])
         for implementation in document["implementations"]
@@ -118,7 +151,19 @@ def exit_code(document: Mapping[str, Any]) -> Exit:
     }
     if Fault.SUITE in faults:
         return Exit.FAULT
-    return Exit.GREEN if green(document) else Exit.NOT_GREEN
+    well = green(document) or (
+        Extent.of(document["run"]) is Extent.SHARD
+        and all(judgement.green for judgement in judgements(document))
+    )
+    return Exit.GREEN if well else Exit.NOT_GREEN
+
+
+def _in_error(implementation: Mapping[str, Any]) -> bool:
+    """Whether a check could not run, where none failed."""
+    return any(
+        outcome == Outcome.ERROR and not CLAUSES[clause].optional
+        for clause, outcome in implementation["clauses"].items()
+    )
 
 
 def failing_clauses(implementation: Mapping[str, Any]) -> list[str]:

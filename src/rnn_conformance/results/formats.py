@@ -1,0 +1,23 @@
+"""The sorts of document that there are, and their versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DocumentFormat:
+    """A sort of document: its ``name`` in words, which is that of its schema, and its version."""
+
+    name: str
+    version: int
+
+
+RESULTS = DocumentFormat("results", 1)
+"""``results.json``: what a run found."""
+
+POWER = DocumentFormat("power", 1)
+"""``power.json``: the kill matrix."""
+
+JOURNAL = DocumentFormat("journal", 1)
+"""``records.jsonl``: the records of a run, written as it goes."""
