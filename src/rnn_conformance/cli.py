@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 import traceback
@@ -20,10 +21,11 @@ from rich.table import Table
 
 from rnn_conformance.errors import Refusal, SuiteError, UsageError
 from rnn_conformance.report import terminal
+from rnn_conformance.report.progress import Display
 from rnn_conformance.report.wording import one_line
 from rnn_conformance.results.formats import POWER, RESULTS
 from rnn_conformance.results.reading import read
-from rnn_conformance.results.verdict import FAILING, Exit, exit_code
+from rnn_conformance.results.verdict import Exit, exit_code
 from rnn_conformance.results.writing import must_be_page, probe, write
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
@@ -54,6 +56,11 @@ def faults(debug: bool) -> Iterator[None]:
     except SuiteError as error:
         click.echo(f"rnn-conformance: a fault of the suite itself: {error}", err=True)
         sys.exit(Exit.FAULT)
+    except KeyboardInterrupt:
+        # Pressed twice, or before there was anything to keep: nothing is waited for.
+        click.echo("rnn-conformance: stopped", err=True)
+        sys.stderr.flush()
+        os._exit(Exit.NOT_GREEN)
     except Exception:
         traceback.print_exc()
         click.echo("rnn-conformance: a fault of the suite itself; please report it", err=True)
@@ -97,6 +104,38 @@ class Workers(click.ParamType[int]):
         if workers < 0:
             self.fail("the number of processes cannot be negative", param, ctx)
         return workers
+
+
+class ShareOf(click.ParamType[tuple[int, int]]):
+    """One of several shares: ``2/5``."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Its number, from 1, and how many there are."""
+        number, slash, count = str(value).partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal()):
+            self.fail(f"{value!r} is not K/N, as in 1/3", param, ctx)
+        if not 1 <= int(number) <= int(count) <= 10_000:
+            self.fail(f"there is no share {value}: K goes from 1 to N, up to 10000", param, ctx)
+        return int(number), int(count)
+
+
+def limit_options(function: F) -> F:
+    """What an implementation may take; what is not given is as the profile has it."""
+    limits = (
+        ("--check-timeout", "check", "SECONDS", "One check; 60, 300 or 1800 by the profile."),
+        ("--timeout", "implementation", "SECONDS", "All checks of an implementation's kind; 3600."),
+        ("--import-timeout", "loading", "SECONDS", "Importing an implementation; 300."),
+        ("--memory", "memory", "MIB", "Its process; 8192."),
+        ("--deaths", "deaths", "N", "Checks that a process did not survive, before the rest; 10."),
+    )
+    for name, field, metavar, text in reversed(limits):
+        positive = (
+            click.IntRange(min=1) if metavar != "SECONDS" else click.FloatRange(0, min_open=True)
+        )
+        function = click.option(name, field, type=positive, metavar=metavar, help=text)(function)
+    return function
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -147,6 +186,16 @@ def _bar(console: Console, what: str) -> Progress:
     show_default=True, help="Where results.json and index.html go.",
 )  # fmt: skip
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --output that was stopped.")
+@click.option(
+    "--shard", type=ShareOf(), default=None, metavar="K/N",
+    help="Only the K-th of N shares of the work; `report` puts them together.",
+)  # fmt: skip
+@click.option(
+    "--cluster", default="", metavar="ADDRESS|local",
+    help="Run on the workers of a Dask cluster.",
+)  # fmt: skip
+@limit_options
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @debug_option
 def run(
@@ -161,8 +210,12 @@ def run(
     workers: int,
     output: Path,
     fail_fast: bool,
+    resume: bool,
+    shard: tuple[int, int] | None,
+    cluster: str,
     quiet: bool,
     debug: bool,
+    **limits: float | None,
 ) -> None:
     """Test TARGETs and write a report.
 
@@ -177,27 +230,23 @@ def run(
         for file in filter(None, map(_file, targets)):
             if not file.is_file():
                 raise UsageError(f"there is no file {file}; check the path", Refusal.TARGET)
+        from rnn_conformance.running.jobs import limited
         from rnn_conformance.running.run import Options
         from rnn_conformance.running.run import run as run_checks
 
         console = Console(quiet=quiet)
-        bad = 0
-        with _bar(console, "checks") as bar:
-            task = bar.add_task("loading", total=None, bad="")
-
-            def progress(done: int, total: int, outcome: str) -> None:
-                nonlocal bad
-                bad += outcome in FAILING
-                bar.update(
-                    task,
-                    description="testing",
-                    completed=done,
-                    total=total or None,
-                    bad=f"[red]{bad} not passed" if bad else "",
-                )
-
-            options = Options(selection, output, workers, fail_fast)
-            document = run_checks(options, progress)
+        options = Options(
+            selection,
+            output,
+            workers,
+            fail_fast,
+            limited(selection.profile, limits),
+            cluster,
+            shard,
+            resume,
+        )
+        with Display(console) as display:
+            document = run_checks(options, display)
         terminal.summary(console, document, output / "index.html")
         code = exit_code(document)
     sys.exit(code)

@@ -6,6 +6,7 @@ is in its fields; its message is for people alone.
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 from typing import Any
 
@@ -173,3 +174,14 @@ class UsageError(Exception):
 
 class SuiteError(Exception):
     """The suite's own fault (exit 3)."""
+
+
+def interrupts(error: BaseException) -> bool:
+    """Whether an exception is the user's: a ``KeyboardInterrupt`` where the keyboard is heard.
+
+    Elsewhere, and for ``SystemExit``, it is the implementation that raised it.
+    """
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from rnn_conformance.errors import (
     Sort,
     SuiteError,
     Unsupported,
+    interrupts,
 )
 from rnn_conformance.implementations.interface import Bare, Implementation
 from rnn_conformance.implementations.trees import describe
@@ -241,17 +241,6 @@ class Subject:
             ) from error
         finally:
             self.tally.seconds_inside += perf_counter() - begun
-
-
-def interrupts(error: BaseException) -> bool:
-    """Whether an exception is the user's: a ``KeyboardInterrupt`` where the keyboard is heard.
-
-    Elsewhere, and for ``SystemExit``, it is the implementation that raised it.
-    """
-    return (
-        isinstance(error, KeyboardInterrupt)
-        and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-    )
 
 
 def _of_layer(layer: LayerSpec, call: Call) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.errors import Refusal, UsageError, interrupts
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.locations import bundled
 from rnn_conformance.texts import name_of, said, worded
@@ -44,7 +44,7 @@ def registered() -> tuple[list[Implementation], list[Unavailable]]:
     """
     implementations: list[Implementation] = []
     unavailable: list[Unavailable] = []
-    for name, target in _registered_targets():
+    for name, target in registered_targets():
         try:
             implementations += load(target)
         except UsageError as error:
@@ -79,7 +79,8 @@ def load(target: str, kind: str = "") -> list[Implementation]:
     ]
 
 
-def _registered_targets() -> Iterator[tuple[str, str]]:
+def registered_targets() -> Iterator[tuple[str, str]]:
+    """The names of files and entry points, and the targets behind them; nothing is loaded."""
     files = {}
     # A local file takes the place of a bundled one of the same name.
     for folder in (bundled("impls"), Path("impls").resolve()):
@@ -102,7 +103,7 @@ def _exists(module: str) -> bool:
 
 def _by_name(name: str) -> list[Implementation]:
     """Registered under this name, or in a file of this name; other files are not read."""
-    for stem, target in _registered_targets():
+    for stem, target in registered_targets():
         if stem == name:
             return load(target)
     implementations, unavailable = registered()
@@ -142,7 +143,9 @@ def _module(name: str) -> ModuleType:
             Refusal.PACKAGE,
             missing=said(error),
         ) from error
-    except Exception as error:
+    except BaseException as error:
+        if interrupts(error):
+            raise
         raise UsageError(
             f"{name} cannot be imported: {worded(error)}; mend it, or run "
             "with --debug for the traceback",
@@ -173,8 +176,10 @@ def _module_of_file(path: Path) -> ModuleType:
         sys.path.append(str(resolved.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:
         del sys.modules[name]
+        if interrupts(error):
+            raise
         what = said(error) if isinstance(error, UsageError) else worded(error)
         lacking = isinstance(error, ModuleNotFoundError)
         raise UsageError(

@@ -65,6 +65,13 @@ def sentence(check: str) -> str:
     return words if "_" in words.partition(" ")[0] else words[:1].upper() + words[1:]
 
 
+def shortened(name: str) -> str:
+    """``path/to/file.py:Class`` → ``…/file.py:Class``; other names as they are."""
+    place, colon, cls = name.rpartition(":")
+    _, slash, file = place.replace("\\", "/").rpartition("/")
+    return f"…/{file}:{cls}" if colon and slash and file.endswith(".py") else name
+
+
 def one_line(text: str, most: int = LONGEST) -> str:
     """At most so many bytes of a text, without line breaks and what a terminal would obey."""
     return printable(bounded(" ".join(text.split()), most))

@@ -8,7 +8,8 @@ that one does not count. Without its end a run was cut short. The schemas are
 ``journal-end.json`` beside this file.
 
 Where a check has several records the worst counts, whichever was written first: a check that
-was run again passes only if it passed each time.
+was run again passes only if it passed each time. But one that says that the check is given up as
+not run takes the place of any other.
 """
 
 from __future__ import annotations
@@ -97,22 +98,27 @@ def document_of(recorded: Recorded) -> dict[str, Any]:
 
 
 class Journal:
-    """A journal that is being written; ``recorded`` is what was there when it was reopened.
+    """A journal that is being written; ``recorded`` is what it holds so far.
 
     A line that cannot be written, the disk being full, raises ``UsageError``; what is there
     stays readable, and nothing more can be written.
     """
 
-    def __init__(self, path: Path, stream: FileIO, recorded: Recorded | None = None) -> None:
+    def __init__(self, path: Path, stream: FileIO, reading: _Reading) -> None:
         self.path = path
-        self.recorded = recorded
         self._stream = stream
+        self._reading = reading
+
+    @property
+    def recorded(self) -> Recorded:
+        """What it holds so far."""
+        return self._reading.recorded()
 
     @classmethod
     def begin(cls, path: Path, header: Header) -> Self:
         """A new journal, in place of any that was there; raises ``UsageError``."""
-        journal = cls(path, _opened(path, "wb"))
-        journal._write(header.to_record())
+        journal = cls(path, _opened(path, "wb"), _Reading(header, {}, {}))
+        journal._append(header.to_record())
         return journal
 
     @classmethod
@@ -122,11 +128,12 @@ class Journal:
         Only a last line that was cut short, and one that says that it is the end, are taken
         away.
         """
-        recorded, length = _read(path)
+        reading, length = _read(path)
         stream = _opened(path, "r+b")
         stream.truncate(length)
         stream.seek(length)
-        return cls(path, stream, recorded)
+        reading.end = None
+        return cls(path, stream, reading)
 
     def record(self, record: Mapping[str, Any]) -> None:
         """What came of a check (see ``Record.to_record``)."""
@@ -163,6 +170,10 @@ class Journal:
         self._stream.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
+        self._append(line)
+        self._reading.add(line)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
         """One line, past every buffer of ours."""
         text = memoryview(json.dumps(line, allow_nan=False).encode() + b"\n")
         if self._stream.closed:
@@ -186,7 +197,7 @@ class Journal:
 
 def read_journal(path: Path) -> Recorded:
     """What a journal holds; raises ``UsageError`` for what is none or of another version."""
-    return _read(path)[0]
+    return _read(path)[0].recorded()
 
 
 def _opened(path: Path, mode: str) -> FileIO:
@@ -221,7 +232,7 @@ class _Reading:
         if not any(key[:2] == (entry.name, entry.kind) for entry in self.header.entries):
             raise ValueError("it is of an implementation that is not in the header")
         known = self.records.get(key)
-        if known is None or _badness(line) < _badness(known):
+        if known is None or line["outcome"] == Outcome.NOT_RUN or _badness(line) < _badness(known):
             self.records[key] = line
 
     def recorded(self) -> Recorded:
@@ -265,7 +276,7 @@ def _badness(record: Mapping[str, Any]) -> tuple[int, str]:
     return list(Outcome).index(Outcome(record["outcome"])), json.dumps(untimed, sort_keys=True)
 
 
-def _read(path: Path) -> tuple[Recorded, int]:
+def _read(path: Path) -> tuple[_Reading, int]:
     """What a journal holds, and the bytes up to its end or to a line that was cut short."""
     *lines, _ = content(path).split(b"\n")
     if not lines:
@@ -287,7 +298,7 @@ def _read(path: Path) -> tuple[Recorded, int]:
         if reading.end is None:
             length += len(text) + 1
     assert reading is not None
-    return reading.recorded(), length
+    return reading, length
 
 
 def _header(line: Any, path: Path) -> Header:

@@ -47,6 +47,15 @@ class Limits:
                 raise ValueError(f"the limit {name} is {value}, and must be positive")
 
 
+def limited(profile: str, chosen: Mapping[str, float | None]) -> Limits:
+    """The limits of a profile, but for those chosen; memory and output in MiB."""
+    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    for name in ("memory", "output"):
+        if name in given:
+            given[name] = int(given[name] * MEBIBYTE)
+    return Limits(**{"check": CHECK_SECONDS[profile], **given})
+
+
 @dataclass(frozen=True)
 class Source:
     """What a process holds: the implementation at a ``position`` of what a target names.

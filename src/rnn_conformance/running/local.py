@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from rnn_conformance.running.isolation import Death, Isolated, Stopped
@@ -20,7 +20,7 @@ class Executor(Protocol):
     per_job: int
     """The checks of a job: more where handing one out takes long."""
 
-    def describe(self, requests: list[Mapping[str, Any]], limits: Limits) -> list[Any]:
+    def describe(self, requests: Sequence[Mapping[str, Any]], limits: Limits) -> list[Any]:
         """The answers to requests of no implementation in particular, in their order."""
 
     def perform(self, schedule: Schedule) -> Iterator[Begun | Found]:
@@ -38,7 +38,7 @@ class Processes:
     per_job: int = 1
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    def describe(self, requests: list[Mapping[str, Any]], limits: Limits) -> list[Any]:
+    def describe(self, requests: Sequence[Mapping[str, Any]], limits: Limits) -> list[Any]:
         """Each by a process of its own."""
         answers: list[Any] = [None] * len(requests)
         waiting = iter(enumerate(requests))
@@ -116,7 +116,7 @@ class Here:
 
     per_job: int = 1
 
-    def describe(self, requests: list[Mapping[str, Any]], limits: Limits) -> list[Any]:
+    def describe(self, requests: Sequence[Mapping[str, Any]], limits: Limits) -> list[Any]:
         """One after the other."""
         from rnn_conformance.running.session import Session
 
@@ -151,8 +151,6 @@ class _Session:
         """Load it, if it is not held already."""
         if self.holding == source.holding:
             return {}
-        from dataclasses import asdict
-
         self._session = self._make()
         answer = self._session.answer({"do": "hold", "source": asdict(source)})
         self.holding = None if answer else source.holding

@@ -11,7 +11,7 @@ from rnn_conformance.errors import Fault, Sort
 from rnn_conformance.locations import relative
 from rnn_conformance.results.records import Failure, Outcome, Record
 from rnn_conformance.running.isolation import Death
-from rnn_conformance.running.jobs import Begun, Due, Errand, Found, Job, Source
+from rnn_conformance.running.jobs import Begun, Due, Errand, Failing, Found, Job, Source
 
 DIAGNOSIS = 2.0
 """Times the limit of a check that its explanation may take, which asks more than it did."""
@@ -40,13 +40,7 @@ def perform(holder: Holder, job: Job) -> Iterator[Begun | Found]:
         case Errand.DIAGNOSE:
             for failing in job.failing:
                 yield Begun(job, failing.due.check)
-                answer = _ask(
-                    holder,
-                    job,
-                    {"do": "diagnose", "clauses": failing.due.clauses, "evidence": failing.evidence},
-                    DIAGNOSIS * job.limits.check,
-                )
-                yield Found(job, failing.due.check, answer=_explained(answer))
+                yield Found(job, failing.due.check, answer=_diagnose(holder, job, failing))
 
 
 def _ask(
@@ -120,12 +114,17 @@ def _broken(job: Job, due: Due, answer: Mapping[str, Any], seconds: float) -> Re
     )
 
 
-def _explained(answer: Mapping[str, Any] | Death) -> Mapping[str, Any]:
+def _diagnose(holder: Holder, job: Job, failing: Failing) -> Mapping[str, Any]:
     """A diagnosis, or the reason why there is none: the failure stands without."""
+    if not failing.evidence:
+        return {"diagnosis": None, "reason": None}
+    clauses, evidence = failing.due.clauses, failing.evidence
+    request = {"do": "diagnose", "clauses": clauses, "evidence": evidence}
+    answer = _ask(holder, job, request, DIAGNOSIS * job.limits.check)
     if isinstance(answer, Death):
         return {"diagnosis": None, "reason": f"it could not be diagnosed: {answer.message}"}
     if "diagnosis" in answer:
         return answer
-    trace = answer.get("fault") or answer["refusal"][0]
-    last = trace.strip().rpartition("\n")[2]
+    why = answer["fault"] if "fault" in answer else answer["refusal"][0]
+    last = why.strip().rpartition("\n")[2]
     return {"diagnosis": None, "reason": f"it could not be diagnosed: {last}"}

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 from rnn_conformance import mutants
 from rnn_conformance.mutants import Mutant
-from rnn_conformance.results.kill_matrix import Power, Trial, document
-from rnn_conformance.running.pool import in_processes
-from rnn_conformance.running.trials import QUICK, Choice, try_out
+from rnn_conformance.results.kill_matrix import Attempt, Power, Trial, document
+from rnn_conformance.results.records import Entry
+from rnn_conformance.running.isolation import warm
+from rnn_conformance.running.jobs import Begun, Candidate, Due, Key, Limits, Source, Trying
+from rnn_conformance.running.local import Executor, Here, Processes
+from rnn_conformance.running.schedule import Schedule
+from rnn_conformance.running.trials import QUICK, Choice, judged, kills, trial
 from rnn_conformance.spec.config import Kind
 
 TIMEOUT = 60.0
@@ -42,20 +42,38 @@ def measure(
     there is nothing to try.
     """
     begun, started = perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    asked, ended, survivors = choice.trials(), dict[int, Trial](), 0
-    with _environment():
-        ending = (
-            in_processes(asked, choice, min(workers, len(asked)), timeout)
-            if workers
-            else (
-                (number, try_out(mutant, kind, choice))
-                for number, (mutant, kind) in enumerate(asked)
-            )
-        )
-        for number, trial in ending:
-            ended[number] = trial
-            survivors += not trial.killed
-            progress(len(ended), len(asked), survivors)
+    asked = choice.trials()
+    candidates = {_candidate(*trial, choice).key: trial for trial in asked}
+    attempts: dict[Key, list[Attempt]] = {key: [] for key in candidates}
+    trials: dict[Key, Trial] = {}
+
+    def enough(candidate: Candidate, record: Mapping[str, Any]) -> bool:
+        mutant, _ = candidates[candidate.key]
+        return not choice.full and kills(mutant, record)
+
+    schedule = Schedule(
+        [_candidate(*trial, choice) for trial in asked],
+        Trying(QUICK, choice.seed),
+        Limits(check=timeout),
+        probe=False,
+        explain=False,
+        enough=enough,
+    )
+    if workers:
+        warm()
+    executor: Executor = Processes(min(workers, len(asked))) if workers else Here()
+    for event in executor.perform(schedule):
+        if isinstance(event, Begun) or event.record is None:
+            continue
+        key = event.job.candidate.key
+        mutant, kind = candidates[key]
+        attempts[key].append(judged(mutant, event.record))
+        if len(attempts[key]) == len(event.job.candidate.due) or (
+            not choice.full and attempts[key][-1].kill
+        ):
+            trials[key] = trial(mutant, kind, attempts[key])
+            survivors = sum(not one.killed for one in trials.values())
+            progress(len(trials), len(asked), survivors)
     run = Power(
         seed=choice.seed,
         full=choice.full,
@@ -69,11 +87,20 @@ def measure(
         },
         started=started,
         seconds=perf_counter() - begun,
-        complete=len(ended) == len(asked),
+        complete=len(trials) == len(asked),
     )
-    due = {check.id: check.clauses for trial in asked for check in choice.due(*trial)}
+    due = {check.id: check.clauses for one in asked for check in choice.due(*one)}
     known = [plain(mutant) for mutant in mutants.CATALOGUE]
-    return document(run, known, due, [ended[number] for number in sorted(ended)])
+    return document(run, known, due, [trials[key] for key in candidates if key in trials])
+
+
+def _candidate(mutant: Mutant, kind: Kind, choice: Choice) -> Candidate:
+    """A mutant in a kind, as what an executor knows."""
+    return Candidate(
+        Entry(mutant.name, str(kind), mutant.name, "", (), ()),
+        Source("rnn_conformance.mutants", mutants.CATALOGUE.index(mutant), family=True),
+        tuple(Due(check.id, check.clauses) for check in choice.due(mutant, kind)),
+    )
 
 
 def plain(mutant: Mutant) -> dict[str, Any]:
@@ -87,20 +114,3 @@ def plain(mutant: Mutant) -> dict[str, Any]:
         "source": mutant.source,
         "crashes": mutant.crashes,
     }
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """What processes begun in it inherit: one thread each, and Hypothesis's notes thrown away."""
-    with TemporaryDirectory() as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        settings = {"OMP_NUM_THREADS": "1", "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis"}
-        kept = {name: os.environ.get(name) for name in settings}
-        os.environ |= settings
-        try:
-            yield
-        finally:
-            for name, value in kept.items():
-                os.environ.pop(name)
-                if value is not None:
-                    os.environ[name] = value

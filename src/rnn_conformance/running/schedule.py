@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,11 +39,11 @@ class _Progress:
     trying: Trying
     errand: Errand | None
     waiting: list[Due]
+    records: dict[str, Mapping[str, Any]]
+    deaths: set[str]
+    seconds: float
     underway: int = 0
-    records: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     evidence: dict[str, str] = field(default_factory=dict)
-    deaths: set[str] = field(default_factory=set)
-    seconds: float = 0.0
     abandoned: str = ""
 
     @property
@@ -73,9 +73,10 @@ class _Progress:
 class Schedule:
     """The jobs of a run; for several threads.
 
-    A job has ``per_job`` checks at most. ``known`` are records and diagnoses that there are
-    already, by candidate and check. ``probe`` asks what can be asked at all, and ``explain`` for
-    diagnoses.
+    A job has ``per_job`` checks at most. ``known`` are records that there are already, by
+    candidate and check, explained where they failed. ``probe`` asks what can be asked at all,
+    and ``explain`` for diagnoses. ``enough`` says of a record whether its candidate's other
+    checks are not needed any more.
     """
 
     def __init__(
@@ -88,7 +89,9 @@ class Schedule:
         probe: bool = True,
         explain: bool = True,
         known: Mapping[Key, Mapping[str, Mapping[str, Any]]] | None = None,
+        enough: Callable[[Candidate, Mapping[str, Any]], bool] | None = None,
     ) -> None:
+        self._enough = enough or (lambda candidate, record: False)
         self.limits, self.per_job, self.explain = limits, per_job, explain
         self._order = sorted(candidates, key=lambda candidate: (-cost(candidate), candidate.key))
         first = Errand.PROBE if probe else Errand.EXAMINE
@@ -106,19 +109,17 @@ class Schedule:
         first: Errand,
         known: Mapping[str, Mapping[str, Any]] | None,
     ) -> _Progress:
-        records = known or {}
-        waiting = [due for due in candidate.due if _unfinished(records.get(due.check))]
-        progress = _Progress(candidate, trying, first if waiting else None, waiting)
-        progress.records = {
-            check: record for check, record in records.items() if not _unfinished(record)
-        }
-        progress.deaths = {
+        records = dict(known or {})
+        waiting = [due for due in candidate.due if due.check not in records]
+        deaths = {
             check
             for check, record in records.items()
             if record["outcome"] in (Outcome.CRASHED, Outcome.TIMEOUT)
         }
-        progress.seconds = sum(record["seconds"] for record in progress.records.values())
-        return progress
+        seconds = sum(record["seconds"] for record in records.values())
+        return _Progress(
+            candidate, trying, first if waiting else None, waiting, records, deaths, seconds
+        )
 
     def take(self, holding: object = None, *, wait: bool = True) -> Job | None:
         """The next job, if possible for what a process holds already.
@@ -146,10 +147,12 @@ class Schedule:
             elif found.job.errand is Errand.EXAMINE and found.record is not None:
                 progress.records[found.check] = found.record
                 progress.seconds += found.record["seconds"]
-                if found.evidence:
+                if found.record["outcome"] == Outcome.FAILED:
                     progress.evidence[found.check] = found.evidence
                 if found.died:
                     progress.deaths.add(found.check)
+                if self._enough(progress.candidate, found.record):
+                    progress.waiting.clear()
 
     def end(self, job: Job) -> list[dict[str, Any]]:
         """All that comes of a job has been given; the records of what is not run after it."""
@@ -250,8 +253,3 @@ class Schedule:
                     ).to_record()
                 )
         return records
-
-
-def _unfinished(record: Mapping[str, Any] | None) -> bool:
-    """Whether a check is to be run (again): its failure needs what only running it shows."""
-    return record is None or record.get("unexplained", False)

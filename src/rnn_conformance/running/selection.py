@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -68,6 +68,15 @@ class Selection:
                 "the device 'meta' computes no values that could be compared", Refusal.DEVICE
             )
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Selection:
+        """From plain values, as ``asdict`` gives and JSON keeps them."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+        }
+        return cls(**fields)
+
     def described(self, target: str, kind: str, asked: bool) -> list[dict[str, Any]]:
         """What a target holds, in the order of loading it, as plain values.
 
@@ -77,13 +86,8 @@ class Selection:
         """
         candidates = []
         for position, implementation in enumerate(load(target, kind)):
-            if asked:
-                placed = self.placed(implementation)
-            else:
-                (placed,) = [*self.placeable([implementation])] or (None,)
-            if placed is None:
-                continue
-            for subject in self._subjects([self.narrowed(placed)]):
+            placed = [self.placed(implementation)] if asked else [*self.placeable([implementation])]
+            for subject in self._subjects(map(self.narrowed, placed)):
                 due = [
                     [check.id, check.clauses]
                     for check in checks()

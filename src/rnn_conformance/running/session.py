@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import os
 import pickle
-import random
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rnn_conformance.checking.checks import checks
-from rnn_conformance.checking.examining import examined
+from rnn_conformance.checking.examining import examined, settle
 from rnn_conformance.checking.subject import Profile, Subject, Tally
 from rnn_conformance.errors import NonConforming, UsageError
 from rnn_conformance.implementations.interface import Implementation
@@ -55,9 +53,7 @@ class Session:
             result: dict[str, Any] = getattr(self, arguments.pop("do"))(**arguments)
         except UsageError as error:
             trace = "".join(traceback.format_exception(error))
-            return {
-                "refusal": [str(error), error.refusal.value, error.missing, relative(trace)]
-            }
+            return {"refusal": [str(error), error.refusal.value, error.missing, relative(trace)]}
         except BaseException as error:
             return {"fault": relative("".join(traceback.format_exception(error)))}
         return result
@@ -67,11 +63,8 @@ class Session:
     ) -> dict[str, Any]:
         """What a target holds (see ``Selection.described``)."""
         _settle_in(folder)
-        fields = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in selection.items()
-        }
-        return {"candidates": Selection(**fields).described(target, kind, asked)}
+        chosen = Selection.of_record(selection)
+        return {"candidates": chosen.described(target, kind, asked)}
 
     def hold(self, source: Mapping[str, Any]) -> dict[str, Any]:
         """Load an implementation."""
@@ -116,7 +109,6 @@ class Session:
         subject = Subject(
             implementation, Kind(kind), Profile(**profile), seed, Tally(observe=self.observe)
         )
-        settle(f"{seed} {check}")
         record, error = examined(by_id()[check], subject)
         return {"record": record.to_record(), "evidence": _evidence(error)}
 
@@ -155,17 +147,6 @@ class Session:
 def by_id() -> dict[str, Any]:
     """The checks, by their ids."""
     return {check.id: check for check in checks()}
-
-
-def settle(text: str) -> None:
-    """Begin from generators that follow from ``text`` alone, whatever ran before."""
-    import numpy as np
-    import torch
-
-    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - what an implementation draws from
-    torch.manual_seed(seed)
 
 
 def _evidence(error: BaseException | None) -> str:

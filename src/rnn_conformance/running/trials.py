@@ -7,20 +7,18 @@ exception on a legal call is no kill, unless the exception is the defect itself.
 from __future__ import annotations
 
 import functools
-import random
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import torch
+from typing import Any
 
 from rnn_conformance import mutants
 from rnn_conformance.checking.checks import Check, checks
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.subject import PROFILES, Profile, Subject
 from rnn_conformance.errors import Sort, UsageError
-from rnn_conformance.locations import relative
 from rnn_conformance.mutants import Mutant
 from rnn_conformance.results.kill_matrix import Attempt, Trial
-from rnn_conformance.results.records import Outcome, Record
+from rnn_conformance.results.records import Outcome
 from rnn_conformance.running.selection import require, require_clauses, selects
 from rnn_conformance.spec.config import Kind
 
@@ -98,34 +96,29 @@ def likelihood(mutant: Mutant, kind: Kind, check: Check) -> float:
 
 def attempt(mutant: Mutant, kind: Kind, check: Check, seed: int = 0) -> Attempt:
     """Run one check on one mutant."""
-    # What a mutant draws is drawn alike in every order of the checks and every process.
-    random.seed(seed)
-    torch.default_generator.manual_seed(seed)
     subject = Subject(mutant.implementation(kind), kind, QUICK, seed)
-    return judged(mutant, check, examine(check, subject))
+    return judged(mutant, examine(check, subject).to_record())
 
 
-def judged(mutant: Mutant, check: Check, record: Record) -> Attempt:
+def judged(mutant: Mutant, record: Mapping[str, Any]) -> Attempt:
     """What a check found, and whether it counts as a kill."""
-    failure = record.failure
-    message = record.reason if failure is None else failure.message
+    failure = record["failure"]
     return Attempt(
-        check=record.check,
-        outcome=record.outcome,
-        kill=kills(mutant, check, record),
-        cases=record.cases,
-        seconds=round(record.seconds, 4),
-        message=None if message is None else relative(message),
-        sort=None if failure is None else failure.sort,
+        check=record["check"],
+        outcome=Outcome(record["outcome"]),
+        kill=kills(mutant, record),
+        cases=record["cases"],
+        seconds=round(record["seconds"], 4),
+        message=failure["message"] if failure else record["reason"],
+        sort=Sort(failure["sort"]) if failure else None,
     )
 
 
-def kills(mutant: Mutant, check: Check, record: Record) -> bool:
+def kills(mutant: Mutant, record: Mapping[str, Any]) -> bool:
     """Whether a check's failure is a kill."""
-    if record.outcome is not Outcome.FAILED or not mutant.breaks.intersection(check.clauses):
+    if record["outcome"] != Outcome.FAILED or mutant.breaks.isdisjoint(record["clauses"]):
         return False
-    assert record.failure is not None
-    return mutant.crashes or record.failure.sort is not Sort.RAISED
+    return mutant.crashes or record["failure"]["sort"] != Sort.RAISED
 
 
 def try_out(mutant: Mutant, kind: Kind, choice: Choice = Choice()) -> Trial:
