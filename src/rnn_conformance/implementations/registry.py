@@ -70,20 +70,30 @@ def load(target: str, kind: str = "") -> list[Implementation]:
     else:
         return _by_name(target)
     loaded = _named(module, place, name, kind) if name else _all(module, place)
+    file = Path(place).resolve() if place.endswith(".py") else None
+    if file and any(file.is_relative_to(folder) for folder in _folders()):
+        # A class that is registered is known by its name, not by where it lies.
+        loaded = [
+            (replace(one, name=one.name.removeprefix(f"{place}:")), target)
+            for one, target in loaded
+        ]
     # What is bundled is registered everywhere under its name, and lies elsewhere everywhere.
-    is_file, content = place.endswith(".py"), bundled("impls").resolve()
-    is_bundled = is_file and Path(place).resolve().is_relative_to(content)
+    is_bundled = file and file.is_relative_to(bundled("impls").resolve())
     return [
         replace(implementation, target=implementation.name if is_bundled else target)
         for implementation, target in loaded
     ]
 
 
+def _folders() -> tuple[Path, Path]:
+    """Where files are registered by being there; one of the second takes a first one's place."""
+    return bundled("impls").resolve(), Path("impls").resolve()
+
+
 def registered_targets() -> Iterator[tuple[str, str]]:
     """The names of files and entry points, and the targets behind them; nothing is loaded."""
     files = {}
-    # A local file takes the place of a bundled one of the same name.
-    for folder in (bundled("impls"), Path("impls").resolve()):
+    for folder in _folders():
         for path in sorted(folder.rglob("*.py")):
             if not path.name.startswith("_"):
                 files[path.relative_to(folder)] = path
@@ -230,7 +240,7 @@ def _found(module: ModuleType, place: str) -> Iterator[tuple[Implementation, str
         for cls in drop_in_classes(vars(module), module.__name__):
             if cls not in registered_classes:
                 target = f"{place}:{name_of(cls)}"
-                yield _drop_in(cls, name_of(cls)), target
+                yield _drop_in(cls, target), target
 
 
 def _drop_in(value: Any, name: str, kind: str = "") -> Implementation:

@@ -92,7 +92,7 @@ class Isolated:
         if self._process is None:
             self._start()
         assert self._connection is not None
-        begun = monotonic()
+        watch = _Watch(self._process.pid)
         # A process that is dead already is met when it is waited for.
         with suppress(OSError):
             self._connection.send_bytes(json.dumps([seconds, request]).encode())
@@ -108,7 +108,7 @@ class Isolated:
             if self.stop.is_set():
                 self.end()
                 raise Stopped
-            if excess := self._excess(monotonic() - begun, seconds):
+            if excess := self._excess(watch.seconds(), seconds):
                 return self._died(*excess)
 
     def end(self) -> None:
@@ -184,6 +184,36 @@ class Isolated:
         death = Death(sort, message, _seen(self._folder / "seen"), _tail(self._folder / "output"))
         self.end()
         return death
+
+
+class _Watch:
+    """The seconds that a process has taken, which do not grow because others keep it waiting.
+
+    While it sleeps they are the clock's, while it could run those of the processor.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._taken = 0.0
+        self._clock, self._processor = monotonic(), self._used()
+
+    def seconds(self) -> float:
+        """Up to now; to be asked often."""
+        clock, processor = monotonic(), self._used()
+        running = False
+        with suppress(psutil.Error):
+            running = psutil.Process(self._pid).status() == psutil.STATUS_RUNNING
+        # One that has run meanwhile and sleeps now has taken at least what it ran.
+        self._taken += processor - self._processor if running else clock - self._clock
+        self._clock, self._processor = clock, processor
+        return self._taken
+
+    def _used(self) -> float:
+        try:
+            times = psutil.Process(self._pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
 
 
 def _ending(code: int | None) -> str:
