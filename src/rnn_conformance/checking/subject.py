@@ -75,12 +75,12 @@ class Tally:
         self.cases += 1
         if self.observe is not None:
             self.case = case.to_record()
-            self.observe({"case": self.case})
+            self.observe({"case": self.case, "cases": self.cases})
 
     def calling(self, call: Call) -> None:
         """Say that a call is to be made."""
         if self.observe is not None:
-            self.observe({"case": self.case, "call": str(call)})
+            self.observe({"case": self.case, "cases": self.cases, "call": str(call)})
 
 
 @dataclass(frozen=True, eq=False)

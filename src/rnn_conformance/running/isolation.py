@@ -72,6 +72,7 @@ class Isolated:
     holding: object = None
     _process: Any = None
     _connection: Connection | None = None
+    _life: Connection | None = None
     _folder: Path | None = None
 
     def hold(self, source: Source) -> dict[str, Any] | Death:
@@ -114,27 +115,30 @@ class Isolated:
     def end(self) -> None:
         """At once, whatever it is doing."""
         if self._process is not None:
-            assert self._connection is not None and self._folder is not None
+            assert self._connection and self._life and self._folder
             with suppress(OSError):
                 self._process.kill()
             self._connection.close()
+            self._life.close()
             self._process.join(GRACE)
             for file in self._folder.iterdir():
                 file.unlink(missing_ok=True)
             with suppress(OSError):
                 self._folder.rmdir()
-        self._process = self._connection = self._folder = self.holding = None
+        self._process = self._connection = self._life = self._folder = self.holding = None
 
     def _start(self) -> None:
         self._folder = Path(mkdtemp(prefix="rnn_conformance_"))
         context = _context()
         self._connection, theirs = context.Pipe()
+        life, self._life = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_serve, args=(theirs, str(self._folder)), name="rnn-conformance"
+            target=_serve, args=(theirs, life, str(self._folder)), name="rnn-conformance"
         )
         with _STARTING, _without_main():
             self._process.start()
         theirs.close()
+        life.close()
 
     def _received(self) -> dict[str, Any] | None:
         """What a process sent, if it is an answer; one that stops half-way is ended."""
@@ -281,13 +285,17 @@ def warm() -> None:
             forkserver.ensure_running()
 
 
-def _serve(connection: Connection, folder: str) -> None:
-    """Answer requests until there are no more; in the child."""
+def _serve(connection: Connection, life: Connection, folder: str) -> None:
+    """Answer requests until there are no more; in the child.
+
+    Nothing ever comes through ``life``: it ends with whoever asks, and so does this.
+    """
     # A process group of its own: neither a terminal's interrupt nor what an implementation
     # does to its group reaches the others.
     if hasattr(os, "setsid"):
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(life,), daemon=True).start()
     output = os.open(f"{folder}/output", os.O_RDWR | os.O_CREAT | os.O_APPEND)
     seen = os.open(f"{folder}/seen", os.O_RDWR | os.O_CREAT)
     _redirect(output)
@@ -316,6 +324,12 @@ def _serve(connection: Connection, folder: str) -> None:
             _flush()
             _redirect(output)
             connection.send_bytes(json.dumps(answer).encode())
+
+
+def _end_with(life: Connection) -> None:
+    # Lest a process that allocates or computes without end be left to nobody.
+    life.poll(None)
+    os._exit(1)
 
 
 def _redirect(output: int) -> None:

@@ -96,7 +96,13 @@ def _dead(job: Job, due: Due, death: Death, seconds: float) -> Record:
     )
     outcome = Outcome.TIMEOUT if death.sort is Sort.TIMEOUT else Outcome.CRASHED
     return Record(
-        *job.candidate.key, due.check, due.clauses, outcome, seconds=seconds, failure=failure
+        *job.candidate.key,
+        due.check,
+        due.clauses,
+        outcome,
+        cases=death.seen.get("cases", 0),
+        seconds=seconds,
+        failure=failure,
     )
 
 

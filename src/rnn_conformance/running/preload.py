@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.strategies import generating
+from rnn_conformance.diagnosis.diagnosis import Diagnostician
 from rnn_conformance.running.session import Session
 
-__all__ = ["Session", "torch"]
+__all__ = ["Diagnostician", "Session", "torch"]
 
 checks()
 
