@@ -16,6 +16,7 @@ from rnn_conformance.errors import (
     SuiteError,
     Unsupported,
     interrupts,
+    ours,
 )
 from rnn_conformance.implementations.interface import Bare, Implementation
 from rnn_conformance.implementations.trees import describe
@@ -30,6 +31,9 @@ from rnn_conformance.texts import name_of, said, worded
 
 Layer: TypeAlias = Callable[[Call], Result]
 """Answers calls of one layer; raises ``SuiteError`` for one of another layer."""
+
+OURS = (NonConforming, AdapterError, SuiteError, Unsupported)
+"""What passes through, if it is the suite that raised it."""
 
 Pullback: TypeAlias = Callable[[Backward], Gradients]
 """Passes back through calls of one layer; raises ``SuiteError`` for one of another."""
@@ -228,10 +232,8 @@ class Subject:
         begun = perf_counter()
         try:
             yield
-        except (NonConforming, AdapterError, SuiteError, Unsupported):
-            raise
         except BaseException as error:
-            if interrupts(error):
+            if interrupts(error) or (isinstance(error, OURS) and ours(error)):
                 raise
             raise NonConforming(
                 f"{what + ' ' if what else ''}raised {worded(error)}",

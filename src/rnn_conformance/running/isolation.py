@@ -8,6 +8,7 @@ matters here (see ARCHITECTURE.md).
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ from typing import Any
 
 import psutil
 
-from rnn_conformance.errors import Sort
+from rnn_conformance.errors import Sort, no_keyboard
 from rnn_conformance.running.jobs import Limits, Source
 from rnn_conformance.running.scratch import Scratch
 
@@ -46,8 +47,7 @@ SETTLING = 1.0
 LOST = 255
 """``multiprocessing``'s exit code of a process whose own it could not get to know."""
 
-if sys.platform == "linux":
-    import fcntl
+fcntl: Any = importlib.import_module("fcntl") if sys.platform == "linux" else None
 
 _STARTING = threading.Lock()
 
@@ -309,7 +309,8 @@ def _serve(connection: Connection, life: Connection, folder: str) -> None:
     # does to its group reaches the others.
     if hasattr(os, "setsid"):
         os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    no_keyboard()
+    _leave_no_core()
     _end_with(life)
     # What it leaves behind there goes with it, and what it deletes there is its own.
     tempfile.tempdir = os.environ["TMPDIR"] = folder
@@ -345,7 +346,7 @@ def _serve(connection: Connection, life: Connection, folder: str) -> None:
 
 def _end_with(life: Connection) -> None:
     """Have this process ended with ``life``, lest one that hangs be left to nobody."""
-    if sys.platform == "linux":
+    if fcntl is not None:
         # By the kernel: also one that holds the interpreter's lock, or ignores signals.
         fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
@@ -357,6 +358,14 @@ def _end_with(life: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _leave_no_core() -> None:
+    with suppress(ImportError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def _redirect(output: int) -> None:

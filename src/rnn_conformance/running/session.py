@@ -10,18 +10,20 @@ import base64
 import functools
 import os
 import pickle
+import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examined, settle
 from rnn_conformance.checking.subject import Profile, Subject, Tally
-from rnn_conformance.errors import NonConforming, UsageError
+from rnn_conformance.errors import Fault, NonConforming, Sort, UsageError
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import relative
+from rnn_conformance.results.records import Outcome
 from rnn_conformance.running.jobs import Source
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.config import Feature, Kind
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 EVIDENCE = 8 * 2**20
 """Bytes above which a counterexample is not handed on to be explained."""
+
+
+OWN = sys.stdlib_module_names | {"rnn_conformance", "rnn_conformance_checks"}
+"""Packages that no implementation brings, if they are not imported yet."""
 
 
 @dataclass
@@ -44,6 +50,7 @@ class Session:
     observe: Callable[[Mapping[str, Any]], None] = lambda seen: None
     source: Source | None = None
     loaded: list[Implementation] = field(default_factory=list)
+    own: frozenset[str] = field(default_factory=lambda: OWN.union(_packages()))
     diagnosticians: dict[tuple[int, str], Diagnostician] = field(default_factory=dict)
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +117,24 @@ class Session:
             implementation, Kind(kind), Profile(**profile), seed, Tally(observe=self.observe)
         )
         record, error = examined(by_id()[check], subject)
+        if record.failure and record.failure.fault is Fault.SUITE and self._brought(error):
+            # It has put its own code where ours runs: a hook, or a function of somebody else's.
+            failure = replace(record.failure, fault=Fault.IMPLEMENTATION, sort=Sort.SIDE_EFFECT)
+            record = replace(record, outcome=Outcome.FAILED, failure=failure)
         return {"record": record.to_record(), "evidence": _evidence(error)}
+
+    def _brought(self, error: BaseException | None, depth: int = 10) -> bool:
+        """Whether code that came with the implementation had a part in an exception."""
+        if error is None or not depth:
+            return False
+        modules = (
+            str(frame.f_globals.get("__name__"))
+            for frame, _ in traceback.walk_tb(error.__traceback__)
+        )
+        others = [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
+        return any(name.partition(".")[0] not in self.own for name in modules) or any(
+            self._brought(other, depth - 1) for other in others
+        )
 
     def diagnose(
         self,
@@ -141,6 +165,11 @@ class Session:
             "diagnosis": None if diagnosis is None else diagnosis.to_record(),
             "reason": None,
         }
+
+
+def _packages() -> Iterator[str]:
+    """What has been imported so far, before there is an implementation."""
+    return (name.partition(".")[0] for name in list(sys.modules))
 
 
 @functools.cache

@@ -48,14 +48,14 @@ class ReturnsPair(Answering):
 class ReturnsOnePart(torch.nn.LSTM):
     """returns the output without the states"""
 
-    def forward(self, *args: Any) -> Any:  # type: ignore[override]
+    def forward(self, *args: Any) -> Any:
         return super().forward(*args)[0]
 
 
 class ReturnsThreeParts(torch.nn.LSTM):
     """returns three parts where two are due"""
 
-    def forward(self, *args: Any) -> Any:  # type: ignore[override]
+    def forward(self, *args: Any) -> Any:
         output, (h_n, c_n) = super().forward(*args)
         return output, h_n, c_n
 

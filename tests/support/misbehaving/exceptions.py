@@ -136,7 +136,7 @@ class RaisesGroup(Acting):
     """a group of exceptions, 500 deep"""
 
     def act(self) -> None:
-        group = ExceptionGroup("deep", [ValueError("innermost")])
+        group: ExceptionGroup[Any] = ExceptionGroup("deep", [ValueError("innermost")])
         for _ in range(500):
             group = ExceptionGroup("deep", [group])
         raise group

@@ -82,14 +82,14 @@ class BreaksStreams(Acting):
     """broken objects in the place of sys.stdout and sys.stderr"""
 
     def act(self) -> None:
-        sys.stdout = sys.stderr = Broken()  # type: ignore[assignment]
+        sys.stdout = sys.stderr = Broken()
 
 
 class RemovesStreams(Acting):
     """None in the place of sys.stdout and sys.stderr"""
 
     def act(self) -> None:
-        sys.stdout = sys.stderr = None  # type: ignore[assignment]
+        sys.stdout = sys.stderr = None
 
 
 class RaisesWhenDeleted(Acting):

@@ -114,7 +114,7 @@ class PatchesBuiltins(Acting):
     """patches Python's own functions"""
 
     def act(self) -> None:
-        builtins.sorted = builtins.open = refuse  # type: ignore[assignment]
+        builtins.sorted = builtins.open = refuse
 
 
 class PatchesNumpy(Acting):
@@ -135,7 +135,7 @@ class PatchesTorch(Acting):
     """patches torch, with which its own parameters are made"""
 
     def act(self) -> None:
-        torch.from_numpy = torch.tensor = torch.as_tensor = refuse  # type: ignore[assignment]
+        torch.from_numpy = torch.tensor = torch.as_tensor = refuse
 
 
 class EmptiesModules(Acting):
