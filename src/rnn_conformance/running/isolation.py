@@ -7,17 +7,13 @@ matters here (see ARCHITECTURE.md).
 
 from __future__ import annotations
 
-import faulthandler
-import importlib
 import json
 import multiprocessing
 import os
 import secrets
 import signal
 import sys
-import tempfile
 import threading
-import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -28,9 +24,10 @@ from typing import Any
 
 import psutil
 
-from rnn_conformance.errors import Sort, no_keyboard
+from rnn_conformance.errors import Sort
 from rnn_conformance.running.jobs import Limits, Source
 from rnn_conformance.running.scratch import Scratch
+from rnn_conformance.running.serving import serve
 
 LARGEST_ANSWER = 64 * 2**20
 """Bytes of an answer; a process that sends more has had its pipe written to by something else."""
@@ -46,8 +43,6 @@ SETTLING = 1.0
 
 LOST = 255
 """``multiprocessing``'s exit code of a process whose own it could not get to know."""
-
-fcntl: Any = importlib.import_module("fcntl") if sys.platform == "linux" else None
 
 _STARTING = threading.Lock()
 
@@ -147,10 +142,14 @@ class Isolated:
         self._connection, theirs = context.Pipe()
         life, self._life = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_serve, args=(theirs, life, str(self._scratch.folder)), name="rnn-conformance"
+            target=serve, args=(theirs, life, str(self._scratch.folder)), name="rnn-conformance"
         )
         with _STARTING, _without_main():
-            self._process.start()
+            try:
+                self._process.start()
+            except OSError:
+                # The server has just ended: by what an implementation did to it, as often as not.
+                self._process.start()
         theirs.close()
         life.close()
 
@@ -298,94 +297,3 @@ def warm() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         with _STARTING:
             forkserver.ensure_running()
-
-
-def _serve(connection: Connection, life: Connection, folder: str) -> None:
-    """Answer requests until there are no more; in the child.
-
-    Nothing ever comes through ``life``: it ends with whoever asks, and so does this.
-    """
-    # A process group of its own: neither a terminal's interrupt nor what an implementation
-    # does to its group reaches the others.
-    if hasattr(os, "setsid"):
-        os.setsid()
-    no_keyboard()
-    _leave_no_core()
-    _end_with(life)
-    # What it leaves behind there goes with it, and what it deletes there is its own.
-    tempfile.tempdir = os.environ["TMPDIR"] = folder
-    output = os.open(f"{folder}/output", os.O_RDWR | os.O_CREAT | os.O_APPEND)
-    seen = os.open(f"{folder}/seen", os.O_RDWR | os.O_CREAT)
-    _redirect(output)
-    # Kept by the interpreter: what an implementation does to the streams leaves it alone.
-    faulthandler.enable(output)
-    warnings.simplefilter("ignore")
-
-    def observe(what: Mapping[str, Any]) -> None:
-        # One that closes every file loses what would have been said of its death, no more.
-        with suppress(OSError):
-            os.pwrite(seen, json.dumps(what).encode() + b"\n", 0)
-
-    from rnn_conformance.running.session import Session
-
-    session = Session(observe)
-    with suppress(EOFError, OSError):
-        while True:
-            token, seconds, request = json.loads(connection.recv_bytes())
-            with suppress(OSError):
-                os.ftruncate(output, 0)
-                os.ftruncate(seen, 0)
-            # Says where it was, before it is ended.
-            faulthandler.dump_traceback_later(seconds, file=output)
-            answer = session.answer(request)
-            faulthandler.cancel_dump_traceback_later()
-            _flush()
-            _redirect(output)
-            connection.send_bytes(json.dumps([token, answer]).encode())
-
-
-def _end_with(life: Connection) -> None:
-    """Have this process ended with ``life``, lest one that hangs be left to nobody."""
-    if fcntl is not None:
-        # By the kernel: also one that holds the interpreter's lock, or ignores signals.
-        fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
-        return
-
-    def wait() -> None:
-        life.poll(None)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _leave_no_core() -> None:
-    with suppress(ImportError):
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, most))
-
-
-def _redirect(output: int) -> None:
-    """Standard input from nowhere, standard output and error to a file."""
-    with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nowhere, 0)
-        os.close(nowhere)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        stream = open(  # noqa: SIM115 - it stands for as long as the process
-            descriptor, "w", buffering=1, closefd=False, errors="backslashreplace"
-        )
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # Whatever an implementation has put there.
-        with suppress(Exception):
-            stream.flush()

@@ -131,8 +131,9 @@ class Session:
             str(frame.f_globals.get("__name__"))
             for frame, _ in traceback.walk_tb(error.__traceback__)
         )
+        brought = set(_packages()) - self.own
         others = [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
-        return any(name.partition(".")[0] not in self.own for name in modules) or any(
+        return any(name.partition(".")[0] in brought for name in modules) or any(
             self._brought(other, depth - 1) for other in others
         )
 
