@@ -24,16 +24,16 @@ class Wrong(torch.nn.GRUCell):
         return torch.gru_cell(rows, state, *swapped).reshape(*input.shape[:-1], size)
 
 
-class Raises(torch.nn.RNNCell):
+class Raises(torch.nn.GRUCell):
     def forward(self, input, hx=None):
         if hx is not None:
             raise ValueError("takes no state")
         return super().forward(input, hx)
 
 
-class Dies(torch.nn.RNNCell):
+class Dies(torch.nn.GRUCell):
     def forward(self, input, hx=None):
-        if input.dtype == torch.float64 and input.dim() == 2 and input.shape[0] > 1:
+        if input.dtype == torch.float64 and input.dim() == 2 and len(input) == 5:
             ctypes.string_at(0)
         return super().forward(input, hx)
 """

@@ -29,12 +29,13 @@ import psutil
 
 from rnn_conformance.errors import Sort
 from rnn_conformance.running.jobs import Limits, Source
+from rnn_conformance.texts import kept
 
 LARGEST_ANSWER = 64 * 2**20
 """Bytes of an answer; a process that sends more has had its pipe written to by something else."""
 
-TAIL = 2000
-"""Characters of a dead process's output that are kept."""
+TAIL = 16 * 2**10
+"""Bytes at the end of a dead process's output that are looked at: where it was stands there."""
 
 BEAT = 0.1
 """Seconds between two looks at a process's memory and output."""
@@ -238,8 +239,8 @@ def _tail(file: Path) -> str:
     try:
         with file.open("rb") as stream:
             length = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, length - 4 * TAIL))
-            return stream.read().decode("utf-8", "backslashreplace")[-TAIL:]
+            stream.seek(max(0, length - TAIL))
+            return kept(stream.read().decode("utf-8", "backslashreplace"))
     except OSError:
         return ""
 

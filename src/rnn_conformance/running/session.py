@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examined, settle
 from rnn_conformance.checking.subject import Profile, Subject, Tally
-from rnn_conformance.errors import NonConforming, UsageError
+from rnn_conformance.errors import NonConforming, UsageError, interrupts
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import relative
@@ -55,6 +55,8 @@ class Session:
             trace = "".join(traceback.format_exception(error))
             return {"refusal": [str(error), error.refusal.value, error.missing, relative(trace)]}
         except BaseException as error:
+            if interrupts(error):
+                raise
             return {"fault": relative("".join(traceback.format_exception(error)))}
         return result
 
