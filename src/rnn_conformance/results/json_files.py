@@ -83,8 +83,8 @@ def parsed(text: bytes) -> Any:
         )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    level = [values]
-    for _ in range(DEEPEST):
+    level: list[Any] = [[values]]
+    for _ in range(DEEPEST + 1):
         level = [inner for value in level for inner in _inside(value)]
     if level:
         raise ValueError(_TOO_DEEP)
