@@ -1,11 +1,14 @@
 """Text that others bring: cut, printable, and never an error."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
@@ -14,6 +17,9 @@ from rnn_conformance.errors import Fault, Nature, Sort
 from rnn_conformance.implementations.numpy_function import implementation
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.implementations.trees import describe
+from rnn_conformance.report import render
+from rnn_conformance.report.terminal import summary
+from rnn_conformance.results.document import document
 from rnn_conformance.results.json_files import validator
 from rnn_conformance.results.records import Record
 from rnn_conformance.spec.config import Kind
@@ -30,6 +36,7 @@ from rnn_conformance.texts import (
     traced,
     worded,
 )
+from tests.support.made_results import COMPLETE, entry
 
 # Cut
 
@@ -335,7 +342,17 @@ def test_a_function_may_have_any_name(name: str) -> None:
     assert len(valid(record)["implementation"].encode()) <= NAME
 
 
-@pytest.fixture(autouse=True)
-def _no_module_is_left_odd() -> Iterator[None]:
-    yield
-    torch.manual_seed(0)
+def test_messages_of_megabytes_in_every_check_make_files_of_a_size_that_can_be_read() -> None:
+    def forward(self: object, *args: object) -> object:
+        raise ValueError("<&x" * 800_000)
+
+    one = valid(examined(forward))
+    loop = entry("odd", Kind.GRU)
+    made = [{**one, "check": f"test_{number}"} for number in range(150)]
+    whole = document(COMPLETE, [loop], made)
+    console = Console(file=StringIO())
+    summary(console, whole, Path("index.html"))
+    assert isinstance(console.file, StringIO)
+    assert len(json.dumps(whole, indent=1)) < 5_000_000
+    assert len(render(whole)) < 5_000_000
+    assert len(console.file.getvalue()) < 10_000
