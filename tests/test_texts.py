@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
-from rnn_conformance.checking.subject import Subject
+from rnn_conformance.checking.subject import Profile, Subject
 from rnn_conformance.errors import Fault, Nature, Sort
 from rnn_conformance.implementations.numpy_function import implementation
 from rnn_conformance.implementations.torch_module import drop_in
@@ -164,7 +164,7 @@ class Anonymous(Exception, metaclass=Unnamed):
 
 
 class Liar(Exception):
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise RuntimeError
 
@@ -275,6 +275,10 @@ def test_whatever_is_returned_can_be_described(returned: object, words: str) -> 
 # In the records of a check
 
 
+ONCE = Profile("once", 1, 0)
+"""One case, which is enough where every case fails alike."""
+
+
 def a_check() -> Any:
     """One that looks at what comes back."""
     return next(check for check in checks() if "EQ-3" in check.clauses)
@@ -283,7 +287,7 @@ def a_check() -> Any:
 def examined(forward: Callable[..., Any]) -> Record:
     """What that check finds of a GRU with this ``forward``."""
     cls = type("OddGRU", (torch.nn.GRU,), {"forward": forward})
-    return examine(a_check(), Subject(drop_in(cls, name="odd"), Kind.GRU))
+    return examine(a_check(), Subject(drop_in(cls, name="odd"), Kind.GRU, ONCE))
 
 
 def valid(record: Record) -> dict[str, Any]:
@@ -337,7 +341,7 @@ def test_a_function_may_have_any_name(name: str) -> None:
     def build(config: object, parameters: object) -> Callable[..., object]:
         raise ValueError("no")
 
-    record = examine(a_check(), Subject(build, Kind.GRU))
+    record = examine(a_check(), Subject(build, Kind.GRU, ONCE))
     assert record.implementation == named(name)
     assert len(valid(record)["implementation"].encode()) <= NAME
 
