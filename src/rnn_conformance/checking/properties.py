@@ -76,6 +76,9 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                 except NonConforming as error:
                     error.case = case
                     failed[case] = error
+                    # Hypothesis looks at all that led to it, and an implementation's exception
+                    # may not bear that; it is kept in error.exception.
+                    error.__cause__ = error.__context__ = None
                     raise
                 except Unsupported as reason:
                     # Not raised to Hypothesis, which would try it again and shrink it.
