@@ -63,8 +63,8 @@ class Stopped(Exception):
     """An implementation raised what is no ``Exception``, and would have ended the run."""
 
     def __init__(self, error: BaseException) -> None:
-        (last,) = traceback.format_exception_only(error)[-1:]
-        super().__init__(last.strip())
+        # Without the notes that follow.
+        super().__init__(traceback.format_exception_only(error)[0].strip())
         self.error = error
 
 
