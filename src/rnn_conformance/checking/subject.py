@@ -235,7 +235,6 @@ class Subject:
         finally:
             self.tally.seconds_inside += perf_counter() - begun
 
-
     @contextmanager
     def _remembering(self, call: Call) -> Iterator[None]:
         with watching() as changes:

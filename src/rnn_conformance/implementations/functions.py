@@ -105,12 +105,10 @@ def _owners() -> dict[str, Any]:
         }
         owners |= {
             f"torch.nn.{name}": getattr(nn, name)
-            for name in ("functional", "init", "utils", "Module", "Parameter")
-        }
-        owners |= {
-            f"torch.nn.{name}": getattr(nn, name)
-            for name in ("RNNBase", "RNN", "LSTM", "GRU")
-            + ("RNNCellBase", "RNNCell", "LSTMCell", "GRUCell")
+            for name in (
+                *("functional", "init", "utils", "Module", "Parameter"),
+                *("RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"),
+            )
         }
         owners |= {
             "torch.nn.utils.rnn": nn.utils.rnn,

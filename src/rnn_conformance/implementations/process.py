@@ -138,7 +138,9 @@ def _told(name: str, before: Any, after: Any) -> Iterator[Change]:
     elif isinstance(before, tuple) and len(before) != len(after):
         new = [value for value in after if value not in before]
         yield Change(
-            name, f"{len(before)} entries", f"{len(after)}, new {', '.join(map(_word, new)) or 'none'}"
+            name,
+            f"{len(before)} entries",
+            f"{len(after)}, new {', '.join(map(_word, new)) or 'none'}",
         )
     else:
         yield Change(name, _word(before), _word(after))

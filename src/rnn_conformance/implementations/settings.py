@@ -67,7 +67,10 @@ def _of_numpy() -> tuple[Setting, ...]:
     return (
         Setting("NumPy's handling of the error", np.geterr, lambda given: np.seterr(**given)),
         Setting(
-            "NumPy's print option", np.get_printoptions, lambda given: np.set_printoptions(**given), True
+            "NumPy's print option",
+            np.get_printoptions,
+            lambda given: np.set_printoptions(**given),
+            True,
         ),
     )
 
