@@ -17,10 +17,10 @@ from rnn_conformance.implementations.process import contained
 
 def generators(device: str) -> dict[str, Any]:
     """The states of the global generators of random numbers, which compare by ``==``."""
-    name, keys, *rest = np.random.get_state()
+    name, keys, *rest = np.random.get_state(legacy=True)
     states: dict[str, Any] = {
         "Python's random": random.getstate(),
-        "numpy.random": (name, bytes(keys), *rest),
+        "numpy.random": (name, np.asarray(keys).tobytes(), *rest),
     }
     if torch := sys.modules.get("torch"):
         states["torch"] = bytes(torch.default_generator.get_state().numpy())
@@ -53,8 +53,8 @@ def set_otherwise() -> Iterator[None]:
     What one sets back to the usual is then seen to be changed.
     """
     with contained():
-        for what, how in np.geterr().items():
-            np.seterr(**{what: "warn" if how == "ignore" else "ignore"})
+        kept: dict[str, Any] = {**np.geterr()}
+        np.seterr(**{what: "warn" if how == "ignore" else "ignore" for what, how in kept.items()})
         np.set_printoptions(precision=np.get_printoptions()["precision"] + 1)
         warnings.filterwarnings("ignore", message="no warning of anybody's")
         if gc.isenabled():
