@@ -23,6 +23,7 @@ from rnn_conformance.checking.strategies import generating
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Declaration
+from rnn_conformance.implementations.process import take_stock
 from rnn_conformance.reference.noise import MEMBERS
 from rnn_conformance.reference.tolerance import RANK_ALPHA, Agreement, worse_than_chance
 from rnn_conformance.spec.config import Kind
@@ -55,6 +56,8 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
     def decorate(check: Property) -> Test:
         def test(subject: Subject) -> None:
             strategy = family.strategy(subject.kind, subject.implementation.declaration)
+            # Whoever runs us may have changed functions since the last check.
+            take_stock()
             failed: dict[Any, NonConforming] = {}
             unsupported: list[Unsupported] = []
             agreements: list[tuple[Any, Agreement]] = []
