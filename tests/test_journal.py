@@ -298,13 +298,21 @@ class Full(FileIO):
         raise OSError(errno.EIO, "Input/output error")
 
 
+def _journal(path: Path, stream: FileIO) -> Journal:
+    """The journal that is there, to be written to through this."""
+    with Journal.resume(path) as journal:
+        pass
+    journal._stream = stream
+    return journal
+
+
 def test_a_line_that_is_left_behind_half_written_is_dropped(path: Path) -> None:
     size = write(path, RECORDS[:4], end=False).stat().st_size
     with Full(path, "r+b") as stream:
         stream.seek(size)
         stream.full = True
         with pytest.raises(UsageError, match="No space left on device"):
-            Journal(path, stream).record(RECORDS[4])
+            _journal(path, stream).record(RECORDS[4])
     assert path.stat().st_size == size + 9
     assert read_journal(path).records == tuple(RECORDS[:4])
     assert go_on(path) == WHOLE
@@ -318,7 +326,7 @@ def test_a_line_that_the_system_takes_in_pieces_is_written_whole(path: Path) -> 
     size = write(path, RECORDS[:2], end=False).stat().st_size
     with Reluctant(path, "r+b") as stream:
         stream.seek(size)
-        Journal(path, stream).record(RECORDS[2])
+        _journal(path, stream).record(RECORDS[2])
     assert read_journal(path).records == tuple(RECORDS[:3])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib
 import os
 import pickle
 import traceback
@@ -85,9 +86,9 @@ class Session:
     ) -> Implementation:
         assert self.source is not None
         if self.source.family:
-            from rnn_conformance.mutants import CATALOGUE
-
-            implementation = CATALOGUE[position].implementation(Kind(kind))
+            module, _, family = self.source.target.partition(":")
+            mutants = getattr(importlib.import_module(module), family)
+            implementation: Implementation = mutants[position].implementation(Kind(kind))
         else:
             implementation = self.loaded[position].on(self.source.device)
         declaration = implementation.declaration
@@ -112,7 +113,7 @@ class Session:
             implementation, Kind(kind), Profile(**profile), seed, Tally(observe=self.observe)
         )
         record, error = examined(by_id()[check], subject)
-        return {"record": record.to_record(), "evidence": _evidence(error)}
+        return {"record": record.to_record(), "evidence": evidence(error)}
 
     def diagnose(
         self,
@@ -151,7 +152,7 @@ def by_id() -> dict[str, Any]:
     return {check.id: check for check in checks()}
 
 
-def _evidence(error: BaseException | None) -> str:
+def evidence(error: BaseException | None) -> str:
     """What explains a failure, for a process like this one: opaque to all others."""
     if not isinstance(error, NonConforming):
         return ""
