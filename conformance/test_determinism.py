@@ -18,6 +18,7 @@ from rnn_conformance.checking import (
     assert_identical,
     cases,
     clause,
+    contained,
     for_all,
 )
 
@@ -86,7 +87,8 @@ def test_two_threads_get_what_each_would_get_alone(subject: Subject, case: Case)
     # So that threads take turns within calls, however short those are.
     sys.setswitchinterval(1e-6)
     try:
-        with ThreadPoolExecutor(len(calls)) as pool:
+        # Set back when both are done: not by one while the other is at work.
+        with contained(), ThreadPoolExecutor(len(calls)) as pool:
             together = list(pool.map(several, calls))
     finally:
         sys.setswitchinterval(interval)

@@ -25,15 +25,15 @@ from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.diagnosis.evidence import ask
 from rnn_conformance.diagnosis.probes import Probe, fresh, probes
 from rnn_conformance.diagnosis.suspects import composed
-from rnn_conformance.errors import Fault, NonConforming, Sort
+from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.mutants.equations import differentiated, miniature
 from rnn_conformance.reference.derivatives import Adjoint, Derivative
 from rnn_conformance.reference.oracle import Answer, Trace, Weights
-from rnn_conformance.results.records import Failure, Outcome, Record
-from rnn_conformance.running.pytest_plugin import DIAGNOSTICIANS, diagnosed
+from rnn_conformance.running.jobs import Source
 from rnn_conformance.running.run import Options, run
 from rnn_conformance.running.selection import Selection
+from rnn_conformance.running.session import Session, evidence
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
@@ -424,15 +424,11 @@ def test_a_diagnosis_that_fails_loses_nothing_of_the_failure() -> None:
         def diagnose(self, error: object, clauses: object) -> None:
             raise ZeroDivisionError("no idea")
 
-    subject = Subject(correct(Kind.RNN), Kind.RNN)
-    failure = Failure(Fault.IMPLEMENTATION, Sort.VALUE, "output is off")
-    record = Record("x", "RNN", "y", ("EQ-1",), Outcome.FAILED, failure=failure)
-    stash = pytest.Stash()
-    stash[DIAGNOSTICIANS] = {subject.name: cast(Diagnostician, Broken())}
-    kept = diagnosed(record, subject, FAILED, stash)
-    assert kept.failure == failure
-    assert kept.reason is not None
-    assert "ZeroDivisionError" in kept.reason
+    session = Session(source=Source("x"), loaded=[correct(Kind.RNN)])
+    session.diagnosticians[0, "RNN"] = cast(Diagnostician, Broken())
+    answer = session.diagnose(0, "x", "RNN", [], ["EQ-1"], evidence(FAILED))
+    assert answer["diagnosis"] is None
+    assert "ZeroDivisionError" in answer["reason"]
 
 
 reset_before = drop_in(ResetBefore, name="reset_before")

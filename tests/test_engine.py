@@ -65,7 +65,7 @@ def test_a_death_is_recorded_with_its_signal_its_case_and_its_call(performed: Ru
     failure = next(check["failure"] for check in dies["checks"] if check["outcome"] == "crashed")
     assert "SIGSEGV" in failure["message"]
     assert failure["case"]["dtype"] == "float64"
-    assert failure["calls"][0].startswith("cell = RNNCell(")
+    assert failure["calls"][0].startswith("cell = GRUCell(")
     assert "Segmentation fault" in failure["output"]
 
 

@@ -26,10 +26,10 @@ from rnn_conformance.results.kill_matrix import Attempt, Power, Trial
 from rnn_conformance.results.reading import read
 from rnn_conformance.results.records import Failure, Outcome, Record
 from rnn_conformance.running.power import measure
-from rnn_conformance.running.trials import Choice, judged, kills, try_out
+from rnn_conformance.running.trials import Choice, kills, try_out
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Kind
-from tests.support.deadly_mutants import SWAPPED
+from tests.support.deadly_mutants import DEADLY, SWAPPED
 from tests.support.made_results import entry, results
 from tests.support.pages import Parsed
 
@@ -44,9 +44,9 @@ def check_of(clause: str, kind: Kind) -> Check:
 
 def record(
     check: Check, outcome: Outcome, sort: Sort | None = None, message: str = "it differs"
-) -> Record:
+) -> dict[str, Any]:
     failure = None if sort is None else Failure(Fault.IMPLEMENTATION, sort, message)
-    return Record("mutant", "GRU", check.id, check.clauses, outcome, failure=failure)
+    return Record("mutant", "GRU", check.id, check.clauses, outcome, failure=failure).to_record()
 
 
 # What counts as a kill.
@@ -54,7 +54,7 @@ def record(
 
 def test_a_failure_of_a_clause_that_is_broken_is_a_kill() -> None:
     check = check_of("EQ-3", Kind.GRU)
-    assert kills(SWAPPED, check, record(check, Outcome.FAILED, Sort.VALUE))
+    assert kills(SWAPPED, record(check, Outcome.FAILED, Sort.VALUE))
 
 
 @pytest.mark.parametrize(
@@ -70,29 +70,22 @@ def test_a_failure_of_a_clause_that_is_broken_is_a_kill() -> None:
 )
 def test_no_kill_is_a_failure(clause: str, outcome: Outcome, sort: Sort | None) -> None:
     check = check_of(clause, Kind.GRU)
-    assert not kills(SWAPPED, check, record(check, outcome, sort))
+    assert not kills(SWAPPED, record(check, outcome, sort))
 
 
 def test_whatever_came_back_wrong_is_a_kill() -> None:
     check = check_of("EQ-3", Kind.GRU)
     unrun = {Sort.RAISED, Sort.CRASHED, Sort.TIMEOUT, Sort.BROKEN}
     for sort in set(Sort) - unrun:
-        assert kills(SWAPPED, check, record(check, Outcome.FAILED, sort)), sort
-
-
-def test_an_attempt_names_no_place_on_a_machine() -> None:
-    check = check_of("EQ-3", Kind.GRU)
-    message = f"cannot open {Path.cwd() / 'layers' / 'mine.py'}"
-    attempt = judged(SWAPPED, check, record(check, Outcome.FAILED, Sort.VALUE, message))
-    assert (attempt.message, attempt.sort) == ("cannot open layers/mine.py", Sort.VALUE)
+        assert kills(SWAPPED, record(check, Outcome.FAILED, sort)), sort
 
 
 def test_an_exception_is_a_kill_where_it_is_the_defect_or_a_fault_met_on_the_way() -> None:
     (typed, refused) = check_of("TYP-1", Kind.GRU), check_of("ERR-1", Kind.GRU)
-    assert kills(CRASHING, typed, record(typed, Outcome.FAILED, Sort.RAISED))
+    assert kills(CRASHING, record(typed, Outcome.FAILED, Sort.RAISED))
     stumbling = next(mutant for mutant in CATALOGUE if mutant.name.startswith("a misspelt name"))
-    assert kills(stumbling, refused, record(refused, Outcome.FAILED, Sort.ACCIDENT))
-    assert not kills(stumbling, refused, record(refused, Outcome.FAILED, Sort.RAISED))
+    assert kills(stumbling, record(refused, Outcome.FAILED, Sort.ACCIDENT))
+    assert not kills(stumbling, record(refused, Outcome.FAILED, Sort.RAISED))
 
 
 def test_a_right_layer_that_is_called_a_mutant_survives() -> None:
@@ -143,36 +136,22 @@ def test_the_same_seed_gives_the_same_result_in_this_process_and_in_others() -> 
 # Mutants that hang, or kill their process.
 
 
-SAVED = """
-import os, sys
-sys.path[:0] = {path!r}
-from rnn_conformance import mutants
-from rnn_conformance.running.power import measure
-from rnn_conformance.running.trials import Choice
-from tests.support.deadly_mutants import SWAPPED, die, ending, hang
-
-mutants.CATALOGUE = (ending("a layer that hangs", hang), ending("a layer that dies", die), SWAPPED)
-
-if __name__ == "__main__":
-    import json
+def test_a_mutant_that_hangs_or_dies_does_not_end_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mutants, "CATALOGUE", DEADLY)
     choice = Choice(kinds=("GRUCell",), clauses=("CEL-2",))
-    whole = measure(choice, workers=2, timeout=2.0)
-    print(json.dumps([t for m in whole["mutants"] for t in m["trials"]]))
-"""
-
-
-def test_a_mutant_that_hangs_or_dies_does_not_end_the_run(tmp_path: Path) -> None:
-    script = tmp_path / "ends.py"
-    script.write_text(SAVED.format(path=[str(Path(__file__).parents[1])]), "utf-8")
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    trials = {trial["mutant"]: trial for trial in json.loads(done.stdout)}
+    family = "tests.support.deadly_mutants:DEADLY"
+    whole = measure(choice, workers=2, timeout=2.0, family=family)
+    trials = {trial["mutant"]: trial for mutant in whole["mutants"] for trial in mutant["trials"]}
     outcomes = {name: {a["outcome"] for a in t["attempts"]} for name, t in trials.items()}
-    assert outcomes["a layer that hangs"] == {"timeout"}
-    assert outcomes["a layer that dies"] == {"crashed"}
-    assert [trials[name]["killed"] for name in outcomes] == [False, False, True]
+    assert outcomes["a layer that hangs"] <= {"timeout", "not run"}
+    assert outcomes["a layer that dies"] <= {"crashed", "not run"}
+    assert {name: trial["killed"] for name, trial in trials.items()} == {
+        "a layer that hangs": False,
+        "a layer that dies": False,
+        SWAPPED.name: True,
+    }
 
 
 # What follows from the records.

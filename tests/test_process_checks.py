@@ -56,9 +56,7 @@ def tells(act: Callable[[], object]) -> list[str]:
 
 @pytest.mark.parametrize("mutant", PROCESSES, ids=lambda mutant: mutant.name)
 def test_each_sort_of_change_is_failed_and_blamed_on_who_made_it(mutant: Mutant) -> None:
-    failures = [
-        record.failure for record in examined(mutant, Kind.GRU_CELL, OWN) if record.failure
-    ]
+    failures = [record.failure for record in examined(mutant, Kind.GRU_CELL, OWN) if record.failure]
     assert failures
     assert {failure.fault for failure in failures} == {Fault.IMPLEMENTATION}
     assert {failure.sort for failure in failures} == {Sort.SIDE_EFFECT}

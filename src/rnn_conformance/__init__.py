@@ -1,6 +1,6 @@
 """A conformance suite for recurrent layers: does yours do what ``torch.nn`` does?
 
-``drop_in`` and ``run`` are loaded when they are first used: they bring torch and pytest.
+``drop_in`` and ``run`` are loaded when they are first used: they bring torch and more.
 """
 
 from __future__ import annotations

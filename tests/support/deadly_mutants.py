@@ -34,3 +34,6 @@ def hang() -> None:
 def die() -> None:
     """At once, and the process with it."""
     os._exit(1)
+
+
+DEADLY = (ending("a layer that hangs", hang), ending("a layer that dies", die), SWAPPED)

@@ -1,5 +1,6 @@
 """Results made up for tests: records as a run would emit them, without a run."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -126,3 +127,17 @@ def results(*entries: Entry, run: Run = COMPLETE, **outcomes: Outcome) -> dict[s
     by_clause = {clause.replace("_", "-"): outcome for clause, outcome in outcomes.items()}
     made = [record for entry in entries for record in records(entry, by_clause)]
     return document(run, entries, made)
+
+
+def untimed(document: Mapping[str, Any]) -> str:
+    """A document as it is written, but for when it was and how long it took."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, list):
+            return [without(item) for item in value]
+        if isinstance(value, dict):
+            times = ("started", "seconds", "seconds_inside")
+            return {k: None if k in times else without(item) for k, item in value.items()}
+        return value
+
+    return json.dumps(without(document), indent=1)

@@ -18,22 +18,23 @@ class Wrong(torch.nn.GRUCell):
     def forward(self, input, hx=None):
         size, swapped = self.hidden_size, []
         for p in (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh):
-            swapped.append(None if p is None else torch.cat([p[size : 2 * size], p[:size], p[2 * size :]]))
+            reset, update, new = (None,) * 3 if p is None else p.split(size)
+            swapped.append(None if p is None else torch.cat([update, reset, new]))
         rows = torch.atleast_2d(input)
         state = rows.new_zeros(len(rows), size) if hx is None else torch.atleast_2d(hx)
         return torch.gru_cell(rows, state, *swapped).reshape(*input.shape[:-1], size)
 
 
-class Raises(torch.nn.RNNCell):
+class Raises(torch.nn.GRUCell):
     def forward(self, input, hx=None):
         if hx is not None:
             raise ValueError("takes no state")
         return super().forward(input, hx)
 
 
-class Dies(torch.nn.RNNCell):
+class Dies(torch.nn.GRUCell):
     def forward(self, input, hx=None):
-        if input.dtype == torch.float64 and input.dim() == 2 and input.shape[0] > 1:
+        if input.dtype == torch.float64 and input.dim() == 2 and len(input) == 5:
             ctypes.string_at(0)
         return super().forward(input, hx)
 """

@@ -45,8 +45,10 @@ from rnn_conformance.checking.storage import (
 )
 from rnn_conformance.checking.strategies import Cases, cases
 from rnn_conformance.checking.subject import Subject
+from rnn_conformance.checking.surroundings import generators, set_generators, set_otherwise
 from rnn_conformance.errors import Gap, Nature, NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Bare
+from rnn_conformance.implementations.process import Change, contained, watching
 from rnn_conformance.implementations.structure import parts_of
 from rnn_conformance.implementations.trees import leaves, mapped
 from rnn_conformance.reference.expected import Expected, Sum
@@ -56,7 +58,7 @@ from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State, Values, rounded
-from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level, Role
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import shown
 
@@ -72,12 +74,14 @@ __all__ = [
     "Call",
     "Case",
     "Cases",
+    "Change",
     "Config",
     "Dtype",
     "Expected",
     "Feature",
     "Gap",
     "Kind",
+    "Level",
     "Nature",
     "NonConforming",
     "Program",
@@ -105,6 +109,7 @@ __all__ = [
     "between_calls",
     "cases",
     "clause",
+    "contained",
     "contents",
     "difference",
     "drawn",
@@ -114,6 +119,7 @@ __all__ = [
     "from_the_ends",
     "frozen_of",
     "gap",
+    "generators",
     "improbable",
     "leaves",
     "legible",
@@ -128,7 +134,10 @@ __all__ = [
     "remembering",
     "rounded",
     "scale",
+    "set_generators",
+    "set_otherwise",
     "shown",
     "snapshot",
     "time_major",
+    "watching",
 ]

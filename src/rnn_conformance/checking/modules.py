@@ -16,8 +16,10 @@ from rnn_conformance.spec.result import Result
 
 def answer(subject: Subject, module: Any, call: Call) -> Result:
     """What it answers, without gradients and in the mode that it is in."""
+    given = subject.arguments(call)
     with subject.doing(call), torch.no_grad():
-        return subject.result(call, module(*subject.arguments(call)))
+        returned = module(*given)
+    return subject.result(call, returned)
 
 
 def tensors(subject: Subject, call: Call) -> dict[str, torch.Tensor]:

@@ -23,12 +23,10 @@ from rnn_conformance.checking.strategies import generating
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Declaration
+from rnn_conformance.implementations.process import take_stock
 from rnn_conformance.reference.noise import MEMBERS
 from rnn_conformance.reference.tolerance import RANK_ALPHA, Agreement, worse_than_chance
 from rnn_conformance.spec.config import Kind
-
-LONGEST_CHAIN = 20
-"""Exceptions behind one another, from which on that is strange."""
 
 Property: TypeAlias = Callable[[Subject, Any], Agreement | None]
 
@@ -58,6 +56,8 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
     def decorate(check: Property) -> Test:
         def test(subject: Subject) -> None:
             strategy = family.strategy(subject.kind, subject.implementation.declaration)
+            # Whoever runs us may have changed functions since the last check.
+            take_stock()
             failed: dict[Any, NonConforming] = {}
             unsupported: list[Unsupported] = []
             agreements: list[tuple[Any, Agreement]] = []
@@ -79,8 +79,9 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                 except NonConforming as error:
                     error.case = case
                     failed[case] = error
-                    if error.exception is not None and strange(error.exception):
-                        error.__cause__ = error.__context__ = None
+                    # Hypothesis looks at all that led to it, and an implementation's exception
+                    # may not bear that; it is kept in error.exception.
+                    error.__cause__ = error.__context__ = None
                     raise
                 except Unsupported as reason:
                     # Not raised to Hypothesis, which would try it again and shrink it.
@@ -106,22 +107,6 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
         return test
 
     return decorate
-
-
-def strange(error: BaseException) -> bool:
-    """Whether Hypothesis, which looks at what is behind a failure, would fail at this.
-
-    It compares exceptions with one another, and goes into groups and causes.
-    """
-    behind: BaseException | None = error
-    for _ in range(LONGEST_CHAIN):
-        if behind is None:
-            return False
-        kind = type(behind)
-        if issubclass(kind, BaseExceptionGroup) or kind.__eq__ is not BaseException.__eq__:
-            return True
-        behind = behind.__context__
-    return True
 
 
 def judged_together(agreements: Sequence[tuple[Any, Agreement]]) -> None:

@@ -19,6 +19,7 @@ from rnn_conformance.errors import (
     ours,
 )
 from rnn_conformance.implementations.interface import Bare, Implementation
+from rnn_conformance.implementations.process import Change, contained, watching
 from rnn_conformance.implementations.trees import describe
 from rnn_conformance.reference.expected import Expected, expected
 from rnn_conformance.reference.oracle import Masks
@@ -89,13 +90,18 @@ class Tally:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One kind of one implementation, with the profile and the seed of the run."""
+    """One kind of one implementation, with the profile and the seed of the run.
+
+    ``changes`` are those of the process that it was seen to make, each with the first call that
+    did it; all checks in one process share them.
+    """
 
     implementation: Implementation
     kind: Kind
     profile: Profile = PROFILES["quick"]
     seed: int = 0
     tally: Tally = field(default_factory=Tally)
+    changes: dict[Change, Call] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -120,25 +126,25 @@ class Subject:
 
     def build(self, call: Call) -> Layer:
         """The call's layer, which is timed, and whose exceptions are the implementation's fault."""
-        with self.doing(call):
+        with self._blaming(call):
             layer = self.implementation.build(call.layer)
 
         def timed(asked: Call) -> Result:
             _of_layer(call.layer, asked)
-            with self.doing(asked):
+            with self._blaming(asked):
                 return layer(asked.arguments)
 
         return timed
 
     def pullback(self, call: Call) -> Pullback:
         """A backward pass, timed as a layer is; raises ``Unsupported`` for what has none."""
-        with self.doing(call):
+        with self._blaming(call):
             back = self.implementation.pullback(call.layer)
 
         def timed(backward: Backward) -> Gradients:
             _of_layer(call.layer, backward.call)
             try:
-                with self.doing(backward.call, backward.described):
+                with self._blaming(backward.call, backward.described):
                     return back(backward)
             except NonConforming as error:
                 error.backward = backward
@@ -148,12 +154,12 @@ class Subject:
 
     def bare(self, call: Call) -> Bare:
         """The layer without its adapter; raises ``Unsupported`` where it cannot be had."""
-        with self.doing(call):
+        with self._blaming(call):
             return self.implementation.bare(call.layer)
 
     def module(self, call: Call) -> Any:
         """The layer as a ``torch.nn.Module``; raises ``Unsupported`` for what is none."""
-        with self.doing(call):
+        with self._blaming(call):
             return self.implementation.module(call.layer)
 
     def arguments(self, call: Call) -> tuple[Any, ...]:
@@ -162,7 +168,8 @@ class Subject:
 
     def result(self, call: Call, returned: Any) -> Result:
         """What was returned to a call; raises ``NonConforming`` for another structure."""
-        return self.implementation.result(call, returned)
+        with self._blaming(call):
+            return self.implementation.result(call, returned)
 
     def refuses(self, call: Call, why: str, layer: Layer | None = None) -> None:
         """Demand an exception for an illegal call; raises ``NonConforming`` otherwise."""
@@ -201,7 +208,8 @@ class Subject:
         self.tally.calling(call)
         begun = perf_counter()
         try:
-            answer = act()
+            with contained():
+                answer = act()
         except BaseException as error:
             if interrupts(error):
                 raise
@@ -226,12 +234,20 @@ class Subject:
     def doing(self, call: Call, what: str = "") -> Iterator[None]:
         """Time what is done with the implementation; its exceptions are its own fault.
 
-        ``what`` says what was done, in a message that begins with it.
+        ``what`` says what was done, in a message that begins with it. What it changes in the
+        process is set back.
         """
+        with self._blaming(call, what), contained():
+            yield
+
+    @contextmanager
+    def _blaming(self, call: Call, what: str = "") -> Iterator[None]:
+        """As :meth:`doing`, for what sets back the changes of the process by itself."""
         self.tally.calling(call)
         begun = perf_counter()
         try:
-            yield
+            with self._remembering(call):
+                yield
         except BaseException as error:
             if interrupts(error) or (isinstance(error, OURS) and ours(error)):
                 raise
@@ -243,6 +259,13 @@ class Subject:
             ) from error
         finally:
             self.tally.seconds_inside += perf_counter() - begun
+
+    @contextmanager
+    def _remembering(self, call: Call) -> Iterator[None]:
+        with watching() as changes:
+            yield
+        for change in changes:
+            self.changes.setdefault(change, call)
 
 
 def _of_layer(layer: LayerSpec, call: Call) -> None:

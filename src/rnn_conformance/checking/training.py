@@ -34,11 +34,12 @@ class Training:
 
         With a ``seed``, that is what ``torch.manual_seed`` is called with before.
         """
-        subject = self.subject
+        subject, given = self.subject, self.subject.arguments(call)
+        if seed is not None:
+            seed_generators(seed, subject.implementation.device)
         with subject.doing(call), torch.no_grad():
-            if seed is not None:
-                seed_generators(seed, subject.implementation.device)
-            return subject.result(call, self.module(*subject.arguments(call)))
+            returned = self.module(*given)
+        return subject.result(call, returned)
 
     def backward(self, backward: Backward) -> tuple[Result, Gradients]:
         """What a call gave, and what its backward pass gives."""

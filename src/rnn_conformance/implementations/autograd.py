@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from rnn_conformance.implementations.devices import torch_dtype
+from rnn_conformance.implementations.process import contained
 from rnn_conformance.implementations.tensors import (
     assembled,
     tensor,
@@ -48,7 +49,10 @@ class Graph:
         leaves = given | {name: parameters[name] for name in call.parameters if name in parameters}
         for name, leaf in leaves.items():
             leaf.requires_grad_(name not in frozen)
-        results, _ = tensors_of(call, module(*assembled(call, given)))
+        arguments = assembled(call, given)
+        with contained():
+            returned = module(*arguments)
+        results, _ = tensors_of(call, returned)
         return cls(leaves, results, tf32)
 
     def cotangents(self, backward: Backward) -> dict[str, torch.Tensor]:
@@ -75,23 +79,25 @@ class Graph:
         """
         cotangents = self.cotangents(backward) if cotangents is None else cotangents
         asking = {name: leaf for name, leaf in self.leaves.items() if leaf.requires_grad}
-        gradients = torch.autograd.grad(
-            [self.results[name] for name in cotangents],
-            list(asking.values()),
-            list(cotangents.values()),
-            retain_graph=retain,
-            allow_unused=True,
-        )
+        with contained():
+            gradients = torch.autograd.grad(
+                [self.results[name] for name in cotangents],
+                list(asking.values()),
+                list(cotangents.values()),
+                retain_graph=retain,
+                allow_unused=True,
+            )
         return self._named(backward, dict(zip(asking, gradients, strict=True)))
 
     def accumulate(self, backward: Backward, *, retain: bool = False) -> None:
         """Add the gradients to the leaves' ``grad``, as a training step does."""
         cotangents = self.cotangents(backward)
-        torch.autograd.backward(
-            [self.results[name] for name in cotangents],
-            list(cotangents.values()),
-            retain_graph=retain,
-        )
+        with contained():
+            torch.autograd.backward(
+                [self.results[name] for name in cotangents],
+                list(cotangents.values()),
+                retain_graph=retain,
+            )
 
     def accumulated(self, backward: Backward) -> Gradients:
         """What has been added up in the leaves' ``grad``."""

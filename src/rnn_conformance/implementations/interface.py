@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rnn_conformance.errors import Gap, Refusal, Unsupported, UsageError
+from rnn_conformance.implementations.process import contained
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Arguments, Call, LayerSpec
 from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
@@ -118,7 +119,10 @@ class Bare:
 
     def __call__(self, arguments: Arguments) -> Result:
         """Answer a call, as a :class:`Layer`."""
-        return self.result(arguments, self.layer(*self.arguments(arguments)))
+        given = self.arguments(arguments)
+        with contained():
+            returned = self.layer(*given)
+        return self.result(arguments, returned)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from rnn_conformance.implementations.interface import (
     Layer,
     Pullback,
 )
+from rnn_conformance.implementations.process import contained
 from rnn_conformance.implementations.structure import parts_of
 from rnn_conformance.implementations.trees import describe
 from rnn_conformance.spec.arrays import Array
@@ -85,7 +86,8 @@ class FunctionImplementation(Implementation):
         """See :meth:`Implementation.bare`; the parameters are those handed over."""
         dtype = numpy_dtype(layer.dtype)
         parameters = {name: array.astype(dtype) for name, array in layer.parameters.items()}
-        built = self.build_layer(layer.config, parameters)
+        with contained():
+            built = self.build_layer(layer.config, parameters)
         if not callable(built):
             raise AdapterError(
                 f"build(config, parameters) of {self.name} must return a callable "
@@ -111,7 +113,9 @@ class FunctionImplementation(Implementation):
                 name: np.array(call.give(name, array), dtype=dtype, order="C")
                 for name, array in backward.cotangents.items()
             }
-            returned = vjp(cotangents, *self.arguments(call))
+            given = self.arguments(call)
+            with contained():
+                returned = vjp(cotangents, *given)
             if not isinstance(returned, Mapping) or set(returned) != set(backward.arguments):
                 names = (
                     shown(list(returned)) if isinstance(returned, Mapping) else describe(returned)

@@ -22,6 +22,7 @@ from typing import Any
 
 from rnn_conformance.errors import Refusal, UsageError, interrupts
 from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.implementations.process import contained
 from rnn_conformance.locations import bundled
 from rnn_conformance.texts import name_of, said, worded
 
@@ -141,7 +142,8 @@ def _search_working_directory() -> None:
 def _module(name: str) -> ModuleType:
     _search_working_directory()
     try:
-        return importlib.import_module(name)
+        with contained(loading=True):
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise UsageError(
@@ -185,7 +187,8 @@ def _module_of_file(path: Path) -> ModuleType:
     if str(resolved.parent) not in sys.path:
         sys.path.append(str(resolved.parent))
     try:
-        spec.loader.exec_module(module)
+        with contained(loading=True):
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if interrupts(error):

@@ -18,6 +18,7 @@ from rnn_conformance.implementations.interface import (
     Layer,
     Pullback,
 )
+from rnn_conformance.implementations.process import contained
 from rnn_conformance.implementations.tensors import arguments, parameters, result_of
 from rnn_conformance.spec.calls import Call, LayerSpec
 from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
@@ -57,11 +58,13 @@ class DropInImplementation(Implementation):
 
     def module(self, layer: LayerSpec) -> torch.nn.Module:
         """Construct, cast, load the parameters by name, and put in evaluation mode."""
+        given = parameters(layer, self.device)
         # A fixed seed: a class that draws random numbers is reproduced by its report.
         seed_generators(0, self.device)
-        module = self.cls(**layer.config.arguments()).to(self.device, torch_dtype(layer.dtype))
-        module.load_state_dict(parameters(layer, self.device))
-        return module.eval()
+        with contained():
+            module = self.cls(**layer.config.arguments()).to(self.device, torch_dtype(layer.dtype))
+            module.load_state_dict(given)
+            return module.eval()
 
     def build(self, layer: LayerSpec) -> Layer:
         """A module, called without gradients."""

@@ -24,6 +24,7 @@ from rnn_conformance.mutants.lifecycle import LIFECYCLE
 from rnn_conformance.mutants.memory import MEMORY
 from rnn_conformance.mutants.mutant import Chapter, Mutant
 from rnn_conformance.mutants.parameters import PARAMETERS
+from rnn_conformance.mutants.processes import PROCESSES
 from rnn_conformance.spec.config import Kind
 
 __all__ = ["BACKWARD", "CATALOGUE", "FORWARD", "WRITTEN", "Chapter", "Mutant", "mutants_of"]
@@ -43,6 +44,7 @@ WRITTEN: tuple[Chapter, ...] = (
     LIFECYCLE,
     HISTORIES,
     DETERMINISM,
+    PROCESSES,
     DEPLOYMENT,
 )
 """The chapters of what is no deviation of an equation."""

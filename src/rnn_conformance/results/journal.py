@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -183,12 +184,10 @@ class Journal:
             while text:
                 text = text[self._stream.write(text) or 0 :]
         except OSError as error:
-            try:
-                # So that it can be gone on with; if not even this can be done, whoever reads
-                # it drops the line.
+            # Whoever reads it drops the line, where it cannot even be taken away.
+            with suppress(OSError):
                 self._stream.truncate(whole)
-            finally:
-                self._stream.close()
+            self._stream.close()
             raise file_error(
                 f"cannot write {self.path}: {error.strerror or error}; what was found so far "
                 "is in it: make room, and go on from there"

@@ -83,8 +83,8 @@ def parsed(text: bytes) -> Any:
         )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    level = [values]
-    for _ in range(DEEPEST):
+    level: list[Any] = [[values]]
+    for _ in range(DEEPEST + 1):
         level = [inner for value in level for inner in _inside(value)]
     if level:
         raise ValueError(_TOO_DEEP)
@@ -104,10 +104,15 @@ def validator(name: str) -> Any:
     """What validates against ``schemas/<name>.json``; schemas refer to each other by file."""
     schemas = resources.files("rnn_conformance.results").joinpath("schemas")
     registry: Registry[Any] = Registry().with_resources(
-        (file.name, DRAFT202012.create_resource(json.loads(file.read_text("utf-8"))))
+        (file.name, DRAFT202012.create_resource(_schema(file.read_text("utf-8"))))
         for file in schemas.iterdir()
     )
     return _Validator(registry.contents(f"{name}.json"), registry=registry)
+
+
+def _schema(text: str) -> dict[str, Any]:
+    """A schema without its dialect, which would bring that one's own validator along."""
+    return {key: value for key, value in json.loads(text).items() if key != "$schema"}
 
 
 _Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]

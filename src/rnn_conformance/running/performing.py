@@ -92,7 +92,7 @@ def _dead(job: Job, due: Due, death: Death, seconds: float) -> Record:
         death.message,
         calls=(call,) if call else (),
         case=death.seen.get("case"),
-        output=relative(death.output) or None,
+        output=death.output or None,
     )
     outcome = Outcome.TIMEOUT if death.sort is Sort.TIMEOUT else Outcome.CRASHED
     return Record(

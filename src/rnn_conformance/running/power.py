@@ -20,6 +20,9 @@ from rnn_conformance.running.schedule import Schedule
 from rnn_conformance.running.trials import QUICK, Choice, judged, kills, trial
 from rnn_conformance.spec.config import Kind
 
+FAMILY = "rnn_conformance.mutants:CATALOGUE"
+"""Where a process finds the mutants."""
+
 TIMEOUT = 60.0
 """Seconds that one check of one mutant may take, its references included."""
 
@@ -33,17 +36,19 @@ def measure(
     workers: int = 0,
     progress: Progress = lambda done, total, survivors: None,
     timeout: float = TIMEOUT,
+    family: str = FAMILY,
 ) -> dict[str, Any]:
     """The kill matrix, as a document (see ``results.kill_matrix``).
 
     ``workers`` processes; 0 is this one, which a mutant that hangs or dies takes with it, as
     it does not elsewhere: there its check is recorded as timed out or crashed, which is no
-    kill. ``timeout`` are the seconds that one check may take there. Raises ``UsageError`` if
+    kill. ``timeout`` are the seconds that one check may take there, ``family`` is where those
+    processes find the mutants, as ``module:name``. Raises ``UsageError`` if
     there is nothing to try.
     """
     begun, started = perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     asked = choice.trials()
-    candidates = {_candidate(*trial, choice).key: trial for trial in asked}
+    candidates = {_candidate(*trial, choice, family).key: trial for trial in asked}
     attempts: dict[Key, list[Attempt]] = {key: [] for key in candidates}
     trials: dict[Key, Trial] = {}
 
@@ -52,7 +57,7 @@ def measure(
         return not choice.full and kills(mutant, record)
 
     schedule = Schedule(
-        [_candidate(*trial, choice) for trial in asked],
+        [_candidate(*trial, choice, family) for trial in asked],
         Trying(QUICK, choice.seed),
         Limits(check=timeout),
         probe=False,
@@ -94,11 +99,11 @@ def measure(
     return document(run, known, due, [trials[key] for key in candidates if key in trials])
 
 
-def _candidate(mutant: Mutant, kind: Kind, choice: Choice) -> Candidate:
+def _candidate(mutant: Mutant, kind: Kind, choice: Choice, family: str) -> Candidate:
     """A mutant in a kind, as what an executor knows."""
     return Candidate(
         Entry(mutant.name, str(kind), mutant.name, "", (), ()),
-        Source("rnn_conformance.mutants", mutants.CATALOGUE.index(mutant), family=True),
+        Source(family, mutants.CATALOGUE.index(mutant), family=True),
         tuple(Due(check.id, check.clauses) for check in choice.due(mutant, kind)),
     )
 

@@ -1,51 +1,28 @@
-"""The pytest plugin: which subjects each check runs on, and what it found.
+"""The pytest plugin: options, the checks beside what pytest collects, and an honest exit code.
 
 Loaded with ``-p rnn_conformance.plugin``, never by being installed, so that it changes no other
 pytest run. ``pytest -p rnn_conformance.plugin --rnn mypackage.layers:MyLSTM`` adds the suite to
-one's own tests.
+one's own tests. What the options cannot mean is refused in one line, as pytest refuses a call.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import json
 import signal
 import threading
-import traceback
-from collections.abc import Generator
-from dataclasses import asdict, replace
+import warnings
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from rnn_conformance.checking.checks import Check
-from rnn_conformance.checking.examining import record
-from rnn_conformance.checking.subject import PROFILES, Subject, Tally
-from rnn_conformance.errors import Fault, NonConforming, Sort, Unsupported, UsageError
-from rnn_conformance.locations import bundled, relative
-from rnn_conformance.results.records import Failure, Outcome, Record
+from rnn_conformance.errors import UsageError
+from rnn_conformance.locations import bundled
+from rnn_conformance.running.excerpt import line
+from rnn_conformance.running.pytest_items import ROOT, CheckItem, Named, Overdue, Suite
 from rnn_conformance.running.selection import Selection
-from rnn_conformance.spec.clauses import CLAUSES
-
-if TYPE_CHECKING:
-    from rnn_conformance.diagnosis.diagnosis import Diagnostician
-
-SUBJECTS = pytest.StashKey[list[Subject]]()
-DIAGNOSTICIANS: pytest.StashKey[dict[str, Diagnostician]] = pytest.StashKey()
-REFUSAL = pytest.StashKey[UsageError]()
-
-GRACE = 30.0
-"""Seconds after the limit of a check at which a worker that cannot be interrupted, being
-inside compiled code, is ended."""
-
-
-class Overdue(BaseException):
-    """A check did not end in time; no ``Exception``, which an implementation may catch."""
-
-    def __init__(self, limit: float) -> None:
-        super().__init__(f"it did not end in {limit:g} s")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,22 +35,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--rnn-level", default="", metavar="LEVEL", help="only clauses up to this level")
     add("--rnn-select", action="append", default=[], metavar="CLAUSE", help="only these clauses")
     add("--rnn-without", action="append", default=[], metavar="FEATURE", help="not declared")
-    add("--rnn-profile", default="quick", choices=sorted(PROFILES), help="how much is tried")
-    add("--rnn-seed", type=int, default=0, metavar="N", help="the same seed, the same cases")
+    add("--rnn-profile", default="quick", metavar="PROFILE", help="how much is tried")
+    add("--rnn-seed", default="0", metavar="N", help="the same seed, the same cases")
     add("--rnn-device", default="cpu", metavar="DEVICE", help="where torch classes compute")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the suite to what is collected, in somebody's own run."""
-    content = bundled("conformance").resolve()
-    paths = (Path(argument.partition("::")[0]).resolve() for argument in config.args)
-    if selection_of(config).targets and not any(path.is_relative_to(content) for path in paths):
-        config.args.append(str(content))
+    """Take over where something is to be tested."""
+    try:
+        selection = selection_of(config)
+    except UsageError as error:
+        raise pytest.UsageError(line(str(error), 1000)) from None
+    folder = config.invocation_params.dir
+    named = [name for argument in config.args if (name := Named.of(argument, folder))]
+    if not selection.targets and not selection.registered:
+        if named or selection != Selection():
+            raise pytest.UsageError("nothing is to be tested: give --rnn TARGET")
+        return
+    # What is left is pytest's; nothing, where checks alone are named.
+    config.args[:] = [argument for argument in config.args if not Named.of(argument, folder)]
+    config.pluginmanager.register(Joining(selection, named))
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Watching())
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """The files of the checks are no files of tests: there are no fixtures for them."""
+    within = collection_path.resolve().is_relative_to(bundled("conformance").resolve())
+    return True if within else None
 
 
 def selection_of(config: pytest.Config) -> Selection:
     """What the options ask for; raises ``UsageError`` where they ask for nothing known."""
     option = config.option
+    if not (option.rnn_seed.isdecimal() and int(option.rnn_seed) < 2**32):
+        raise UsageError(f"the seed {option.rnn_seed!r} is no number from 0 to 2**32 - 1")
     return Selection(
         targets=tuple(option.rnn),
         registered=option.rnn_registered,
@@ -81,179 +77,181 @@ def selection_of(config: pytest.Config) -> Selection:
         level=option.rnn_level,
         clauses=tuple(option.rnn_select),
         profile=option.rnn_profile,
-        seed=option.rnn_seed,
+        seed=int(option.rnn_seed),
         without=tuple(option.rnn_without),
         device=option.rnn_device,
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Load the implementations where the checks will run: not in xdist's controller."""
-    config = session.config
-    if config.pluginmanager.hasplugin("dsession"):
-        return
-    selection = selection_of(config)
-    if not selection.targets and not selection.registered:
-        return
-    try:
-        config.stash[SUBJECTS] = selection.subjects()
-    except UsageError as error:
-        config.stash[SUBJECTS] = []
-        config.stash[REFUSAL] = error
-        # A worker cannot end the run; the controller reads this when the worker is done.
-        if not hasattr(config, "workeroutput"):
-            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+@dataclass(frozen=True, eq=False)
+class Joining:
+    """The checks beside what pytest collects; in xdist's workers, not in what controls them."""
 
+    selection: Selection
+    named: Sequence[Named]
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each check with each subject to which all of its clauses apply."""
-    if "subject" not in metafunc.fixturenames or not hasattr(metafunc.function, "clauses"):
-        return
-    check = Check.of(metafunc.function)
-    loaded = metafunc.config.stash.get(SUBJECTS, list[Subject]())
-    subjects = selection_of(metafunc.config).applicable(check, loaded)
-    # A subject counts what one check costs, so each check has its own.
-    fresh = [replace(subject, tally=Tally()) for subject in subjects]
-    metafunc.parametrize("subject", fresh, ids=[subject.name for subject in fresh])
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Drop the checks that have no subject here."""
-    items[:] = [
-        item
-        for item in items
-        if not hasattr(getattr(item, "function", None), "clauses")
-        or isinstance(_subject(item), Subject)
-    ]
-
-
-def _subject(item: pytest.Item) -> object:
-    callspec = getattr(item, "callspec", None)
-    return None if callspec is None else callspec.params.get("subject")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """End a worker that hangs where no signal reaches it; the run goes on without it."""
-    limit = getattr(item.config.option, "timeout", None)
-    if limit and hasattr(item.config, "workerinput"):
-        faulthandler.dump_traceback_later(limit + GRACE, exit=True)
-    try:
-        return (yield)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
-    """End a check that is over time by an exception that its type tells from all others.
-
-    pytest-timeout's own cannot be raised where pytest has no terminal, as in a run of ours.
-    What is no check, or where no signal can be had, is left to pytest-timeout.
-    """
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not (isinstance(_subject(item), Subject) and settings.method == "signal" and in_main_thread):
-        return None
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        from pytest_timeout import is_debugging
-
-        if settings.disable_debugger_detection or not is_debugging():
-            raise Overdue(settings.timeout)
-
-    def cancel() -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-    # Where pytest-timeout looks for it when the check has ended.
-    item.cancel_timeout = cancel  # type: ignore[attr-defined]
-    signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, settings.timeout)
-    return True
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Hang the record on the report, which travels to the controller."""
-    report = yield
-    subject = _subject(item)
-    if not isinstance(subject, Subject) or not (call.when == "call" or call.excinfo):
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """A tree of their own, at the end."""
+        report = yield
+        if isinstance(collector, pytest.Session) and report.passed:
+            suite = Suite.from_parent(
+                collector,
+                name=ROOT,
+                path=bundled("conformance"),
+                nodeid=ROOT,
+                selection=self.selection,
+                named=self.named,
+            )
+            report.result.append(suite)
         return report
-    error = None if call.excinfo is None else call.excinfo.value
-    check = Check.of(item.function)  # type: ignore[attr-defined]
-    if isinstance(error, Overdue):
-        examined = overdue(check, subject, error, call.duration)
-    else:
-        examined = record(check, subject, error, call.duration)
-    if isinstance(error, NonConforming):
-        examined = diagnosed(examined, subject, error, item.config.stash)
-    failure = examined.failure
-    report.rnn_record = json.dumps(examined.to_record())  # type: ignore[attr-defined]
-    if isinstance(error, Unsupported):
-        report.outcome = "skipped"
-        report.longrepr = (check.id, 0, f"Skipped: {error}")
-    elif failure is not None and examined.outcome is Outcome.FAILED:
-        titles = "\n".join(f"{clause}: {CLAUSES[clause].title}" for clause in check.clauses)
-        calls = "\n".join(failure.calls)
-        report.longrepr = f"{titles}\n\n{failure.message}\n\n{calls}"
-        if failure.diagnosis:
-            report.longrepr += f"\n\n{failure.diagnosis['text']}"
-        if failure.traceback:
-            report.longrepr += f"\n\n{failure.traceback}"
-        if all(CLAUSES[clause].optional for clause in check.clauses):
-            # Shown, as pytest shows what is not expected to pass, and no failure of the run.
-            report.outcome = "skipped"
-            report.wasxfail = f"{', '.join(check.clauses)}, optional: {failure.message}"
-    return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """What is not selected is deselected."""
+        unselected = [item for item in items if isinstance(item, CheckItem) and not item.selected]
+        if unselected:
+            config.hook.pytest_deselected(items=unselected)
+            items[:] = [item for item in items if item not in unselected]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """No warning fails a check, as none does without pytest, whatever filters a user has."""
+        if not isinstance(item, CheckItem):
+            return (yield)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """What is skipped is skipped where the check is, not where that is found out."""
+        report = yield
+        if isinstance(item, CheckItem) and isinstance(report.longrepr, tuple):
+            report.longrepr = (item.place, 1, report.longrepr[2])
+        return report
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool | None:
+        """End a check that is over time by an exception that its type tells from all others.
+
+        pytest-timeout's own is one that Hypothesis takes for a failure, and begins to shrink
+        by trying again what hangs. What is no check, or where no signal can be had, is left to
+        pytest-timeout.
+        """
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if not (isinstance(item, CheckItem) and settings.method == "signal" and in_main_thread):
+            return None
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            from pytest_timeout import is_debugging
+
+            if item.examining and (settings.disable_debugger_detection or not is_debugging()):
+                raise Overdue(settings.timeout)
+
+        def cancel() -> None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+        # Where pytest-timeout looks for it when the check has ended.
+        item.cancel_timeout = cancel  # type: ignore[attr-defined]
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout)
+        return True
 
 
-def overdue(check: Check, subject: Subject, error: Overdue, seconds: float) -> Record:
-    """The record of a check that did not end in time; the traceback says where it was."""
-    failure = Failure(
-        Fault.IMPLEMENTATION,
-        Sort.TIMEOUT,
-        str(error),
-        traceback=relative("".join(traceback.format_exception(error))),
-    )
-    return replace(record(check, subject, None, seconds), outcome=Outcome.TIMEOUT, failure=failure)
+@dataclass(eq=False)
+class Watching:
+    """What became of the checks, from what is reported to the process that the user called.
 
+    ``selected`` are their ids, ``begun`` those that something was reported of, and ``answered``
+    those that passed or failed.
+    """
 
-def diagnosed(
-    examined: Record, subject: Subject, error: NonConforming, stash: pytest.Stash
-) -> Record:
-    """The record with what is behind its failure."""
-    known = stash.setdefault(DIAGNOSTICIANS, {})
-    if subject.name not in known:
-        # Not loaded, and nothing paid for it, where everything conforms.
-        from rnn_conformance.diagnosis.diagnosis import Diagnostician
+    selected: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+    uncollected: dict[str, str] = field(default_factory=dict)
 
-        known[subject.name] = Diagnostician(subject.implementation, subject.kind)
-    try:
-        diagnosis = known[subject.name].diagnose(error, examined.clauses)
-    except Exception as fault:
-        # The failure stands, whatever happens to its explanation.
-        reason = f"it could not be diagnosed: {type(fault).__name__}: {fault}"
-        return replace(examined, reason=relative(reason))
-    if diagnosis is None or examined.failure is None:
-        return examined
-    return replace(examined, failure=replace(examined.failure, diagnosis=diagnosis.to_record()))
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """What could not be collected, in a line each."""
+        if report.failed:
+            self.uncollected[report.nodeid] = line(str(report.longrepr), 1000)
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """What is to be run, in one process."""
+        self.select([item.nodeid for item in session.items])
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell the controller what was loaded, or why nothing was."""
-    config = session.config
-    if hasattr(config, "workeroutput"):
-        subjects = config.stash.get(SUBJECTS, [])
-        selection = selection_of(config)
-        entries = [asdict(selection.entry(subject)) for subject in subjects]
-        # As text: enumerations do not travel.
-        config.workeroutput["rnn_subjects"] = json.dumps(entries)
-        refusal = config.stash.get(REFUSAL, None)
-        if refusal is not None:
-            trace = "".join(traceback.format_exception(refusal))
-            fields = [str(refusal), refusal.refusal.value, refusal.missing, trace]
-            config.workeroutput["rnn_refusal"] = fields
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """What is to be run, in several."""
+        self.select(ids)
+
+    def select(self, ids: Sequence[str]) -> None:
+        """Of several workers, each collects the same."""
+        self.selected.update(id for id in ids if id.startswith(f"{ROOT}/"))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """An item is under way, or done."""
+        if report.nodeid in self.selected:
+            self.begun.add(report.nodeid)
+            shown = hasattr(report, "wasxfail")
+            if report.failed or shown or (report.when == "call" and report.passed):
+                self.answered.add(report.nodeid)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Each diagnosis with the messages of what it is behind, in a line each.
+
+        pytest's own summary has no message where a name is as long as a line.
+        """
+        if not terminalreporter.hasopt("f"):
+            return
+        behind: dict[str, list[tuple[str, str]]] = {}
+        for report in terminalreporter.stats.get("failed", []):
+            crash = getattr(report.longrepr, "reprcrash", None)
+            if report.nodeid in self.selected and crash is not None:
+                message, _, diagnosis = crash.message.partition("\n")
+                behind.setdefault(diagnosis, []).append((report.nodeid, message))
+        if behind:
+            terminalreporter.section(f"{ROOT}: what is wrong")
+        for diagnosis, failures in behind.items():
+            terminalreporter.write_line(diagnosis or "Not diagnosed:")
+            for id, message in failures:
+                terminalreporter.write_line(f"  {id}\n    {message}")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Nothing is green, or looks like tests that fail, because no check was run.
+
+        Raises pytest's ``Exit`` when all others are done with the session.
+        """
+        result = yield
+        if not session.config.option.collectonly or ROOT in self.uncollected:
+            code, reason = self.ending(session.exitstatus)
+            if reason:
+                pytest.exit(f"{ROOT}: {reason}", returncode=code)
+        return result
+
+    def ending(self, status: int) -> tuple[int, str]:
+        """The exit code in place of pytest's, and why; an empty reason where that is right."""
+        usage, codes = pytest.ExitCode.USAGE_ERROR, pytest.ExitCode
+        if not self.answered:
+            if ROOT in self.uncollected:
+                return usage, f"no check ran: {self.uncollected[ROOT]}"
+            if self.uncollected and status in (codes.INTERRUPTED, codes.TESTS_FAILED):
+                return usage, f"no check ran: {', '.join(self.uncollected)} cannot be collected"
+            if status in (codes.OK, codes.NO_TESTS_COLLECTED, codes.TESTS_FAILED):
+                if not self.selected:
+                    return usage, "no check ran: none is left of what was selected"
+                if status != codes.TESTS_FAILED:
+                    return usage, "no check ran: all were skipped; -rs says why"
+        elif status == codes.OK and self.selected - self.begun:
+            ran = f"{len(self.begun)} of {len(self.selected)}"
+            return codes.INTERRUPTED, f"the session ended after {ran} checks"
+        return status, ""

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from rnn_conformance.checking.subject import PROFILES
 from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.report import render
-from rnn_conformance.results.journal import Header, Journal, Recorded, document_of
+from rnn_conformance.results.journal import Header, Journal, Recorded, document_of, read_journal
 from rnn_conformance.results.records import Outcome, Run, Shard
 from rnn_conformance.results.verdict import FAILING
 from rnn_conformance.results.writing import probe, write
@@ -249,8 +249,7 @@ def _journal(options: Options, header: Header) -> Journal:
     with suppress(OSError):
         if not path.stat().st_size:
             return Journal.begin(path, header)
-    journal = Journal.resume(path)
-    there, wanted = journal.recorded.header.to_record(), header.to_record()
+    there, wanted = read_journal(path).header.to_record(), header.to_record()
     for line in (there, wanted):
         del line["header"]["run"]["started"]
     if there != wanted:
@@ -264,4 +263,4 @@ def _journal(options: Options, header: Header) -> Journal:
             "or choose another --output",
             Refusal.FILE,
         )
-    return journal
+    return Journal.resume(path)

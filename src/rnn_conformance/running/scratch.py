@@ -10,8 +10,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-TAIL = 2000
-"""Characters of a dead process's output that are kept."""
+from rnn_conformance.texts import kept
+
+TAIL = 16 * 2**10
+"""Bytes at the end of a dead process's output that are looked at: where it was stands there."""
 
 
 class Scratch:
@@ -34,8 +36,8 @@ class Scratch:
     def tail(self) -> str:
         """The end of what it wrote."""
         length = self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(0, length - 4 * TAIL))
-        return self._output.read(4 * TAIL).decode("utf-8", "backslashreplace")[-TAIL:]
+        self._output.seek(max(0, length - TAIL))
+        return kept(self._output.read().decode("utf-8", "backslashreplace"))
 
     def seen(self) -> dict[str, Any]:
         """The case and the call that it noted last."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib
 import os
 import pickle
 import sys
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examined, settle
 from rnn_conformance.checking.subject import Profile, Subject, Tally
-from rnn_conformance.errors import Fault, NonConforming, Sort, UsageError
+from rnn_conformance.errors import Fault, NonConforming, Sort, UsageError, interrupts
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import relative
@@ -62,6 +63,8 @@ class Session:
             trace = "".join(traceback.format_exception(error))
             return {"refusal": [str(error), error.refusal.value, error.missing, relative(trace)]}
         except BaseException as error:
+            if interrupts(error):
+                raise
             return {"fault": relative("".join(traceback.format_exception(error)))}
         return result
 
@@ -90,9 +93,9 @@ class Session:
     ) -> Implementation:
         assert self.source is not None
         if self.source.family:
-            from rnn_conformance.mutants import CATALOGUE
-
-            implementation = CATALOGUE[position].implementation(Kind(kind))
+            module, _, family = self.source.target.partition(":")
+            mutants = getattr(importlib.import_module(module), family)
+            implementation: Implementation = mutants[position].implementation(Kind(kind))
         else:
             implementation = self.loaded[position].on(self.source.device)
         declaration = implementation.declaration
@@ -121,7 +124,7 @@ class Session:
             # It has put its own code where ours runs: a hook, or a function of somebody else's.
             failure = replace(record.failure, fault=Fault.IMPLEMENTATION, sort=Sort.SIDE_EFFECT)
             record = replace(record, outcome=Outcome.FAILED, failure=failure)
-        return {"record": record.to_record(), "evidence": _evidence(error)}
+        return {"record": record.to_record(), "evidence": evidence(error)}
 
     def _brought(self, error: BaseException | None, depth: int = 10) -> bool:
         """Whether code that came with the implementation had a part in an exception."""
@@ -179,7 +182,7 @@ def by_id() -> dict[str, Any]:
     return {check.id: check for check in checks()}
 
 
-def _evidence(error: BaseException | None) -> str:
+def evidence(error: BaseException | None) -> str:
     """What explains a failure, for a process like this one: opaque to all others."""
     if not isinstance(error, NonConforming):
         return ""

@@ -74,6 +74,7 @@ CHAPTERS: dict[str, str] = {
     "ERR": "Errors",
     "CEL": "Cells",
     "DET": "Determinism and concurrency",
+    "ENV": "Process",
     "LIF": "Lifecycle",
     "DEP": "Deployment",
 }
@@ -526,6 +527,16 @@ _CLAUSES = (
         "Two threads that call the same module each get what they would get alone.",
         _DOCS + "notes/cpu_threading_torchscript_inference.html",
         ALL,
+    ),
+    # Process
+    _inference(
+        "ENV-1",
+        "A call leaves the process as it found it: default dtype, grad mode, threads, "
+        "flush-to-zero, generators but for what dropout draws, warnings filters, environment, "
+        "working directory, sys.path, the functions of torch and NumPy.",
+        kinds=ALL,
+        advice="Set for a while what a computation needs, with a context manager that sets it "
+        "back; seed a generator of your own.",
     ),
     # Lifecycle
     _drop_in(
