@@ -13,8 +13,9 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rnn_conformance.checking.checks import checks
@@ -51,7 +52,7 @@ class Session:
     observe: Callable[[Mapping[str, Any]], None] = lambda seen: None
     source: Source | None = None
     loaded: list[Implementation] = field(default_factory=list)
-    own: frozenset[str] = field(default_factory=lambda: OWN.union(_packages()))
+    modules: Mapping[str, ModuleType] = field(default_factory=lambda: dict(sys.modules))
     diagnosticians: dict[tuple[int, str], Diagnostician] = field(default_factory=dict)
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,8 +121,12 @@ class Session:
             implementation, Kind(kind), Profile(**profile), seed, Tally(observe=self.observe)
         )
         record, error = examined(by_id()[check], subject)
-        if record.failure and record.failure.fault is Fault.SUITE and self._brought(error):
-            # It has put its own code where ours runs: a hook, or a function of somebody else's.
+        if (
+            record.failure
+            and record.failure.fault is Fault.SUITE
+            and (self._brought(error) or self._unsettled())
+        ):
+            # It has put its own code where ours runs, or taken from under it what that needs.
             failure = replace(record.failure, fault=Fault.IMPLEMENTATION, sort=Sort.SIDE_EFFECT)
             record = replace(record, outcome=Outcome.FAILED, failure=failure)
         return {"record": record.to_record(), "evidence": evidence(error)}
@@ -130,15 +135,16 @@ class Session:
         """Whether code that came with the implementation had a part in an exception."""
         if error is None or not depth:
             return False
-        modules = (
-            str(frame.f_globals.get("__name__"))
-            for frame, _ in traceback.walk_tb(error.__traceback__)
-        )
-        brought = set(_packages()) - self.own
+        brought = _packages(sys.modules) - _packages(self.modules) - OWN
+        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
         others = [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
-        return any(name.partition(".")[0] in brought for name in modules) or any(
-            self._brought(other, depth - 1) for other in others
-        )
+        return not brought.isdisjoint(
+            _packages(str(frame.f_globals.get("__name__")) for frame in frames)
+        ) or any(self._brought(other, depth - 1) for other in others)
+
+    def _unsettled(self) -> bool:
+        """Whether modules that were there before the implementation are not there any more."""
+        return any(sys.modules.get(name) is not module for name, module in self.modules.items())
 
     def diagnose(
         self,
@@ -171,9 +177,9 @@ class Session:
         }
 
 
-def _packages() -> Iterator[str]:
-    """What has been imported so far, before there is an implementation."""
-    return (name.partition(".")[0] for name in list(sys.modules))
+def _packages(modules: Iterable[str]) -> frozenset[str]:
+    """What modules of these names are parts of."""
+    return frozenset(name.partition(".")[0] for name in list(modules))
 
 
 @functools.cache

@@ -17,6 +17,13 @@ class ReturnsNone(Answering):
         return None
 
 
+class ReturnsNoneAlways(torch.nn.GRUCell):
+    """returns None in each call"""
+
+    def forward(self, *args: Any) -> Any:
+        return None
+
+
 class ReturnsList(Answering):
     """returns a list"""
 

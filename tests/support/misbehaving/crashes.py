@@ -23,9 +23,16 @@ def segfault() -> None:
 
 
 class Segfaults(Acting):
-    """SIGSEGV in each call"""
+    """SIGSEGV in a call"""
 
     def act(self) -> None:
+        segfault()
+
+
+class SegfaultsAlways(torch.nn.GRUCell):
+    """SIGSEGV in each call"""
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Any:
         segfault()
 
 

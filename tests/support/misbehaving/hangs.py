@@ -27,6 +27,13 @@ class Sleeps(Acting):
         sleep()
 
 
+class SleepsAlways(torch.nn.GRUCell):
+    """sleeps for ever in each call"""
+
+    def forward(self, *args: Any) -> Any:
+        sleep()
+
+
 class SleepsInConstructor(Constructed):
     """sleeps for ever in the constructor"""
 
