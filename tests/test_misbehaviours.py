@@ -103,13 +103,18 @@ def named(one: Misbehaviour | BadImport | Trial) -> str:
     return one.name if isinstance(one, Misbehaviour | Trial) else one.module
 
 
-def settled(one: Misbehaviour) -> Any:
-    waiting = one.sort in WAITING
-    return pytest.param(one, marks=[pytest.mark.xfail(strict=True)] if waiting else [])
+ROWS = [
+    pytest.param(
+        one,
+        id=named(one),
+        marks=[pytest.mark.xfail(strict=True)] if one.sort in WAITING else [],
+    )
+    for one in CATALOGUE
+]
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("one", map(settled, CATALOGUE), ids=map(named, CATALOGUE))
+@pytest.mark.parametrize("one", ROWS)
 def test_what_it_does_is_told_and_blamed_on_it(runs: Runs, one: Misbehaviour) -> None:
     checks = runs.of(one.trial).checks(one.target)
     assert checks
@@ -162,7 +167,7 @@ def test_it_is_not_green_and_no_fault_of_the_suite(runs: Runs, trial: Trial) -> 
 def test_no_process_and_no_file_is_left(runs: Runs, trial: Trial) -> None:
     ran = runs.of(trial)
     assert list(Path(tempfile.gettempdir()).glob("rnn_conformance_*")) == []
-    assert [process for process in strays(ran.begun)] == []
+    assert strays(ran.begun) == []
 
 
 def strays(since: float) -> list[psutil.Process]:
@@ -173,9 +178,9 @@ def strays(since: float) -> list[psutil.Process]:
         info = process.info
         line = " ".join(info["cmdline"] or [])
         ours = line == "sleep 1000" or ("forkserver" in line and os.getcwd() in line)
-        if ours and info["create_time"] >= since and process.pid not in known:
-            if info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process)
+        alive = info["status"] != psutil.STATUS_ZOMBIE and process.pid not in known
+        if ours and alive and info["create_time"] >= since:
+            found.append(process)
     return found
 
 
