@@ -24,7 +24,7 @@ from rnn_conformance.errors import Refusal, UsageError, interrupts
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.process import contained
 from rnn_conformance.locations import bundled
-from rnn_conformance.texts import name_of, said, worded
+from rnn_conformance.texts import LINE, name_of, said, worded
 
 ENTRY_POINT_GROUP = "rnn_conformance"
 
@@ -151,7 +151,7 @@ def _module(name: str) -> ModuleType:
                 Refusal.TARGET,
             ) from None
         raise UsageError(
-            f"{name} cannot be imported: {said(error)}; install what it needs",
+            f"{name} cannot be imported: {said(error, LINE)}; install what it needs",
             Refusal.PACKAGE,
             missing=said(error),
         ) from error
@@ -159,7 +159,7 @@ def _module(name: str) -> ModuleType:
         if interrupts(error):
             raise
         raise UsageError(
-            f"{name} cannot be imported: {worded(error)}; mend it, or run "
+            f"{name} cannot be imported: {worded(error, LINE)}; mend it, or run "
             "with --debug for the traceback",
             Refusal.BROKEN,
         ) from error
@@ -193,7 +193,7 @@ def _module_of_file(path: Path) -> ModuleType:
         del sys.modules[name]
         if interrupts(error):
             raise
-        what = said(error) if isinstance(error, UsageError) else worded(error)
+        what = (said if isinstance(error, UsageError) else worded)(error, LINE)
         lacking = isinstance(error, ModuleNotFoundError)
         raise UsageError(
             f"{path} cannot be imported: {what}; mend it, or run with --debug for the traceback",

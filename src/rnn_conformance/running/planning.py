@@ -62,10 +62,13 @@ def plan(selection: Selection, executor: Executor, limits: Limits) -> list[Candi
 def _described(asked: Asked, answer: Mapping[str, Any] | Death | None) -> Sequence[Any]:
     """What a target holds; raises ``UsageError`` if it did not say so."""
     if isinstance(answer, Death):
-        written = f"; it had written: {answer.output}" if answer.output else ""
-        raise UsageError(
-            f"{asked.target} cannot be imported: {answer.message}{written}", Refusal.BROKEN
+        lost = UsageError(
+            f"{asked.target} cannot be imported: {answer.message}; mend it, or run with --debug "
+            "for what it had written",
+            Refusal.BROKEN,
         )
+        lost.add_note(answer.output)
+        raise lost
     if answer is None:
         raise KeyboardInterrupt
     if "refusal" in answer:

@@ -21,18 +21,19 @@ from tests.support.misbehaving import (
     hangs,
     outputs,
     resources,
+    right,
     surroundings,
 )
 
 
 class Trial(Enum):
-    """The run that shows a misbehaviour: the clauses that are selected, and the profile."""
+    """The run that shows a misbehaviour: what is selected, the profile, what is right beside."""
 
-    CALLS = ("CEL-3", "SHP-4"), "quick"
-    PARENT = ("CEL-3",), "quick"
-    LONG = ("SHP-4",), "standard"
-    BACKWARD = ("GRD-3",), "quick"
-    COPIES = ("LIF-1",), "quick"
+    CALLS = ("CEL-3", "SHP-4"), "quick", (right.RightGRUCell, right.RightRNN)
+    PARENT = ("CEL-3", "SHP-4"), "quick", (right.RightGRUCell, right.RightRNN)
+    LONG = ("SHP-4",), "standard", (right.RightRNN,)
+    BACKWARD = ("GRD-3",), "quick", (right.RightGRUCell,)
+    COPIES = ("LIF-1",), "quick", (right.RightGRUCell,)
 
     @property
     def clauses(self) -> tuple[str, ...]:
@@ -43,6 +44,11 @@ class Trial(Enum):
     def profile(self) -> str:
         """How much is tried."""
         return self.value[1]
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """Targets that do what they should."""
+        return tuple(f"{cls.__module__}:{cls.__name__}" for cls in self.value[2])
 
 
 OUTCOMES = {

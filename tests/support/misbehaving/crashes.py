@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.support.misbehaving.acting import Acting, Answering, Constructed
+from tests.support.misbehaving.acting import Acting, Constructed
 
 
 def segfault() -> None:
@@ -79,10 +79,11 @@ class SegfaultsAtRandom(Acting):
             segfault()
 
 
-class SegfaultsInBackward(Answering):
+class SegfaultsInBackward(torch.nn.GRUCell):
     """SIGSEGV in the backward pass"""
 
-    def answer(self, state: Tensor) -> Tensor:
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        state = super().forward(input, hx)
         if state.requires_grad:
             state.register_hook(lambda gradient: segfault())  # type: ignore[no-untyped-call]
         return state
