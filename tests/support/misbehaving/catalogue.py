@@ -38,17 +38,20 @@ class Trial(Enum):
     @property
     def clauses(self) -> tuple[str, ...]:
         """What is selected."""
-        return self.value[0]
+        clauses, _, _ = self.value
+        return tuple(clauses)
 
     @property
     def profile(self) -> str:
         """How much is tried."""
-        return self.value[1]
+        _, profile, _ = self.value
+        return str(profile)
 
     @property
     def right(self) -> tuple[str, ...]:
         """Targets that do what they should."""
-        return tuple(f"{cls.__module__}:{cls.__name__}" for cls in self.value[2])
+        _, _, classes = self.value
+        return tuple(f"{cls.__module__}:{cls.__name__}" for cls in classes)
 
 
 OUTCOMES = {
