@@ -30,7 +30,7 @@ class Trial(Enum):
     """The run that shows a misbehaviour: what is selected, the profile, what is right beside."""
 
     CALLS = ("CEL-3", "SHP-4"), "quick", (right.RightGRUCell, right.RightRNN)
-    PARENT = ("CEL-3", "SHP-4"), "quick", (right.RightGRUCell, right.RightRNN)
+    PARENT = ("CEL-3",), "quick", (right.RightGRUCell,)
     LONG = ("SHP-4",), "standard", (right.RightRNN,)
     BACKWARD = ("GRD-3",), "quick", (right.RightGRUCell,)
     COPIES = ("LIF-1",), "quick", (right.RightGRUCell,)
