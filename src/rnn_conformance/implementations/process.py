@@ -70,7 +70,15 @@ _ENTERED = threading.RLock()
 """Held by the thread that is inside an implementation: state that all threads share is set back
 when that one returns, not while others are at work."""
 
-_WATCHING: list[list[Change]] = []
+
+class _Watching(threading.local):
+    """Who is to be told, in this thread."""
+
+    def __init__(self) -> None:
+        self.changes: list[list[Change]] = []
+
+
+_WATCHING = _Watching()
 
 
 _functions: Functions | None = None
@@ -100,7 +108,7 @@ def contained(*, loading: bool = False) -> Iterator[None]:
             yield
         finally:
             for change in _restored(before, loading):
-                for changes in _WATCHING:
+                for changes in _WATCHING.changes:
                     changes.append(change)
     finally:
         _ENTERED.release()
@@ -118,12 +126,11 @@ def _restored(before: _State, loading: bool) -> Iterator[Change]:
 def watching() -> Iterator[list[Change]]:
     """The changes that implementations make in here, in the order seen."""
     changes: list[Change] = []
-    _WATCHING.append(changes)
+    _WATCHING.changes.append(changes)
     try:
         yield changes
     finally:
-        # Not remove, which would take an equal list.
-        _WATCHING[:] = [other for other in _WATCHING if other is not changes]
+        _WATCHING.changes.pop()
 
 
 def _told(name: str, before: Any, after: Any) -> Iterator[Change]:
