@@ -84,7 +84,6 @@ ACTS: dict[str, Callable[[], object]] = {
     "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
     "torch's default device": lambda: torch.set_default_device("meta"),
     "torch's grad mode": lambda: torch.set_grad_enabled(False),
-    "torch's inference mode": lambda: torch.inference_mode().__enter__(),
     "torch's number of threads": lambda: torch.set_num_threads(3),
     "torch's deterministic algorithms": lambda: torch.use_deterministic_algorithms(True),
     "torch's precision of float32 products": lambda: torch.set_float32_matmul_precision("high"),

@@ -6,9 +6,10 @@ nor another check.
 
 Left out are, with reasons: the generators of random numbers, which a constructor or dropout may
 draw from, and whose state must go on from call to call (the checks look at it themselves); the
-number of threads between operations, which can be set once in a process; the recursion limit,
-which torch's compiler raises; signal handlers, which frameworks install at first use; internals
-of torch and NumPy that are no function in a public module or class.
+number of threads between operations, which can be set once in a process; inference mode, which
+ends with the object that began it; the recursion limit, which torch's compiler raises; signal
+handlers, which frameworks install at first use; internals of torch and NumPy that are no function
+in a public module or class.
 """
 
 from __future__ import annotations
