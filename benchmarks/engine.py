@@ -89,8 +89,8 @@ def simulated(results: Path, implementations: int) -> None:
         seconds, work = simulate(known, implementations, workers)
         alone = alone or seconds
         click.echo(
-            f"{workers:4} workers: {seconds / 3600:6.2f} h, {alone / seconds:6.1f} times as fast as "
-            f"one, {work / seconds / workers:.0%} of their time at work"
+            f"{workers:4} workers: {seconds / 3600:6.2f} h, {alone / seconds:6.1f} times as fast "
+            f"as one, {work / seconds / workers:.0%} of their time at work"
         )
 
 

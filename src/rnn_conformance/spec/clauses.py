@@ -531,9 +531,8 @@ _CLAUSES = (
     # Process
     _inference(
         "ENV-1",
-        "A call leaves the process as it found it: default dtype, grad mode, threads, "
-        "flush-to-zero, generators but for what dropout draws, warnings filters, environment, "
-        "working directory, sys.path, the functions of torch and NumPy.",
+        "A call leaves the process as it found it: settings, environment, paths, warnings "
+        "filters, torch's and NumPy's functions, generators but for dropout.",
         kinds=ALL,
         advice="Set for a while what a computation needs, with a context manager that sets it "
         "back; seed a generator of your own.",
