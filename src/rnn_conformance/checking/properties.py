@@ -19,7 +19,7 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 
 from rnn_conformance.checking.checks import Test
-from rnn_conformance.checking.strategies import generating
+from rnn_conformance.checking.drawing import from_the_seed_alone, generating
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Declaration
@@ -85,7 +85,8 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             decide = hypothesis.given(strategy)(attempt)
             decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
             count = max(1, round(subject.profile.cases * examples))
-            generating(count, (Phase.generate, Phase.shrink))(decide)()
+            with from_the_seed_alone():
+                generating(count, (Phase.generate, Phase.shrink))(decide)()
             if unsupported:
                 raise unsupported[0]
             judged_together(agreements)

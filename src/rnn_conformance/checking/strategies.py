@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
-import hypothesis
 from hypothesis import strategies as st
 
 from rnn_conformance.errors import Gap, Unsupported
@@ -263,34 +262,3 @@ def _lengths(draw: st.DrawFn, length: int, batch: int) -> tuple[int, ...]:
     drawn = draw(st.lists(st.integers(1, length), min_size=batch, max_size=batch))
     drawn[draw(st.integers(0, batch - 1))] = length
     return tuple(drawn)
-
-
-def examples(strategy: st.SearchStrategy[T], count: int, seed: int) -> list[T]:
-    """So many draws, the same for the same seed; fewer where there are no more."""
-    draws: list[T] = []
-
-    @generating(count)
-    @hypothesis.seed(seed)
-    @hypothesis.given(strategy)
-    def collect(drawn: T) -> None:
-        draws.append(drawn)
-
-    collect()
-    return draws
-
-
-def generating(
-    count: int, phases: Sequence[hypothesis.Phase] = (hypothesis.Phase.generate,)
-) -> hypothesis.settings:
-    """Settings under which what is drawn depends on the seed alone."""
-    return hypothesis.settings(
-        max_examples=count,
-        # A case's cost is the implementation's, and the run has a limit of its own.
-        deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        # Not on what earlier runs left behind.
-        database=None,
-        phases=phases,
-        report_multiple_bugs=False,
-        print_blob=False,
-    )

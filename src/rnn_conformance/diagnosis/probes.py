@@ -13,7 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from rnn_conformance.checking.strategies import cases, examples
+from rnn_conformance.checking.drawing import examples
+from rnn_conformance.checking.strategies import cases
 from rnn_conformance.implementations.interface import Declaration
 from rnn_conformance.reference.formats import FORMATS
 from rnn_conformance.spec.arrays import Array
