@@ -217,8 +217,9 @@ def test_gradients_arrive_in_whatever_layout(subject: Subject, case: Case) -> No
     every_other[..., ::2] = drawn_one.cotangents[name][..., ::2]
     with subject.doing(call, f"the backward pass through {name}.sum()"):
         graph = torch_kit.graph(subject, module, call)
-        one = torch.ones((), dtype=graph.results[name].dtype, device=graph.results[name].device)
-        expanded = graph.gradients(ones, {name: one.expand(graph.results[name].shape)}, retain=True)
+        one = graph.cotangents(ones)[name]
+        one = torch.ones((), dtype=one.dtype, device=one.device).expand(one.shape)
+        expanded = graph.gradients(ones, {name: one}, retain=True)
     assert_within_bound(expanded, what=f"through {name}.sum()")
     with subject.doing(call, f"the backward pass of a strided gradient of {name}"):
         given = graph.cotangents(drawn_one)[name]

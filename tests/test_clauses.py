@@ -49,7 +49,7 @@ def test_a_clause_is_about_the_kinds_that_have_what_it_speaks_of() -> None:
         "SHP-3": {Kind.LSTM},
     }
     also_cells = {f"GRD-{n}" for n in (1, 3, 4)} | {f"PAR-{n}" for n in (1, 2, 3, 4)}
-    also_cells |= {"ERR-1", "LIF-1", "LIF-3"}
+    also_cells |= {"ERR-1", "ERR-4", "LIF-1", "LIF-3"}
     for clause in CLAUSES.values():
         if clause.id in of_one_kind:
             assert clause.kinds == of_one_kind[clause.id], clause.id

@@ -18,11 +18,12 @@ from rnn_conformance.checking.interpreter import run
 from rnn_conformance.checking.modules import answer, graph, tensors
 from rnn_conformance.checking.training import Training
 from rnn_conformance.checking.violations import (
-    dtypes,
+    input_dtypes,
     inputs,
     no_steps,
     refuses_calls,
     refuses_constructions,
+    state_dtypes,
     states,
     torchs_own,
 )
@@ -34,10 +35,10 @@ __all__ = [
     "autocast",
     "compiled",
     "compiler_needed",
-    "dtypes",
     "equals_eager",
     "exported",
     "graph",
+    "input_dtypes",
     "inputs",
     "mapped",
     "no_steps",
@@ -46,6 +47,7 @@ __all__ = [
     "run",
     "scripted",
     "seed_generators",
+    "state_dtypes",
     "states",
     "tensors",
     "through_onnx",

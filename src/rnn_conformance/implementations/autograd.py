@@ -17,6 +17,7 @@ from rnn_conformance.implementations.tensors import (
 )
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.result import shaped_as_due
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,14 @@ class Graph:
         return cls(leaves, results, tf32)
 
     def cotangents(self, backward: Backward) -> dict[str, torch.Tensor]:
-        """Those of a backward pass, laid out as the results are."""
+        """Those of a backward pass, laid out as the results are.
+
+        Raises ``NonConforming`` where a result has another shape than the one that is due, and
+        so than its cotangent.
+        """
+        for name in backward.cotangents:
+            # Compared here: what torch says of two shapes depends on which they are.
+            shaped_as_due(backward.call, name, tuple(self.results[name].shape))
         return {
             name: tensor(
                 backward.call.give(name, array),

@@ -489,8 +489,9 @@ _CLAUSES = (
     ),
     _drop_in(
         "ERR-4",
-        "A sequence of no steps, or of another dtype than the weights', is refused.",
+        "An initial state whose dtype is not the weights' is refused.",
         _LSTM,
+        ALL,
     ),
     # Cells
     _inference(
