@@ -104,8 +104,10 @@ class Interpreter:
                     raise self.changed(f"result {place} that was kept has changed since")
 
     def without_state(self) -> None:
-        """The same call with no state."""
-        self.forward(self.call.replace(h_0=None, c_0=None))
+        """The same call with no state, where that is declared."""
+        call = self.call.replace(h_0=None, c_0=None)
+        if self.subject.declares(call):
+            self.forward(call)
 
     def other_length(self) -> None:
         """Twice as many steps; a cell has one."""
@@ -139,6 +141,8 @@ class Interpreter:
         # Out of order, the longest in the middle.
         lengths = [1 + (sample * 2) % call.length for sample in range(call.batch)]
         lengths[call.batch // 2] = call.length
+        if Feature.UNSORTED not in self.subject.features:
+            lengths.sort(reverse=True)
         self.forward(call.replace(lengths=tuple(lengths)))
 
     def optimiser(self) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from rnn_conformance.checking.checks import Test
 from rnn_conformance.checking.drawing import from_the_seed_alone, generating
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.errors import NonConforming, Sort, Unsupported
+from rnn_conformance.errors import Gap, NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Declaration
 from rnn_conformance.reference.noise import MEMBERS
 from rnn_conformance.reference.tolerance import RANK_ALPHA, Agreement, worse_than_chance
@@ -57,10 +57,13 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             strategy = family.strategy(subject.kind, subject.implementation.declaration)
             failed: dict[Any, NonConforming] = {}
             unsupported: list[Unsupported] = []
+            skipped: list[Unsupported] = []
+            tried = 0
             agreements: list[tuple[Any, Agreement]] = []
             shrinks = iter(range(subject.profile.shrinks))
 
             def attempt(case: Any) -> None:
+                nonlocal tried
                 if case in failed:
                     raise failed[case]
                 # Shrinking ends after a number of cases, not of seconds: the same seed
@@ -68,6 +71,7 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                 if unsupported or (failed and next(shrinks, None) is None):
                     return
                 subject.tally.cases += 1
+                tried += 1
                 try:
                     agreement = check(subject, case)
                     if agreement is not None:
@@ -78,8 +82,10 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                     failed[case] = error
                     raise
                 except Unsupported as reason:
-                    # Not raised to Hypothesis, which would try it again and shrink it.
-                    unsupported.append(reason)
+                    # Not raised to Hypothesis, which would try it again and shrink it. What a
+                    # case needs and is not declared, the next one may not need.
+                    needs_more = reason.gap is Gap.UNDECLARED
+                    (skipped if needs_more else unsupported).append(reason)
 
             digest = hashlib.sha256(f"{subject.seed} {origin} {check.__name__}".encode()).digest()
             decide = hypothesis.given(strategy)(attempt)
@@ -89,6 +95,8 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                 generating(count, (Phase.generate, Phase.shrink))(decide)()
             if unsupported:
                 raise unsupported[0]
+            if skipped and len(skipped) == tried:
+                raise skipped[0]
             judged_together(agreements)
             family.conclude()
 

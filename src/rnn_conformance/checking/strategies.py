@@ -27,6 +27,13 @@ from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
 
 T = TypeVar("T")
 
+NEEDED_BY = {
+    State.OMITTED: Feature.OMITTED_STATE,
+    State.ZEROS: Feature.INITIAL_STATE,
+    State.GIVEN: Feature.INITIAL_STATE,
+}
+"""The feature without which no case has this state."""
+
 PALETTE = ((2, 3, 4, 5), (3, 4, 2, 6), (1, 1, 3, 4), (5, 1, 4, 3))
 """Sizes ``(L, N, H_in, H)`` for implementations that compile each new shape: two that
 discriminate, a single step of a single sample, and a single sample."""
@@ -61,7 +68,8 @@ class Cases:
     def conclude(self) -> None:
         """A refusal of what is not declared is no pass: raises ``Unsupported``."""
         if self.undeclared:
-            missing = ", ".join(sorted(self.needs)) or "another dtype"
+            whole = frozenset[Feature]().union(*(feature.within for feature in self.needs))
+            missing = ", ".join(sorted(self.needs - whole)) or "another dtype"
             raise Unsupported(f"does not declare {missing}, and does not pretend to", Gap.REFUSED)
 
     def strategy(self, kind: Kind, declaration: Declaration) -> st.SearchStrategy[Case]:
@@ -79,17 +87,26 @@ class Cases:
         dtypes = [dtype for dtype in self.dtypes if dtype in declaration.dtypes]
         if not dtypes:
             raise Unsupported(f"does not declare {' or '.join(self.dtypes)}", Gap.UNDECLARED)
-        states = [
-            state
-            for state in self.states
-            if state is State.OMITTED or Feature.INITIAL_STATE in declaration.features
-        ]
+        states = [state for state in self.states if NEEDED_BY[state] in declaration.features]
+        if Feature.BIDIRECTIONAL in self.needs:
+            states = _with_directions(states, declaration)
         if not states:
-            raise Unsupported("does not declare initial_state", Gap.UNDECLARED)
+            needed = " or ".join(sorted({NEEDED_BY[state] for state in self.states}))
+            raise Unsupported(f"does not declare {needed}", Gap.UNDECLARED)
+        if self.undeclared:
+            # The simplest: what is wrong elsewhere must not be seen as what is asked for here.
+            states = states[:1]
+            dtypes = dtypes[:1] if self.needs else dtypes
         return _case(self, kind, declaration, possible - self.without, dtypes, states)
 
     def _beyond(self, declaration: Declaration) -> Declaration:
-        """The declaration with what is needed in it; raises ``Unsupported`` if it was there."""
+        """The declaration with what is needed in it; raises ``Unsupported`` if it was there.
+
+        Or if that means nothing, being a finer part of what is not declared either.
+        """
+        whole = frozenset[Feature]().union(*(feature.within for feature in self.needs))
+        if missing := whole - declaration.features:
+            raise Unsupported(f"does not declare {', '.join(sorted(missing))}", Gap.UNDECLARED)
         if not self.needs and (dtypes := frozenset(self.dtypes) - declaration.dtypes):
             return replace(declaration, dtypes=dtypes)
         if self.needs - declaration.features:
@@ -118,10 +135,12 @@ def cases(
     ``states`` are by default those that ``needs`` allows: with a state needed, no case
     omits it.
     """
+    whole = frozenset(needs).union(*(feature.within for feature in needs))
     if not states:
-        states = [s for s in State if s is not State.OMITTED or Feature.INITIAL_STATE not in needs]
+        needed = whole & {Feature.INITIAL_STATE, Feature.OMITTED_STATE}
+        states = [state for state in State if not needed or NEEDED_BY[state] in needed]
     return Cases(
-        frozenset(needs),
+        whole,
         frozenset(without),
         layers,
         length,
@@ -164,10 +183,14 @@ def _case(
         return choose(odds)
 
     rare, often = (False, False, False, True), (False, True)
-    degenerate = family.degenerate and draw(st.integers(0, 4)) == 0
+    out_of_order = Feature.UNSORTED in family.needs
+    # It takes two steps and two samples.
+    degenerate = family.degenerate and not out_of_order and draw(st.integers(0, 4)) == 0
     features = family.needs & {Feature.EMPTY_BATCH, Feature.DROPOUT}
-    if has(Feature.BIDIRECTIONAL, often):
+    with_directions = _with_directions(states, declaration)
+    if with_directions and has(Feature.BIDIRECTIONAL, often):
         features |= {Feature.BIDIRECTIONAL}
+        states = with_directions
     num_layers = 1
     if Feature.MULTI_LAYER in family.needs or (
         Feature.MULTI_LAYER in possible & declaration.features
@@ -198,6 +221,10 @@ def _case(
         declaration.compiles_per_shape,
     )
     lengths = _lengths(draw, length, batch) if Feature.PACKED in features else ()
+    if Feature.UNSORTED not in declaration.features:
+        lengths = tuple(sorted(lengths, reverse=True))
+    elif out_of_order and min(length, batch) > 1:
+        lengths = (min(lengths[0], length - 1), *lengths[1:-1], length)
     # A given state four times in six: cases without one are blind to half of the defects.
     odds_of_states = [state for state in states for _ in range(4 if state is State.GIVEN else 1)]
     config = Config.having(
@@ -223,6 +250,13 @@ def _case(
         values=choose(family.values),
         seed=draw(st.integers(0, 2**16 - 1)),
     )
+
+
+def _with_directions(states: Sequence[State], declaration: Declaration) -> list[State]:
+    """Those of the states that a call with two directions may have."""
+    if Feature.BIDIRECTIONAL_STATE in declaration.features:
+        return list(states)
+    return [state for state in states if state is State.OMITTED]
 
 
 def _sizes(

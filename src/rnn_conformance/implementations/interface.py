@@ -24,6 +24,8 @@ from rnn_conformance.spec.result import Result
 class Declaration:
     """What an implementation claims; it is held to all of it and to nothing else.
 
+    Of the finer features (see :class:`Feature`) those stay that mean something.
+
     ``compiles_per_shape`` asks for cases from a small palette of shapes.
     ``tf32`` says that float32 numbers are multiplied in TF32, which widens the tolerance.
     ``fails_on_purpose`` says, for an example of what goes wrong, what is wrong with it:
@@ -38,6 +40,10 @@ class Declaration:
     fails_on_purpose: str = ""
     tf32: bool = False
 
+    def __post_init__(self) -> None:
+        kept = {feature for feature in self.features if feature.within <= self.features}
+        object.__setattr__(self, "features", frozenset(kept))
+
     @classmethod
     def of(
         cls,
@@ -46,10 +52,14 @@ class Declaration:
         dtypes: Iterable[str] = (Dtype.FLOAT32, Dtype.FLOAT64),
         level: str = Level.INFERENCE,
         *,
+        without: Iterable[str] = (),
         compiles_per_shape: bool = False,
         fails_on_purpose: str = "",
     ) -> Declaration:
-        """From names; raises ``UsageError`` with the known names for an unknown one."""
+        """From names; raises ``UsageError`` with the known names for an unknown one.
+
+        The finer features need not be named; those ``without`` which it is are left out.
+        """
 
         def known(enum: type, what: str, names: Iterable[str]) -> frozenset:  # type: ignore[type-arg]
             try:
@@ -61,14 +71,20 @@ class Declaration:
                 ) from None
 
         (level_,) = known(Level, "level", [level])
+        named = known(Feature, "feature", features)
+        finer = {feature for feature in Feature if feature.is_finer and feature.within <= named}
         return cls(
             kinds=known(Kind, "kind", kinds),
-            features=known(Feature, "feature", features),
+            features=(named | finer) - known(Feature, "feature", without),
             dtypes=known(Dtype, "dtype", dtypes),
             level=level_,
             compiles_per_shape=compiles_per_shape,
             fails_on_purpose=fails_on_purpose,
         )
+
+    def undeclared(self, call: Call) -> frozenset[Feature]:
+        """The features that a call needs and that are not claimed."""
+        return call.features - self.features
 
 
 class Layer(Protocol):

@@ -129,13 +129,12 @@ def drop_in(
             "derive it from torch.nn's class, name it so, or pass --kind",
             Refusal.DECLARATION,
         )
-    complete = Feature.of(own_kind)
-    left_out = Declaration.of([], declared.get("without", ())).features
     declaration = Declaration.of(
         [own_kind],
-        complete - left_out,
+        Feature.of(own_kind),
         declared.get("dtypes", tuple(Dtype)),
         declared.get("level", Level.DROP_IN),
+        without=declared.get("without", ()),
         fails_on_purpose=declared.get("fails_on_purpose", ""),
     )
     return DropInImplementation(

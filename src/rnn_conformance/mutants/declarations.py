@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rnn_conformance.implementations.numpy_function import FunctionImplementation
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.functions import function
-from rnn_conformance.mutants.mutant import Chapter, cast
+from rnn_conformance.mutants.mutant import Chapter, cast, data_of, state_shape
 from rnn_conformance.spec.config import Config, Feature, Kind
 
 DECLARATIONS = Chapter("Declarations")
@@ -31,6 +31,9 @@ CLAUSES = {
     Feature.RELU: "EQ-1 CEL-2",
     Feature.DROPOUT: "DRP-1",
     Feature.EMPTY_BATCH: "SHP-5 CEL-1",
+    Feature.UNSORTED: "PCK-3",
+    Feature.OMITTED_STATE: "STA-1 CEL-1",
+    Feature.BIDIRECTIONAL_STATE: "STA-4",
 }
 """The clauses that forbid a wrong answer where the feature is not declared."""
 
@@ -56,6 +59,9 @@ IN_WORDS = {
     Feature.RELU: "relu",
     Feature.DROPOUT: "dropout",
     Feature.EMPTY_BATCH: "an empty batch",
+    Feature.UNSORTED: "unsorted sequences",
+    Feature.OMITTED_STATE: "a call without a state",
+    Feature.BIDIRECTIONAL_STATE: "a state of two directions",
 }
 
 
@@ -73,6 +79,14 @@ def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
         def forward(self, input: Any, hx: Any = None) -> Any:
             if feature is Feature.INITIAL_STATE:
                 return super().forward(input)
+            if feature is Feature.BIDIRECTIONAL_STATE and self.bidirectional:
+                return super().forward(input)
+            if feature is Feature.OMITTED_STATE and hx is None:
+                return super().forward(input, ones_for(self, input))
+            if feature is Feature.UNSORTED and isinstance(input, PackedSequence):
+                # As if they stood in the order in which they are packed.
+                output, state = super().forward(PackedSequence(*input[:2]), hx)
+                return PackedSequence(*output[:2], *input[2:]), state
             if feature is Feature.PACKED and isinstance(input, PackedSequence):
                 padded, lengths = pad_packed_sequence(input, batch_first=self.batch_first)
                 output, state = super().forward(padded, hx)
@@ -87,6 +101,16 @@ def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
             return super().forward(input, hx)
 
     return Ignoring
+
+
+def ones_for(module: Any, input: Any) -> Any:
+    """A state of ones in the structure that is due."""
+    shape = state_shape(module, input)
+    assert shape is not None
+    ones = torch.ones(shape, dtype=data_of(input).dtype)
+    if not isinstance(module, (nn.LSTM, nn.LSTMCell)):
+        return ones
+    return ones, torch.ones((*shape[:-1], module.hidden_size), dtype=ones.dtype)
 
 
 def in_float32(kind: Kind) -> type[nn.Module]:
