@@ -83,15 +83,12 @@ def answers(subject: Subject, call: Call) -> bool:
     from rnn_conformance.checking import torch_kit
 
     try:
-        cls = subject.implementation.module_class
-    except Unsupported:
-        return False
-
-    try:
         with subject.doing(call):
-            module = cls(**call.config.arguments())
+            module = subject.implementation.construct(call.config)
             module.to(subject.implementation.device, torch_kit.torch_dtype(call.dtype)).eval()
         torch_kit.answer(subject, module, call)
+    except Unsupported:
+        return False
     except NonConforming as error:
         return error.nature is None
     return True

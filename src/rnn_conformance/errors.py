@@ -64,6 +64,7 @@ class Gap(StrEnum):
     REFUSED = "not declared, and refused or right"
     NO_MODULE = "no torch.nn.Module class"
     NO_GRADIENT = "no backward pass"
+    NAMES = "parameters are not under torch.nn's names"
     NO_MEMORY = "its memory cannot be seen"
     NO_DEVICE = "computes on the CPU alone"
     NO_PACKING = "packs nothing"

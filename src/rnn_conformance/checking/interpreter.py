@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from rnn_conformance.checking.assertions import assert_within_bound
+from rnn_conformance.checking.modules import by_torchs_names
 from rnn_conformance.checking.programs import CALLS, Program, Step
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import NonConforming, Sort
@@ -52,7 +53,8 @@ class Interpreter:
     def parameters(self) -> dict[str, Array]:
         """What the parameters are at this moment, by name."""
         with self.doing("state_dict()"):
-            return {name: values(value) for name, value in self.module.state_dict().items()}
+            given = {name: values(value) for name, value in self.module.state_dict().items()}
+        return by_torchs_names(self.subject, self.call, given)
 
     def doing(self, what: str) -> Any:
         """Exceptions are the implementation's fault."""

@@ -15,7 +15,7 @@ from rnn_conformance.checking.deployment import (
     traced,
 )
 from rnn_conformance.checking.interpreter import run
-from rnn_conformance.checking.modules import answer, graph, tensors
+from rnn_conformance.checking.modules import answer, by_torchs_names, graph, tensors
 from rnn_conformance.checking.training import Training
 from rnn_conformance.checking.violations import (
     input_dtypes,
@@ -33,6 +33,7 @@ __all__ = [
     "Training",
     "answer",
     "autocast",
+    "by_torchs_names",
     "compiled",
     "compiler_needed",
     "equals_eager",

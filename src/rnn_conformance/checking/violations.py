@@ -79,7 +79,8 @@ def refuses_constructions(subject: Subject, call: Call) -> None:
     for why, keywords in constructions(call):
         for calling in (False, True):
             if (due := raised(partial(use, torchs, keywords, calling=calling))) is not None:
-                act = partial(use, cls, keywords, calling=calling)
+                told = {**subject.implementation.keywords(call.config), **keywords}
+                act = partial(use, cls, told, calling=calling)
                 subject.must_refuse(call, why, act, due)
                 break
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.implementations.devices import torch_dtype
 from rnn_conformance.implementations.tensors import (
     assembled,
@@ -39,14 +40,26 @@ class Graph:
         module: torch.nn.Module,
         call: Call,
         device: str,
+        names: Mapping[str, str],
         *,
         frozen: Collection[str] = (),
         tf32: bool = False,
     ) -> Graph:
-        """Call the module; the arguments and parameters ``frozen`` ask for no gradient."""
+        """Call the module; the arguments and parameters ``frozen`` ask for no gradient.
+
+        ``names`` are what its parameters are called, by ``torch.nn``'s names. Raises
+        ``NonConforming`` where there is none of that name.
+        """
         parameters = dict(module.named_parameters())
         given = tensors(call, device)
-        leaves = given | {name: parameters[name] for name in call.parameters if name in parameters}
+        if missing := [name for name in names.values() if name not in parameters]:
+            # Without it, its gradient would seem to be cut.
+            raise NonConforming(
+                f"there is no parameter {missing[0]}; there is {', '.join(parameters)} (PAR-1)",
+                sort=Sort.SURFACE,
+                calls=(call,),
+            )
+        leaves = given | {name: parameters[own] for name, own in names.items()}
         for name, leaf in leaves.items():
             leaf.requires_grad_(name not in frozen)
         results, _ = tensors_of(call, module(*assembled(call, given)))

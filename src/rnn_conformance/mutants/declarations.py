@@ -85,8 +85,10 @@ def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
                 return super().forward(input, ones_for(self, input))
             if feature is Feature.UNSORTED and isinstance(input, PackedSequence):
                 # As if they stood in the order in which they are packed.
-                output, state = super().forward(PackedSequence(*input[:2]), hx)
-                return PackedSequence(*output[:2], *input[2:]), state
+                output, state = super().forward(PackedSequence(input.data, input.batch_sizes), hx)
+                return output._replace(
+                    sorted_indices=input.sorted_indices, unsorted_indices=input.unsorted_indices
+                ), state
             if feature is Feature.PACKED and isinstance(input, PackedSequence):
                 padded, lengths = pad_packed_sequence(input, batch_first=self.batch_first)
                 output, state = super().forward(padded, hx)

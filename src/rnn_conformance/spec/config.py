@@ -44,6 +44,14 @@ class Kind(StrEnum):
         return next(cell for cell, layer in _LAYER_OF.items() if layer is self.layer)
 
     @property
+    def arguments(self) -> tuple[str, ...]:
+        """The constructor's arguments that have a default, by ``torch.nn``'s names."""
+        if self.is_cell:
+            return ("bias", "nonlinearity") if self.layer is Kind.RNN else ("bias",)
+        own = {Kind.RNN: ("nonlinearity",), Kind.LSTM: ("proj_size",)}.get(self, ())
+        return ("num_layers", "bias", "batch_first", "dropout", "bidirectional", *own)
+
+    @property
     def gates(self) -> tuple[str, ...]:
         """The blocks of ``H`` rows in each weight and bias, in PyTorch's order."""
         return _GATES[self.layer]
