@@ -1,4 +1,4 @@
-"""What an implementation does not declare it must refuse: no wrong answer in silence.
+"""DCL: what is declared is answered; and what is not is refused: no wrong answer in silence.
 
 Each feature is asked for under the clause that it belongs to. An exception is what is
 due, and a right answer does no harm; neither is a pass, the feature stays unsupported.
@@ -27,9 +27,16 @@ from rnn_conformance.checking import (
     assert_within_bound,
     cases,
     clause,
+    demand_answers,
     for_all,
     reading_zeros,
 )
+
+
+@clause("DCL-1")
+def test_what_is_declared_is_answered(subject: Subject) -> None:
+    demand_answers(subject)
+
 
 TAME = (Values.PLAIN, Values.TYPICAL)
 

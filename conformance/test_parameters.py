@@ -26,6 +26,7 @@ from rnn_conformance.checking import (
     cases,
     clause,
     contents,
+    demand_torchs_defaults,
     difference,
     for_all,
     gap,
@@ -113,6 +114,11 @@ def test_the_constructors_arguments_are_attributes(subject: Subject, case: Case)
         due, value = getattr(reference, name), getattr(module, name, "absent")
         if value != due:
             raise fails(case, f"the attribute {name} is {value!r}, not {due!r}")
+
+
+@clause("PAR-1")
+def test_what_is_not_told_is_as_torch_nn_has_it(subject: Subject) -> None:
+    demand_torchs_defaults(subject)
 
 
 @clause("PAR-1")

@@ -12,6 +12,7 @@ from rnn_conformance.spec.clauses import ALL, CELLS, CHAPTERS, CLAUSES, LAYERS
 from rnn_conformance.spec.config import Feature, Kind, Level
 
 COUNTS = {
+    "DCL": 1,
     "SHP": 6, "BF": 3, "DIR": 5, "LAY": 3, "STA": 4, "EQ": 6, "ACC": 2, "PCK": 6, "DRP": 5,
     "GRD": 4, "PAR": 5, "MEM": 3, "TYP": 2, "INV": 4, "SPC": 3, "ERR": 4, "CEL": 4, "DET": 2,
     "LIF": 3, "DEP": 6,
@@ -55,7 +56,9 @@ def test_a_clause_is_about_the_kinds_that_have_what_it_speaks_of() -> None:
             assert clause.kinds == of_one_kind[clause.id], clause.id
         elif clause.chapter == "CEL":
             assert clause.kinds == CELLS, clause.id
-        elif clause.chapter in ("ACC", "MEM", "TYP", "DET", "DEP") or clause.id in also_cells:
+        elif (
+            clause.chapter in ("DCL", "ACC", "MEM", "TYP", "DET", "DEP") or clause.id in also_cells
+        ):
             assert clause.kinds == ALL, clause.id
         else:
             assert clause.kinds == LAYERS, clause.id

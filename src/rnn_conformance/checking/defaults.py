@@ -38,8 +38,9 @@ class Look:
         numbers: list[Any] = []
         for case in cases:
             try:
+                arguments = implementation.arguments(case.call())
                 module = implementation.construct(case.config).train()
-                returned = module(*implementation.arguments(case.call()))
+                returned = module.to(arguments[0].dtype)(*arguments)
                 surface += [
                     repr(getattr(module, name, None)) for name in case.config.kind.arguments
                 ]

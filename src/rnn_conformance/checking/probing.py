@@ -56,14 +56,12 @@ def probe(implementation: Implementation, kind: Kind) -> Probed:
     """
     with _quiet():
         implementation = _whole(implementation, kind).knowing(told=())
+        defaults = other_defaults(implementation, kind, _dtypes(implementation)[0])
+        implementation = implementation.knowing(told=defaults)
         unusable, answers = _answers(implementation, kind)
-        refused = {asked: answer.sentence for asked, answer in answers.items()}
-        implementation = _without(implementation, refused)
-        defaults = {}
-        if unusable is None:
-            defaults = other_defaults(implementation, kind, _dtypes(implementation)[0])
+    refused = {asked: answer.sentence for asked, answer in answers.items()}
     return Probed(
-        implementation.knowing(told=defaults),
+        _without(implementation, refused),
         kind,
         None if unusable is None else unusable.sentence,
         refused,
@@ -76,6 +74,10 @@ def demand_answers(subject: Subject) -> None:
     """What is declared is answered (DCL-1); raises ``NonConforming`` for what is refused."""
     with _quiet():
         implementation = _whole(subject.implementation, subject.kind)
+        told = other_defaults(
+            implementation.knowing(told=()), subject.kind, _dtypes(implementation)[0]
+        )
+        implementation = implementation.knowing(told=told)
         unusable, answers = _answers(implementation, subject.kind)
     bad = list(answers.values()) if unusable is None else [unusable]
     if not bad:
@@ -105,7 +107,7 @@ def demand_torchs_defaults(subject: Subject) -> None:
         raise NonConforming(
             "; ".join(found.values()),
             sort=Sort.SURFACE,
-            calls=(_call(implementation, subject.kind, dtype=dtype),),
+            calls=(_call(subject.kind, (), subject.features, dtype),),
         )
 
 

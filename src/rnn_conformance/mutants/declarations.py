@@ -105,6 +105,50 @@ def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
     return Ignoring
 
 
+def refusing(feature: Feature, kind: Kind, *, declared: bool) -> type[nn.Module]:
+    """``torch.nn``'s class, which refuses a feature: as it declares, or though it is ``declared``.
+
+    A constructor's argument is refused as one that there is not, by ``TypeError``; what a call
+    asks for by ``NotImplementedError``.
+    """
+    base: Any = getattr(nn, kind.value)
+    left_out = [] if declared else [feature.value]
+
+    def construct(self: Any, *args: Any, **keywords: Any) -> None:
+        given = {name: value for name, value in keywords.items() if name in ARGUMENTS.values()}
+        if feature in Config(kind, 1, 99, **given).features:
+            raise TypeError(f"unexpected keyword argument {ARGUMENTS[feature]!r}")
+        base.__init__(self, *args, **keywords)
+
+    def forward(self: Any, input: Any, hx: Any = None) -> Any:
+        packed = isinstance(input, PackedSequence)
+        asked = {
+            Feature.PACKED: packed,
+            Feature.UNSORTED: packed and input.sorted_indices is not None,
+            Feature.INITIAL_STATE: hx is not None,
+            Feature.OMITTED_STATE: hx is None,
+            Feature.BIDIRECTIONAL_STATE: hx is not None and getattr(self, "bidirectional", False),
+            Feature.UNBATCHED: not packed and input.dim() == 2 - kind.is_cell,
+            Feature.EMPTY_BATCH: not packed and 0 in input.shape,
+        }
+        if asked.get(feature):
+            raise NotImplementedError(f"no {IN_WORDS[feature]}")
+        return base.forward(self, input, hx)
+
+    name = f"{'Refusing' if declared else 'Lacking'}{kind}_{feature}"
+    if name not in globals():
+        # pickle finds it by its name.
+        members: dict[str, Any] = {
+            "__module__": __name__,
+            "__init__": construct,
+            "forward": forward,
+            "rnn_conformance": {"without": left_out, "kind": kind.value},
+        }
+        globals()[name] = type(name, (base,), members)
+    cls: type[nn.Module] = globals()[name]
+    return cls
+
+
 def ones_for(module: Any, input: Any) -> Any:
     """A state of ones in the structure that is due."""
     shape = state_shape(module, input)
@@ -167,6 +211,17 @@ def _put() -> None:
 
         # What is ignored may end in a structure that nobody can read, which is an exception.
         DECLARATIONS.put(what, CLAUSES[feature], make, kinds=kinds, crashes=True)
+
+        def refuse(kind: Kind, feature: Feature = feature) -> Any:
+            return drop_in(refusing(feature, kind, declared=True))
+
+        DECLARATIONS.put(
+            f"{IN_WORDS[feature]} declared, and refused",
+            "DCL-1",
+            refuse,
+            kinds=kinds,
+            crashes=True,
+        )
     for feature in (
         Feature.BATCH_FIRST,
         Feature.RELU,
