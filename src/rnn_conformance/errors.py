@@ -69,6 +69,7 @@ class Gap(StrEnum):
     NO_DEVICE = "computes on the CPU alone"
     NO_PACKING = "packs nothing"
     TORCH_FAILS = "torch.nn's own class fails too"
+    EXCLUDED = "excluded by the implementation, with a reason"
     PROFILE = "left to a larger profile"
     PACKAGE = "a package is not installed"
 
@@ -145,6 +146,10 @@ class Unsupported(Exception):
     def __init__(self, message: str, gap: Gap) -> None:
         super().__init__(message)
         self.gap = gap
+
+
+class Excluded(Unsupported):
+    """Nobody's fault: the implementation asks not to be checked, and says why."""
 
 
 class Untested(Unsupported):

@@ -11,6 +11,7 @@ from rnn_conformance.checking.reproduction import script
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import (
     AdapterError,
+    Excluded,
     Fault,
     NonConforming,
     Sort,
@@ -46,6 +47,8 @@ def record(
     match error:
         case None:
             ended, reason = Outcome.PASSED, "; ".join(subject.tally.notes) or None
+        case Excluded():
+            ended, reason = Outcome.EXCLUDED, str(error)
         case Untested():
             ended, reason = Outcome.UNTESTED, str(error)
         case Unsupported():

@@ -13,6 +13,7 @@ TONES = {
     Judgement.UNDECIDED: "open",
     Judgement.CONFORMS: "conforms",
     Judgement.SELECTED: "conforms",
+    Judgement.EXCLUDING: "conforms",
     Judgement.INTENDED: "intended",
 }
 """The style of a judgement, in the order in which they are told."""
@@ -24,6 +25,7 @@ PLURALS = {
     Judgement.UNDECIDED: "undecided",
     Judgement.CONFORMS: "conform",
     Judgement.SELECTED: "conform as selected",
+    Judgement.EXCLUDING: "conform but for what they exclude",
     Judgement.INTENDED: "fail as intended",
 }
 """What a judgement says of several."""

@@ -44,6 +44,7 @@ class Judgement(StrEnum):
 
     CONFORMS = "conforms"
     SELECTED = "conforms as selected"
+    EXCLUDING = "conforms but for what it excludes"
     INTENDED = "fails as intended"
     UNDECIDED = "undecided"
     FAILS = "fails"
@@ -53,7 +54,12 @@ class Judgement(StrEnum):
     @property
     def green(self) -> bool:
         """Whether it is as it should be."""
-        return self in (Judgement.CONFORMS, Judgement.SELECTED, Judgement.INTENDED)
+        return self in (
+            Judgement.CONFORMS,
+            Judgement.SELECTED,
+            Judgement.EXCLUDING,
+            Judgement.INTENDED,
+        )
 
 
 class Exit(IntEnum):
@@ -81,6 +87,10 @@ def judge(implementation: Mapping[str, Any], run: Mapping[str, Any]) -> Judgemen
         return Judgement.UNDECIDED
     if intended:
         return Judgement.UNINTENDED
+    # What is excluded is shown and reaches no level; it does not stop a run from being green,
+    # since it was said, with a reason, before.
+    if implementation.get("excluded"):
+        return Judgement.EXCLUDING
     return Judgement.SELECTED if run["select"] else Judgement.CONFORMS
 
 
