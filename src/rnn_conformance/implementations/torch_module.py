@@ -234,7 +234,7 @@ def _templates(cls: type, declared: Mapping[str, str]) -> Mapping[Role, str]:
     try:
         named = {Role(role): template for role, template in declared.items()}
         for template in named.values():
-            template.format(layer=0, direction=0, suffix="_l0")
+            template.format(layer=0, direction=0, suffix="")
     except (ValueError, LookupError, AttributeError) as error:
         raise UsageError(
             f"{cls.__name__} declares names of parameters that cannot be made ({error}): the keys "

@@ -65,8 +65,9 @@ def document(
 def clause_outcomes(entry: Entry, records: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:
     """Each clause that applies to the kind → the worst outcome of its checks.
 
-    A clause that is excluded is neither passed nor failed. A clause no check of which ran is untested; one of a level that is not claimed is
-    unsupported, as is one all of whose checks need undeclared features.
+    A clause that is excluded is neither passed nor failed. One no check of which ran is
+    untested; one of a level that is not claimed is unsupported, as is one all of whose checks
+    need undeclared features.
     """
     of_checks: dict[str, list[Outcome]] = defaultdict(list)
     for record in records:
