@@ -82,7 +82,7 @@ def test_what_is_excluded_is_said_wherever_the_run_is_told() -> None:
 
 
 def test_who_excludes_everything_conforms_to_nothing() -> None:
-    claims = {"level": "drop-in", "features": tuple(Feature.of(Kind.LSTM))}
+    claims: dict[str, Any] = {"level": "drop-in", "features": tuple(Feature.of(Kind.LSTM))}
     every = records(entry(**claims))
     excluding = entry(**claims, excluded={id: WHY for check in every for id in check["clauses"]})
     (whole,) = results(excluding)["implementations"]

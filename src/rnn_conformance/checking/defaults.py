@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +53,13 @@ class Look:
         return cls(tuple(surface), tuple(numbers))
 
 
-def other_defaults(implementation: Implementation, kind: Kind, dtype: Dtype) -> dict[str, str]:
-    """The arguments that do something else where they are not told, and what, in words.
+def other_defaults(implementation: Implementation, kind: Kind, dtype: Dtype) -> dict[str, Any]:
+    """The arguments that do something else where they are not told, and their defaults.
 
     Told is ``torch.nn``'s default. Those are left alone that are declared to have another one,
-    or that belong to a feature which is not declared. Empty for what is no class, and for one
-    that cannot be used at all.
+    or that belong to a feature which is not declared. A default is ``None`` where there is
+    none, and ``...`` where it cannot be seen. Empty for what is no class, and for one that
+    cannot be used at all.
     """
     features = implementation.declaration.features
     cases = tuple(_cases(kind, features, dtype))
@@ -87,7 +89,7 @@ def other_defaults(implementation: Implementation, kind: Kind, dtype: Dtype) -> 
     if not differs(look()):
         return {}
     return {
-        name: _in_words(implementation, kind, name)
+        name: _default(implementation, kind, name)
         for name in arguments
         if differs(look(*(other for other in arguments if other != name)))
     }
@@ -102,14 +104,25 @@ def _cases(kind: Kind, features: Collection[Feature], dtype: Dtype) -> Iterator[
         yield Case(Config(kind, 3, 4, num_layers=2), steps, 3, dtype, state=state)
 
 
-def _in_words(implementation: Implementation, kind: Kind, name: str) -> str:
+def _default(implementation: Implementation, kind: Kind, name: str) -> Any:
+    """What an argument is where it is not told, as far as it can be seen."""
     config = Config(kind, 3, 4)
     due = getattr(config, name)
     try:
         value = getattr(implementation.knowing(told=()).construct(config), name, due)
     except (Exception, SystemExit):
-        return f"{name} has no default"
-    if value == due:
-        # Its attribute does not tell; of two values it is the other one.
-        value = not due if isinstance(due, bool) else f"not {due}"
-    return f"{name} is {value} unless told"
+        return None
+    if value != due:
+        return value
+    # Its attribute does not tell; of two values it is the other one.
+    return not due if isinstance(due, bool) else ...
+
+
+def in_words(name: str, default: Any) -> str:
+    """What is said of an argument with another default than ``torch.nn``'s."""
+    match default:
+        case None:
+            return f"{name} has no default"
+        case builtins.Ellipsis:
+            return f"{name} has another default than torch.nn's"
+    return f"{name} is {default!r} unless told"

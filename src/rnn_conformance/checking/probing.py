@@ -13,8 +13,9 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from rnn_conformance.checking.defaults import other_defaults
+from rnn_conformance.checking.defaults import in_words, other_defaults
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import AdapterError, Gap, Nature, NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Implementation
@@ -36,15 +37,15 @@ class Probed:
     ``implementation`` is what the checks are to be run on: it declares what it did not refuse.
     ``unusable`` is why there is nothing to run them on, in a sentence. ``refused`` are the
     features and dtypes that were declared and are refused, each with a sentence. ``defaults``
-    are the arguments that have another default than ``torch.nn``'s and do not declare it, in
-    words; ``named`` is false where the parameters have names that are not declared.
+    are the arguments that have another default than ``torch.nn``'s and do not declare it (see
+    ``defaults.in_words``); ``named`` is false where the parameters have names that are not declared.
     """
 
     implementation: Implementation
     kind: Kind
     unusable: str | None = None
     refused: Mapping[Feature | Dtype, str] = field(default_factory=dict)
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     named: bool = True
 
 
@@ -105,7 +106,7 @@ def demand_torchs_defaults(subject: Subject) -> None:
         found = other_defaults(implementation, subject.kind, dtype)
     if found:
         raise NonConforming(
-            "; ".join(found.values()),
+            "; ".join(in_words(name, default) for name, default in found.items()),
             sort=Sort.SURFACE,
             calls=(_call(subject.kind, (), subject.features, dtype),),
         )
