@@ -125,7 +125,7 @@ def simulate(known: list[dict[str, Any]], count: int, workers: int) -> tuple[flo
         clock, worker, job = heapq.heappop(ending)
         free.append(worker)
         if job.errand is Errand.PROBE:
-            schedule.give(Found(job, answer={"unusable": "", "without": [], "records": []}))
+            schedule.give(Found(job, answer={"unusable": "", "without": []}))
         for one in job.due:
             key = job.candidate.key
             record = Record(*key, one.check, one.clauses, Outcome.PASSED).to_record()
