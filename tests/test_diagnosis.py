@@ -31,7 +31,7 @@ from rnn_conformance.mutants.equations import differentiated, miniature
 from rnn_conformance.reference.derivatives import Adjoint, Derivative
 from rnn_conformance.reference.oracle import Answer, Trace, Weights
 from rnn_conformance.results.records import Failure, Outcome, Record
-from rnn_conformance.running.pytest_plugin import DIAGNOSTICIANS, diagnosed
+from rnn_conformance.running.pytest_items import diagnosed
 from rnn_conformance.running.run import Options, run
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.arrays import Array
@@ -424,12 +424,9 @@ def test_a_diagnosis_that_fails_loses_nothing_of_the_failure() -> None:
         def diagnose(self, error: object, clauses: object) -> None:
             raise ZeroDivisionError("no idea")
 
-    subject = Subject(correct(Kind.RNN), Kind.RNN)
     failure = Failure(Fault.IMPLEMENTATION, Sort.VALUE, "output is off")
     record = Record("x", "RNN", "y", ("EQ-1",), Outcome.FAILED, failure=failure)
-    stash = pytest.Stash()
-    stash[DIAGNOSTICIANS] = {subject.name: cast(Diagnostician, Broken())}
-    kept = diagnosed(record, subject, FAILED, stash)
+    kept = diagnosed(record, FAILED, cast(Diagnostician, Broken()))
     assert kept.failure == failure
     assert kept.reason is not None
     assert "ZeroDivisionError" in kept.reason
