@@ -10,6 +10,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rnn_conformance.errors import SuiteError
@@ -61,7 +62,10 @@ def relative(text: str) -> str:
 
 def _roots() -> Iterator[Path]:
     """Folders from which files are named, but for those that are the root of everything."""
-    named = [_PACKAGE.parent, bundled("conformance").parent, Path.cwd(), Path.home()]
+    named = [_PACKAGE.parent, bundled("conformance").parent, Path.home()]
+    # Somebody may have deleted the folder that a process is in.
+    with suppress(OSError):
+        named.append(Path.cwd())
     named += [Path(tempfile.gettempdir()), *map(Path, filter(None, sys.path))]
     for folder in named:
         for form in (folder, folder.resolve()):

@@ -17,6 +17,7 @@ from rnn_conformance.errors import (
     SuiteError,
     Unsupported,
     interrupts,
+    ours,
 )
 from rnn_conformance.implementations.interface import Bare, Implementation
 from rnn_conformance.implementations.process import Change, contained, watching
@@ -32,6 +33,9 @@ from rnn_conformance.texts import name_of, said, worded
 
 Layer: TypeAlias = Callable[[Call], Result]
 """Answers calls of one layer; raises ``SuiteError`` for one of another layer."""
+
+OURS = (NonConforming, AdapterError, SuiteError, Unsupported)
+"""What passes through, if it is the suite that raised it."""
 
 Pullback: TypeAlias = Callable[[Backward], Gradients]
 """Passes back through calls of one layer; raises ``SuiteError`` for one of another."""
@@ -257,10 +261,8 @@ class Subject:
         try:
             with self._remembering(call):
                 yield
-        except (NonConforming, AdapterError, SuiteError, Unsupported):
-            raise
         except BaseException as error:
-            if interrupts(error):
+            if interrupts(error) or (isinstance(error, OURS) and ours(error)):
                 raise
             raise NonConforming(
                 f"{what + ' ' if what else ''}raised {worded(error)}",

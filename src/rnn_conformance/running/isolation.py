@@ -7,21 +7,18 @@ matters here (see ARCHITECTURE.md).
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from tempfile import mkdtemp
-from time import monotonic
+from time import monotonic, sleep
 from types import ModuleType
 from typing import Any
 
@@ -29,19 +26,23 @@ import psutil
 
 from rnn_conformance.errors import Sort
 from rnn_conformance.running.jobs import Limits, Source
-from rnn_conformance.texts import kept
+from rnn_conformance.running.scratch import Scratch
+from rnn_conformance.running.serving import serve
 
 LARGEST_ANSWER = 64 * 2**20
 """Bytes of an answer; a process that sends more has had its pipe written to by something else."""
-
-TAIL = 16 * 2**10
-"""Bytes at the end of a dead process's output that are looked at: where it was stands there."""
 
 BEAT = 0.1
 """Seconds between two looks at a process's memory and output."""
 
 GRACE = 10.0
-"""Seconds after its time at which a process ends itself, should nobody else have done so."""
+"""Seconds that are waited for what takes no time at all where nothing is wrong."""
+
+SETTLING = 1.0
+"""Seconds in which a process has ended whose pipe has, unless it has closed it itself."""
+
+LOST = 255
+"""``multiprocessing``'s exit code of a process whose own it could not get to know."""
 
 _STARTING = threading.Lock()
 
@@ -74,7 +75,7 @@ class Isolated:
     _process: Any = None
     _connection: Connection | None = None
     _life: Connection | None = None
-    _folder: Path | None = None
+    _scratch: Scratch | None = None
 
     def hold(self, source: Source) -> dict[str, Any] | Death:
         """Have a process that has loaded this and nothing else; its answer, or how it died."""
@@ -95,18 +96,24 @@ class Isolated:
             self._start()
         assert self._connection is not None
         watch = _Watch(self._process.pid)
+        # What else comes through the pipe is no answer, whoever wrote it there.
+        token = secrets.token_hex(8)
         # A process that is dead already is met when it is waited for.
         with suppress(OSError):
-            self._connection.send_bytes(json.dumps([seconds, request]).encode())
+            self._connection.send_bytes(json.dumps([token, seconds, request]).encode())
+        signs = [self._connection, self._process.sentinel]
         while True:
-            ready = wait([self._connection, self._process.sentinel], timeout=BEAT)
+            ready = wait(signs, timeout=BEAT)
             if self._connection in ready:
-                answer = self._received()
+                answer = self._received(token)
                 if answer is not None:
                     return answer
                 return self._died(Sort.CRASHED, None)
-            if ready and not self._alive():
-                return self._died(Sort.CRASHED, None)
+            if ready:
+                if not self._alive():
+                    return self._died(Sort.CRASHED, None)
+                # Lost with the server that it was forked from: the pipe alone tells its end.
+                del signs[1:]
             if self.stop.is_set():
                 self.end()
                 raise Stopped
@@ -114,45 +121,52 @@ class Isolated:
                 return self._died(*excess)
 
     def end(self) -> None:
-        """At once, whatever it is doing."""
+        """At once, whatever it is doing, with all that it has started."""
         if self._process is not None:
-            assert self._connection and self._life and self._folder
+            assert self._connection and self._life and self._scratch
+            started = _started(self._process.pid)
             with suppress(OSError):
                 self._process.kill()
+            for process in started:
+                with suppress(psutil.Error):
+                    process.kill()
             self._connection.close()
             self._life.close()
             self._process.join(GRACE)
-            for file in self._folder.iterdir():
-                file.unlink(missing_ok=True)
-            with suppress(OSError):
-                self._folder.rmdir()
-        self._process = self._connection = self._life = self._folder = self.holding = None
+            self._scratch.remove()
+        self._process = self._connection = self._life = self._scratch = self.holding = None
 
     def _start(self) -> None:
-        self._folder = Path(mkdtemp(prefix="rnn_conformance_"))
+        self._scratch = Scratch()
         context = _context()
         self._connection, theirs = context.Pipe()
         life, self._life = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_serve, args=(theirs, life, str(self._folder)), name="rnn-conformance"
+            target=serve, args=(theirs, life, str(self._scratch.folder)), name="rnn-conformance"
         )
         with _STARTING, _without_main():
-            self._process.start()
+            try:
+                self._process.start()
+            except OSError:
+                # The server has just ended: by what an implementation did to it, as often as not.
+                self._process.start()
         theirs.close()
         life.close()
 
-    def _received(self) -> dict[str, Any] | None:
-        """What a process sent, if it is an answer; one that stops half-way is ended."""
+    def _received(self, token: str) -> dict[str, Any] | None:
+        """What a process sent, if it is the answer; one that stops half-way is ended."""
         assert self._connection is not None
         timer = threading.Timer(GRACE, self._process.kill)
         timer.start()
         try:
-            answer = json.loads(self._connection.recv_bytes(LARGEST_ANSWER))
+            match json.loads(self._connection.recv_bytes(LARGEST_ANSWER)):
+                case [str(echo), dict(answer)] if echo == token:
+                    return answer
         except (EOFError, OSError, ValueError):
-            return None
+            pass
         finally:
             timer.cancel()
-        return answer if isinstance(answer, dict) else None
+        return None
 
     def _alive(self) -> bool:
         """Whether it runs: a sentinel is also lost with the server from which it was forked."""
@@ -163,7 +177,7 @@ class Isolated:
 
     def _excess(self, elapsed: float, seconds: float) -> tuple[Sort, str] | None:
         """What a process takes too much of."""
-        assert self._folder is not None
+        assert self._scratch is not None
         if elapsed > seconds:
             return Sort.TIMEOUT, f"it did not end in {seconds:g} s"
         with suppress(psutil.Error):
@@ -172,21 +186,24 @@ class Isolated:
                     Sort.MEMORY,
                     f"its process took more than {self.limits.memory / 2**20:,.0f} MiB of memory",
                 )
-        with suppress(OSError):
-            if (self._folder / "output").stat().st_size > self.limits.output:
-                return (
-                    Sort.OUTPUT,
-                    f"it wrote more than {self.limits.output / 2**20:,.0f} MiB of output",
-                )
+        if self._scratch.written() > self.limits.output:
+            return (
+                Sort.OUTPUT,
+                f"it wrote more than {self.limits.output / 2**20:,.0f} MiB of output",
+            )
         return None
 
     def _died(self, sort: Sort, message: str | None) -> Death:
-        assert self._folder is not None
+        assert self._scratch is not None
         if message is None:
             # What holds the pipe may be a child of its own; and its end is known a little later.
-            self._process.join(GRACE)
+            begun = monotonic()
+            while self._alive() and monotonic() - begun < SETTLING:
+                sleep(BEAT)
+            if not self._alive():
+                self._process.join(GRACE)
             message = _ending(self._process.exitcode)
-        death = Death(sort, message, _seen(self._folder / "seen"), _tail(self._folder / "output"))
+        death = Death(sort, message, self._scratch.seen(), self._scratch.tail())
         self.end()
         return death
 
@@ -225,6 +242,8 @@ def _ending(code: int | None) -> str:
     """How a process ended, from its exit code."""
     if code is None:
         return "its process no longer answers"
+    if code == LOST:
+        return "its process ended, and how is not known"
     if code < 0:
         try:
             name = signal.Signals(-code).name
@@ -234,24 +253,18 @@ def _ending(code: int | None) -> str:
     return f"its process exited with code {code}"
 
 
-def _tail(file: Path) -> str:
-    """The end of what a process wrote."""
-    try:
-        with file.open("rb") as stream:
-            length = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, length - TAIL))
-            return kept(stream.read().decode("utf-8", "backslashreplace"))
-    except OSError:
-        return ""
-
-
-def _seen(file: Path) -> dict[str, Any]:
-    """The case and the call that a process noted last."""
-    try:
-        seen = json.loads(file.read_bytes().partition(b"\n")[0])
-    except (OSError, ValueError):
-        return {}
-    return seen if isinstance(seen, dict) else {}
+def _started(pid: int) -> list[psutil.Process]:
+    """What a process has started, and what that has: its descendants, and its session."""
+    started = set()
+    with suppress(psutil.Error):
+        started.update(psutil.Process(pid).children(recursive=True))
+    if hasattr(os, "getsid"):
+        for other in psutil.pids():
+            with suppress(OSError, psutil.Error):
+                # The one that leads it has an end of its own.
+                if other != pid and os.getsid(other) == pid:
+                    started.add(psutil.Process(other))
+    return list(started)
 
 
 @contextmanager
@@ -284,73 +297,3 @@ def warm() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         with _STARTING:
             forkserver.ensure_running()
-
-
-def _serve(connection: Connection, life: Connection, folder: str) -> None:
-    """Answer requests until there are no more; in the child.
-
-    Nothing ever comes through ``life``: it ends with whoever asks, and so does this.
-    """
-    # A process group of its own: neither a terminal's interrupt nor what an implementation
-    # does to its group reaches the others.
-    if hasattr(os, "setsid"):
-        os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(life,), daemon=True).start()
-    output = os.open(f"{folder}/output", os.O_RDWR | os.O_CREAT | os.O_APPEND)
-    seen = os.open(f"{folder}/seen", os.O_RDWR | os.O_CREAT)
-    _redirect(output)
-    # Kept by the interpreter: what an implementation does to the streams leaves it alone.
-    faulthandler.enable(output)
-    warnings.simplefilter("ignore")
-
-    def observe(what: Mapping[str, Any]) -> None:
-        # One that closes every file loses what would have been said of its death, no more.
-        with suppress(OSError):
-            os.pwrite(seen, json.dumps(what).encode() + b"\n", 0)
-
-    from rnn_conformance.running.session import Session
-
-    session = Session(observe)
-    with suppress(EOFError, OSError):
-        while True:
-            seconds, request = json.loads(connection.recv_bytes())
-            with suppress(OSError):
-                os.ftruncate(output, 0)
-                os.ftruncate(seen, 0)
-            # Says where it was, and ends a process that nobody watches any more.
-            faulthandler.dump_traceback_later(seconds, file=output)
-            answer = session.answer(request)
-            faulthandler.cancel_dump_traceback_later()
-            _flush()
-            _redirect(output)
-            connection.send_bytes(json.dumps(answer).encode())
-
-
-def _end_with(life: Connection) -> None:
-    # Lest a process that allocates or computes without end be left to nobody.
-    life.poll(None)
-    os._exit(1)
-
-
-def _redirect(output: int) -> None:
-    """Standard input from nowhere, standard output and error to a file."""
-    with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nowhere, 0)
-        os.close(nowhere)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        stream = open(  # noqa: SIM115 - it stands for as long as the process
-            descriptor, "w", buffering=1, closefd=False, errors="backslashreplace"
-        )
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # Whatever an implementation has put there.
-        with suppress(Exception):
-            stream.flush()

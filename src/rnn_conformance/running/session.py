@@ -11,19 +11,22 @@ import functools
 import importlib
 import os
 import pickle
+import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examined, settle
 from rnn_conformance.checking.probing import Probed, probe
 from rnn_conformance.checking.subject import Profile, Subject, Tally
-from rnn_conformance.errors import NonConforming, UsageError, interrupts
+from rnn_conformance.errors import Fault, NonConforming, Sort, UsageError, interrupts
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import relative
+from rnn_conformance.results.records import Outcome
 from rnn_conformance.running.jobs import Source
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.calls import Call
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 
 EVIDENCE = 8 * 2**20
 """Bytes above which a counterexample is not handed on to be explained."""
+
+
+OWN = sys.stdlib_module_names | {"rnn_conformance", "rnn_conformance_checks"}
+"""Packages that no implementation brings, if they are not imported yet."""
 
 
 @dataclass
@@ -48,6 +55,7 @@ class Session:
     source: Source | None = None
     loaded: list[Implementation] = field(default_factory=list)
     probed: dict[tuple[int, str, tuple[str, ...]], Probed] = field(default_factory=dict)
+    modules: Mapping[str, ModuleType] = field(default_factory=lambda: dict(sys.modules))
     diagnosticians: dict[tuple[int, str], Diagnostician] = field(default_factory=dict)
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +148,30 @@ class Session:
             implementation, Kind(kind), Profile(**profile), seed, Tally(observe=self.observe)
         )
         record, error = examined(by_id()[check], subject)
+        if (
+            record.failure
+            and record.failure.fault is Fault.SUITE
+            and (self._brought(error) or self._unsettled())
+        ):
+            # It has put its own code where ours runs, or taken from under it what that needs.
+            failure = replace(record.failure, fault=Fault.IMPLEMENTATION, sort=Sort.SIDE_EFFECT)
+            record = replace(record, outcome=Outcome.FAILED, failure=failure)
         return {"record": record.to_record(), "evidence": evidence(error)}
+
+    def _brought(self, error: BaseException | None, depth: int = 10) -> bool:
+        """Whether code that came with the implementation had a part in an exception."""
+        if error is None or not depth:
+            return False
+        brought = _packages(sys.modules) - _packages(self.modules) - OWN
+        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+        others = [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
+        return not brought.isdisjoint(
+            _packages(str(frame.f_globals.get("__name__")) for frame in frames)
+        ) or any(self._brought(other, depth - 1) for other in others)
+
+    def _unsettled(self) -> bool:
+        """Whether modules that were there before the implementation are not there any more."""
+        return any(sys.modules.get(name) is not module for name, module in self.modules.items())
 
     def diagnose(
         self,
@@ -171,6 +202,11 @@ class Session:
             "diagnosis": None if diagnosis is None else diagnosis.to_record(),
             "reason": None,
         }
+
+
+def _packages(modules: Iterable[str]) -> frozenset[str]:
+    """What modules of these names are parts of."""
+    return frozenset(name.partition(".")[0] for name in list(modules))
 
 
 @functools.cache

@@ -1,0 +1,54 @@
+"""The folder of a process: what it writes, where it is, and its temporary files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from rnn_conformance.texts import kept
+
+TAIL = 16 * 2**10
+"""Bytes at the end of a dead process's output that are looked at: where it was stands there."""
+
+
+class Scratch:
+    """Made for one process, and removed with all that it has put there.
+
+    Both files are held open, so that they can be read whatever a process does to the folder.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(mkdtemp(prefix="rnn_conformance_"))
+        with ExitStack() as opened:
+            self._output = opened.enter_context((self.folder / "output").open("w+b"))
+            self._seen = opened.enter_context((self.folder / "seen").open("w+b"))
+            self._opened = opened.pop_all()
+
+    def written(self) -> int:
+        """Bytes that the process has written."""
+        return os.fstat(self._output.fileno()).st_size
+
+    def tail(self) -> str:
+        """The end of what it wrote."""
+        length = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, length - TAIL))
+        return kept(self._output.read().decode("utf-8", "backslashreplace"))
+
+    def seen(self) -> dict[str, Any]:
+        """The case and the call that it noted last."""
+        self._seen.seek(0)
+        try:
+            seen = json.loads(self._seen.readline())
+        except ValueError:
+            return {}
+        return seen if isinstance(seen, dict) else {}
+
+    def remove(self) -> None:
+        """The folder and what is in it, as far as that can be removed."""
+        self._opened.close()
+        shutil.rmtree(self.folder, ignore_errors=True)

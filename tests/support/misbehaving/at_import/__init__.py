@@ -1,0 +1,1 @@
+"""Modules that misbehave as they are imported."""

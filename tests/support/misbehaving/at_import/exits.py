@@ -1,0 +1,5 @@
+"""sys.exit"""
+
+import sys
+
+sys.exit(0)

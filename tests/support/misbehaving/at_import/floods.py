@@ -1,0 +1,4 @@
+"""prints without an end"""
+
+while True:
+    print("loading " * 2000)

@@ -1,0 +1,3 @@
+"""a KeyboardInterrupt of its own"""
+
+raise KeyboardInterrupt

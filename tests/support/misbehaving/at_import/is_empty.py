@@ -1,0 +1,1 @@
+"""holds no implementation"""

@@ -1,0 +1,5 @@
+"""SIGSEGV"""
+
+from tests.support.misbehaving.crashes import segfault
+
+segfault()

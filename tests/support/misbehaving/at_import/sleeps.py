@@ -1,0 +1,5 @@
+"""sleeps for ever"""
+
+from tests.support.misbehaving.hangs import sleep
+
+sleep()
