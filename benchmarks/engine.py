@@ -89,8 +89,8 @@ def simulated(results: Path, implementations: int) -> None:
         seconds, work = simulate(known, implementations, workers)
         alone = alone or seconds
         click.echo(
-            f"{workers:4} workers: {seconds / 3600:6.2f} h, {alone / seconds:6.1f} times as fast as "
-            f"one, {work / seconds / workers:.0%} of their time at work"
+            f"{workers:4} workers: {seconds / 3600:6.2f} h, {alone / seconds:6.1f} times as fast "
+            f"as one, {work / seconds / workers:.0%} of their time at work"
         )
 
 
@@ -99,11 +99,11 @@ def simulate(known: list[dict[str, Any]], count: int, workers: int) -> tuple[flo
     lengths: dict[tuple[str, str], dict[str, float]] = {}
     candidates = []
     for number in range(count):
-        one = known[number % len(known)]
-        entry = Entry(f"{one['name']} {number}", one["kind"], "", "inference", (), ())
-        due = tuple(Due(check["check"], tuple(check["clauses"])) for check in one["checks"])
+        like = known[number % len(known)]
+        entry = Entry(f"{like['name']} {number}", like["kind"], "", "inference", (), ())
+        due = tuple(Due(check["check"], tuple(check["clauses"])) for check in like["checks"])
         candidates.append(Candidate(entry, Source(entry.name), due))
-        lengths[candidates[-1].key] = {check["check"]: check["seconds"] for check in one["checks"]}
+        lengths[candidates[-1].key] = {check["check"]: check["seconds"] for check in like["checks"]}
     schedule = Schedule(
         candidates, Trying(PROFILES["quick"], 0), Limits(), per_job=PER_JOB, explain=False
     )
@@ -125,11 +125,11 @@ def simulate(known: list[dict[str, Any]], count: int, workers: int) -> tuple[flo
         clock, worker, job = heapq.heappop(ending)
         free.append(worker)
         if job.errand is Errand.PROBE:
-            schedule.give(Found(job, answer={"unusable": "", "without": [], "records": []}))
-        for due in job.due:
+            schedule.give(Found(job, answer={"unusable": "", "without": []}))
+        for one in job.due:
             key = job.candidate.key
-            record = Record(*key, due.check, due.clauses, Outcome.PASSED).to_record()
-            schedule.give(Found(job, due.check, record))
+            record = Record(*key, one.check, one.clauses, Outcome.PASSED).to_record()
+            schedule.give(Found(job, one.check, record))
         schedule.end(job)
 
 

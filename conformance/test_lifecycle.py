@@ -255,8 +255,9 @@ def test_backward_hooks_run_once(subject: Subject, case: Case) -> None:
     seen: list[Any] = []
     module.register_full_backward_hook(lambda module, inner, outer: seen.append(outer))
     data, *state = subject.arguments(call)
-    with subject.doing(call, "backward with a full backward hook"):
+    with subject.doing(call, "a call with a full backward hook"):
         returned = module(data.requires_grad_(), *state)
+    with subject.doing(call, "backward with a full backward hook"):
         sum(array.sum() for array in leaves(returned).values()).backward()
     if len(seen) != 1:
         raise NonConforming(

@@ -26,6 +26,7 @@ from rnn_conformance.checking import (
     cases,
     clause,
     contents,
+    demand_torchs_defaults,
     difference,
     for_all,
     gap,
@@ -53,20 +54,33 @@ def fails(case: Case, message: str) -> NonConforming:
 
 def construct(subject: Subject, case: Case, *args: Any, **keywords: Any) -> Any:
     """The class's own constructor; without arguments, those of the case by name."""
-    cls = subject.implementation.module_class
     if not args and not keywords:
-        keywords = case.config.arguments()
+        keywords = subject.implementation.keywords(case.config)
+    cls = subject.implementation.module_class
     with subject.doing(case.call(), "the constructor"):
         return cls(*args, **keywords)
 
 
-def shaped_as_due(case: Case, module: Any, how: str = "") -> None:
+def shaped_as_due(subject: Subject, case: Case, module: Any, how: str = "") -> None:
     """Names, order and shapes of the parameters; raises ``NonConforming``."""
-    due = list(case.config.parameter_shapes.items())
+    try:
+        names = subject.implementation.names(case.config)
+    except Unsupported:
+        # Of names that nobody has declared, this is the place to speak.
+        names = {name: name for name in case.config.parameters}
+    due = [(names[name], shape) for name, shape in case.config.parameter_shapes.items()]
     for what, shapes in (
         ("parameters", [(name, tuple(p.shape)) for name, p in module.named_parameters()]),
         ("state_dict", [(name, tuple(p.shape)) for name, p in module.state_dict().items()]),
     ):
+        missing, beyond = dict(due).keys() - dict(shapes), dict(shapes).keys() - dict(due)
+        if missing or beyond:
+            named = " and ".join(
+                f"{text} {', '.join(sorted(some))}"
+                for text, some in (("lack", missing), ("have besides", beyond))
+                if some
+            )
+            raise fails(case, f"the {what}{how} {named}")
         if shapes != due:
             raise fails(case, f"the {what}{how} are {shapes}, not {due}")
 
@@ -76,13 +90,13 @@ def shaped_as_due(case: Case, module: Any, how: str = "") -> None:
 def test_parameters_have_the_names_order_and_shapes_of_torch_nn(
     subject: Subject, case: Case
 ) -> None:
-    shaped_as_due(case, construct(subject, case))
+    shaped_as_due(subject, case, construct(subject, case))
 
 
 @clause("PAR-1")
 @for_all(cases(Feature.BIAS_FREE), examples=0.5)
 def test_without_bias_there_are_no_bias_parameters(subject: Subject, case: Case) -> None:
-    shaped_as_due(case, construct(subject, case))
+    shaped_as_due(subject, case, construct(subject, case))
 
 
 @clause("PAR-1")
@@ -104,11 +118,16 @@ def test_the_constructors_arguments_are_attributes(subject: Subject, case: Case)
 
 
 @clause("PAR-1")
+def test_what_is_not_told_is_as_torch_nn_has_it(subject: Subject) -> None:
+    demand_torchs_defaults(subject)
+
+
+@clause("PAR-1")
 @for_all(cases())
 def test_arguments_may_be_given_by_position(subject: Subject, case: Case) -> None:
     config = case.config
     order = CELL_POSITIONAL if config.kind.is_cell else POSITIONAL
-    named = config.arguments()
+    named = subject.implementation.keywords(config)
     given = [named.pop("input_size"), named.pop("hidden_size")]
     for name, feature in order.items():
         if feature not in Feature.of(config.kind):
@@ -120,7 +139,7 @@ def test_arguments_may_be_given_by_position(subject: Subject, case: Case) -> Non
         given.append(getattr(config, name))
     module = construct(subject, case, *given, **named)
     made = f"{config.kind}{tuple(given)}"
-    shaped_as_due(case, module, how=f" after {made}")
+    shaped_as_due(subject, case, module, how=f" after {made}")
     for name in order:
         due = getattr(config, name)
         if (value := getattr(module, name, due)) != due:
@@ -135,7 +154,10 @@ def test_parameters_are_made_in_the_dtype_and_on_the_device_asked_for(
     from rnn_conformance.checking import torch_kit
 
     dtype, device = torch_kit.torch_dtype(case.dtype), subject.implementation.device
-    module = construct(subject, case, **case.config.arguments(), dtype=dtype, device=device)
+    if not subject.implementation.factory:
+        raise Unsupported("takes no device and no dtype, as it declares", Gap.UNDECLARED)
+    keywords = subject.implementation.keywords(case.config)
+    module = construct(subject, case, **keywords, dtype=dtype, device=device)
     asked = f"dtype={dtype}, device={device!r}"
     for name, parameter in module.named_parameters():
         if (parameter.dtype, str(parameter.device)) != (dtype, device):
@@ -147,10 +169,8 @@ def fresh(subject: Subject, case: Case, seed: int) -> dict[str, Any]:
     from rnn_conformance.checking import torch_kit
 
     torch_kit.seed_generators(seed, subject.implementation.device)
-    parameters = {name: contents(p) for name, p in construct(subject, case).named_parameters()}
-    if missing := set(case.config.parameter_shapes) - set(parameters):
-        raise fails(case, f"a fresh layer has no parameters {', '.join(sorted(missing))}")
-    return parameters
+    given = {name: contents(p) for name, p in construct(subject, case).named_parameters()}
+    return torch_kit.by_torchs_names(subject, case.call(), given)
 
 
 @clause("PAR-2")
@@ -220,6 +240,12 @@ def changed(call: Call, seed: int) -> Call:
     return call.replace(parameters=parameters)
 
 
+def named_as_in_torch_nn(subject: Subject, case: Case) -> None:
+    """Raises ``Unsupported`` where the parameters have other names."""
+    if any(own != name for name, own in subject.implementation.names(case.config).items()):
+        raise Unsupported("has its parameters under names of its own, as declared", Gap.NAMES)
+
+
 @clause("PAR-3")
 @for_all(cases())
 def test_torch_nn_takes_the_state_dict_and_computes_the_same(subject: Subject, case: Case) -> None:
@@ -227,6 +253,7 @@ def test_torch_nn_takes_the_state_dict_and_computes_the_same(subject: Subject, c
 
     from rnn_conformance.checking import torch_kit
 
+    named_as_in_torch_nn(subject, case)
     call = changed(case.call(), case.seed)
     module = subject.module(case.call())
     reference = torch_kit.torchs_own(call, subject.implementation.device)
@@ -246,6 +273,7 @@ def test_it_takes_the_state_dict_of_torch_nn_and_computes_the_same(
 ) -> None:
     from rnn_conformance.checking import torch_kit
 
+    named_as_in_torch_nn(subject, case)
     call = case.call()
     device = subject.implementation.device
     reference = torch_kit.torchs_own(call, device)
@@ -257,8 +285,9 @@ def test_it_takes_the_state_dict_of_torch_nn_and_computes_the_same(
     assert_equivalent(
         subject(call), torch_kit.answer(subject, module, call), what="loaded from torch.nn"
     )
-    due = snapshot(reference.state_dict(), writes=False)
-    if what := difference(due, snapshot(module.state_dict(), writes=False)):
+    # By name: their order is for PAR-1, and strict loading does not look at it.
+    due, kept = (dict(sorted(of.state_dict().items())) for of in (reference, module))
+    if what := difference(snapshot(due, writes=False), snapshot(kept, writes=False)):
         raise fails(case, f"its state_dict is not the one that was loaded: {what}")
 
 
@@ -320,7 +349,8 @@ def test_replaced_parameters_are_used_by_the_next_call(subject: Subject, case: C
 
     def change(module: Any, new: dict[str, Any]) -> None:
         for name, array in new.items():
-            setattr(module, name, torch.nn.Parameter(array))
+            owner, _, last = name.rpartition(".")
+            setattr(module.get_submodule(owner), last, torch.nn.Parameter(array))
 
     uses(subject, case, change, "other parameters set as attributes")
 
@@ -358,9 +388,9 @@ def test_parameters_that_were_cast_are_used_by_the_next_call(subject: Subject, c
     assert_identical(first, result, what="the same call after a cast and back")
 
 
-def flattened(config: Config) -> list[list[str]]:
+def flattened(subject: Subject, config: Config) -> list[list[str]]:
     """The parameters' names by layer and direction."""
-    names = list(config.parameter_shapes)
+    names = list(subject.implementation.names(config).values())
     count = len(names) // config.num_states
     return [names[i : i + count] for i in range(0, len(names), count)]
 
@@ -397,5 +427,5 @@ def test_all_weights_lists_the_parameters_by_layer_and_direction(
         weights = [list(place) for place in module.all_weights]
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     listed = [[names.get(id(p), "no parameter of its own") for p in place] for place in weights]
-    if listed != flattened(case.config):
-        raise fails(case, f"all_weights lists {listed}, not {flattened(case.config)}")
+    if listed != (due := flattened(subject, case.config)):
+        raise fails(case, f"all_weights lists {listed}, not {due}")

@@ -79,6 +79,16 @@ def test_a_sequence_of_no_steps_is_refused(subject: Subject, case: Case) -> None
     subject.refuses(call.replace(input=call.input[:0]), "a sequence of no steps", layer)
 
 
+@clause("SHP-5")
+@for_all(cases(without=[Feature.PACKED], states=[State.OMITTED]))
+def test_a_class_refuses_a_sequence_of_no_steps_with_a_state_too(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.checking import torch_kit
+
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.no_steps)
+
+
 @clause("SHP-6")
 @for_all(cases(Feature.UNBATCHED))
 def test_unbatched_input_equals_a_batch_of_one(subject: Subject, case: Case) -> None:

@@ -72,4 +72,4 @@ def test_whatever_dtype_torch_refuses_beside_the_weights_is_refused(
 ) -> None:
     from rnn_conformance.checking import torch_kit
 
-    torch_kit.refuses_calls(subject, case.call(), torch_kit.dtypes)
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.input_dtypes)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from rnn_conformance.checking.strategies import cases, examples
+from rnn_conformance.checking.drawing import examples
+from rnn_conformance.checking.strategies import cases
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.implementations.interface import Declaration, Implementation
 from rnn_conformance.implementations.numpy_function import FunctionImplementation

@@ -84,7 +84,6 @@ ACTS: dict[str, Callable[[], object]] = {
     "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
     "torch's default device": lambda: torch.set_default_device("meta"),
     "torch's grad mode": lambda: torch.set_grad_enabled(False),
-    "torch's inference mode": lambda: torch.inference_mode().__enter__(),
     "torch's number of threads": lambda: torch.set_num_threads(3),
     "torch's deterministic algorithms": lambda: torch.use_deterministic_algorithms(True),
     "torch's precision of float32 products": lambda: torch.set_float32_matmul_precision("high"),
@@ -113,10 +112,10 @@ def test_what_was_changed_is_told_and_set_back(what: str) -> None:
 def test_what_is_changed_by_what_then_raises_is_set_back() -> None:
     def act() -> None:
         torch.set_default_dtype(torch.float64)
-        raise ValueError
+        raise ValueError("no such call")
 
     take_stock()
-    with watching() as changes, pytest.raises(ValueError), contained():
+    with watching() as changes, pytest.raises(ValueError, match="no such call"), contained():
         act()
     assert [change.what for change in changes] == ["torch's default dtype"]
     assert torch.get_default_dtype() == torch.float32
@@ -181,7 +180,8 @@ def test_a_change_that_is_made_once_is_found_whichever_check_it_met() -> None:
         if Kind.GRU in check.kinds:
             assert examine(check, subject).failure is None
     failure = examine(OWN[-1], subject).failure
-    assert failure is not None and "the working directory" in failure.message
+    assert failure is not None
+    assert "the working directory" in failure.message
 
 
 def test_another_thread_s_entry_does_not_set_back_what_the_first_is_using() -> None:

@@ -41,7 +41,7 @@ ALLOWED = {
     ("what a parameter's name ends with", "src/rnn_conformance/spec/config.py"): (
         "where the names are made"
     ),
-    ("a traceback that is there", "src/rnn_conformance/running/pytest_plugin.py"): (
+    ("a traceback that is there", "src/rnn_conformance/running/pytest_items.py"): (
         "it is printed where there is one"
     ),
     ("words in a remark", "src/rnn_conformance/report/wording.py"): (

@@ -331,6 +331,18 @@ def list_(clauses: bool, debug: bool) -> None:
             _list_implementations(console)
 
 
+@main.command()
+@click.argument("target")
+@click.option("--kind", default="", help="Of a class that does not tell (RNN, LSTM, GRU, …).")
+@debug_option
+def describe(target: str, kind: str, debug: bool) -> None:
+    """Ask TARGET what it has, and print the declaration to paste into it."""
+    with faults(debug):
+        from rnn_conformance.running.describing import described
+
+        click.echo("\n\n".join(described(target, kind)))
+
+
 def _list_implementations(console: Console) -> None:
     from rnn_conformance.implementations.registry import registered
     from rnn_conformance.spec.config import Feature

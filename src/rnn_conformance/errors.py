@@ -69,10 +69,12 @@ class Gap(StrEnum):
     REFUSED = "not declared, and refused or right"
     NO_MODULE = "no torch.nn.Module class"
     NO_GRADIENT = "no backward pass"
+    NAMES = "parameters are not under torch.nn's names"
     NO_MEMORY = "its memory cannot be seen"
     NO_DEVICE = "computes on the CPU alone"
     NO_PACKING = "packs nothing"
     TORCH_FAILS = "torch.nn's own class fails too"
+    EXCLUDED = "excluded by the implementation, with a reason"
     PROFILE = "left to a larger profile"
     PACKAGE = "a package is not installed"
 
@@ -149,6 +151,10 @@ class Unsupported(Exception):
     def __init__(self, message: str, gap: Gap) -> None:
         super().__init__(message)
         self.gap = gap
+
+
+class Excluded(Unsupported):
+    """Nobody's fault: the implementation asks not to be checked, and says why."""
 
 
 class Untested(Unsupported):

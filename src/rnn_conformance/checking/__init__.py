@@ -32,6 +32,7 @@ from rnn_conformance.checking.dropout import (
     reading_zeros,
     scale,
 )
+from rnn_conformance.checking.probing import demand_answers, demand_torchs_defaults
 from rnn_conformance.checking.programs import CALLS, Program, Programs, Step
 from rnn_conformance.checking.properties import for_all
 from rnn_conformance.checking.storage import (
@@ -111,6 +112,8 @@ __all__ = [
     "clause",
     "contained",
     "contents",
+    "demand_answers",
+    "demand_torchs_defaults",
     "difference",
     "drawn",
     "everything_dropped",

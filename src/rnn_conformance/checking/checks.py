@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.errors import SuiteError
+from rnn_conformance.errors import Excluded, Gap, SuiteError
 from rnn_conformance.locations import bundled
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Kind
@@ -31,7 +31,7 @@ class Check:
     @classmethod
     def of(cls, test: Any) -> Check:
         """From a marked function; raises ``SuiteError`` if it names no clause."""
-        file = test.__code__.co_filename if not hasattr(test, "origin") else test.origin
+        file = getattr(test, "origin", "")
         name = f"conformance/{file.replace(chr(92), '/').rpartition('/')[2]}::{test.__name__}"
         clauses = getattr(test, "clauses", ())
         if not clauses:
@@ -42,16 +42,27 @@ class Check:
 def clause(*ids: str, kinds: frozenset[Kind] | None = None) -> Callable[[Test], Test]:
     """Name the clauses that a check tests; it applies to the kinds that all of them do.
 
-    ``kinds`` narrows them. Raises ``SuiteError`` for a clause that does not exist.
+    ``kinds`` narrows them. Raises ``SuiteError`` for a clause that does not exist. The check
+    raises ``Excluded`` for a subject that excludes one of its clauses.
     """
     if unknown := [id for id in ids if id not in CLAUSES]:
         raise SuiteError(f"no such clause: {', '.join(unknown)}")
     applicable = frozenset.intersection(*(CLAUSES[id].kinds for id in ids))
 
     def mark(test: Any) -> Test:
-        test.clauses = ids
-        test.kinds = applicable if kinds is None else applicable & kinds
-        return test  # type: ignore[no-any-return]
+        @functools.wraps(test)
+        def unless_excluded(subject: Subject) -> None:
+            excluded = subject.implementation.declaration.excluded
+            if reasons := {id: excluded[id] for id in ids if id in excluded}:
+                told = "; ".join(f"{id}: {reason}" for id, reason in reasons.items())
+                raise Excluded(f"excludes {told}", Gap.EXCLUDED)
+            test(subject)
+
+        marked: Any = unless_excluded
+        marked.origin = getattr(test, "origin", test.__code__.co_filename)
+        marked.clauses = ids
+        marked.kinds = applicable if kinds is None else applicable & kinds
+        return unless_excluded
 
     return mark
 

@@ -16,6 +16,7 @@ from rnn_conformance.checking.reproduction import script
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import (
     AdapterError,
+    Excluded,
     Fault,
     NonConforming,
     Sort,
@@ -68,6 +69,8 @@ def record(
     match error:
         case None:
             ended, reason = Outcome.PASSED, "; ".join(subject.tally.notes) or None
+        case Excluded():
+            ended, reason = Outcome.EXCLUDED, str(error)
         case Untested():
             ended, reason = Outcome.UNTESTED, said(error)
         case Unsupported():

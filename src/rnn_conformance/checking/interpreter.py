@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from rnn_conformance.checking.assertions import assert_within_bound
+from rnn_conformance.checking.modules import by_torchs_names
 from rnn_conformance.checking.programs import CALLS, Program, Step
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import NonConforming, Sort
@@ -52,7 +53,8 @@ class Interpreter:
     def parameters(self) -> dict[str, Array]:
         """What the parameters are at this moment, by name."""
         with self.doing("state_dict()"):
-            return {name: values(value) for name, value in self.module.state_dict().items()}
+            given = {name: values(value) for name, value in self.module.state_dict().items()}
+        return by_torchs_names(self.subject, self.call, given)
 
     def doing(self, what: str) -> Any:
         """Exceptions are the implementation's fault."""
@@ -104,8 +106,10 @@ class Interpreter:
                     raise self.changed(f"result {place} that was kept has changed since")
 
     def without_state(self) -> None:
-        """The same call with no state."""
-        self.forward(self.call.replace(h_0=None, c_0=None))
+        """The same call with no state, where that is declared."""
+        call = self.call.replace(h_0=None, c_0=None)
+        if self.subject.declares(call):
+            self.forward(call)
 
     def other_length(self) -> None:
         """Twice as many steps; a cell has one."""
@@ -139,6 +143,8 @@ class Interpreter:
         # Out of order, the longest in the middle.
         lengths = [1 + (sample * 2) % call.length for sample in range(call.batch)]
         lengths[call.batch // 2] = call.length
+        if Feature.UNSORTED not in self.subject.features:
+            lengths.sort(reverse=True)
         self.forward(call.replace(lengths=tuple(lengths)))
 
     def optimiser(self) -> None:

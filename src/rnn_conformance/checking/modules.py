@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
 import torch
 
 from rnn_conformance.checking.subject import Subject
+from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.implementations.autograd import Graph
 from rnn_conformance.implementations.tensors import parameters
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.result import Result
+
+T = TypeVar("T")
 
 
 def answer(subject: Subject, module: Any, call: Call) -> Result:
@@ -23,8 +26,29 @@ def answer(subject: Subject, module: Any, call: Call) -> Result:
 
 
 def tensors(subject: Subject, call: Call) -> dict[str, torch.Tensor]:
-    """The call's parameters by name, on the device of the implementation."""
-    return parameters(call.layer, subject.implementation.device)
+    """The call's parameters by the implementation's own names, on its device.
+
+    Raises ``Unsupported`` where these are not known.
+    """
+    names = subject.implementation.names(call.config)
+    given = parameters(call.layer, subject.implementation.device)
+    return {names[name]: value for name, value in given.items()}
+
+
+def by_torchs_names(subject: Subject, call: Call, given: Mapping[str, T]) -> dict[str, T]:
+    """What a module has for its parameters, by ``torch.nn``'s names of them.
+
+    Raises ``Unsupported`` where its own names are not known, and ``NonConforming`` where
+    there is nothing under one of them.
+    """
+    names = subject.implementation.names(call.config)
+    if missing := [own for own in names.values() if own not in given]:
+        raise NonConforming(
+            f"there is no parameter {missing[0]}; there is {', '.join(given)} (PAR-1)",
+            sort=Sort.SURFACE,
+            calls=(call,),
+        )
+    return {name: given[own] for name, own in names.items()}
 
 
 def graph(subject: Subject, module: Any, call: Call, *, frozen: Collection[str] = ()) -> Graph:
@@ -33,5 +57,5 @@ def graph(subject: Subject, module: Any, call: Call, *, frozen: Collection[str] 
     What is ``frozen`` asks for no gradient.
     """
     implementation = subject.implementation
-    tf32 = implementation.declaration.tf32
-    return Graph.of(module, call, implementation.device, frozen=frozen, tf32=tf32)
+    names, tf32 = implementation.names(call.config), implementation.declaration.tf32
+    return Graph.of(module, call, implementation.device, names, frozen=frozen, tf32=tf32)

@@ -19,9 +19,9 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 
 from rnn_conformance.checking.checks import Test
-from rnn_conformance.checking.strategies import generating
+from rnn_conformance.checking.drawing import from_the_seed_alone, generating
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.errors import NonConforming, Sort, Unsupported
+from rnn_conformance.errors import Gap, NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Declaration
 from rnn_conformance.implementations.process import take_stock
 from rnn_conformance.reference.noise import MEMBERS
@@ -60,10 +60,13 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             take_stock()
             failed: dict[Any, NonConforming] = {}
             unsupported: list[Unsupported] = []
+            skipped: list[Unsupported] = []
+            tried = 0
             agreements: list[tuple[Any, Agreement]] = []
             shrinks = iter(range(subject.profile.shrinks))
 
             def attempt(case: Any) -> None:
+                nonlocal tried
                 if case in failed:
                     raise failed[case]
                 # Shrinking ends after a number of cases, not of seconds: the same seed
@@ -71,6 +74,7 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                 if unsupported or (failed and next(shrinks, None) is None):
                     return
                 subject.tally.begin(case)
+                tried += 1
                 try:
                     agreement = check(subject, case)
                     if agreement is not None:
@@ -84,16 +88,21 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                     error.__cause__ = error.__context__ = None
                     raise
                 except Unsupported as reason:
-                    # Not raised to Hypothesis, which would try it again and shrink it.
-                    unsupported.append(reason)
+                    # Not raised to Hypothesis, which would try it again and shrink it. What a
+                    # case needs and is not declared, the next one may not need.
+                    needs_more = reason.gap is Gap.UNDECLARED
+                    (skipped if needs_more else unsupported).append(reason)
 
             digest = hashlib.sha256(f"{subject.seed} {origin} {check.__name__}".encode()).digest()
             decide = hypothesis.given(strategy)(attempt)
             decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
             count = max(1, round(subject.profile.cases * examples))
-            generating(count, (Phase.generate, Phase.shrink))(decide)()
+            with from_the_seed_alone():
+                generating(count, (Phase.generate, Phase.shrink))(decide)()
             if unsupported:
                 raise unsupported[0]
+            if skipped and len(skipped) == tried:
+                raise skipped[0]
             judged_together(agreements)
             family.conclude()
 

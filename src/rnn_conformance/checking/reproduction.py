@@ -106,7 +106,7 @@ def script(
         state = tensor("h_0", call.h_0)
         if call.c_0 is not None:
             state = f"({state}, {tensor('c_0', call.c_0)})"
-    arguments = call.config.arguments()
+    arguments = implementation.keywords(call.config)
     cotangents = answer = asking = ""
     if backward is not None:
         cotangents = "cotangents = {\n" + "".join(

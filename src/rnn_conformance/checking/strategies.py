@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
-import hypothesis
 from hypothesis import strategies as st
 
 from rnn_conformance.errors import Gap, Unsupported
@@ -27,6 +26,13 @@ from rnn_conformance.spec.cases import Case, State, Values
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
 
 T = TypeVar("T")
+
+NEEDED_BY = {
+    State.OMITTED: Feature.OMITTED_STATE,
+    State.ZEROS: Feature.INITIAL_STATE,
+    State.GIVEN: Feature.INITIAL_STATE,
+}
+"""The feature without which no case has this state."""
 
 PALETTE = ((2, 3, 4, 5), (3, 4, 2, 6), (1, 1, 3, 4), (5, 1, 4, 3))
 """Sizes ``(L, N, H_in, H)`` for implementations that compile each new shape: two that
@@ -62,7 +68,8 @@ class Cases:
     def conclude(self) -> None:
         """A refusal of what is not declared is no pass: raises ``Unsupported``."""
         if self.undeclared:
-            missing = ", ".join(sorted(self.needs)) or "another dtype"
+            whole = frozenset[Feature]().union(*(feature.within for feature in self.needs))
+            missing = ", ".join(sorted(self.needs - whole)) or "another dtype"
             raise Unsupported(f"does not declare {missing}, and does not pretend to", Gap.REFUSED)
 
     def strategy(self, kind: Kind, declaration: Declaration) -> st.SearchStrategy[Case]:
@@ -80,17 +87,26 @@ class Cases:
         dtypes = [dtype for dtype in self.dtypes if dtype in declaration.dtypes]
         if not dtypes:
             raise Unsupported(f"does not declare {' or '.join(self.dtypes)}", Gap.UNDECLARED)
-        states = [
-            state
-            for state in self.states
-            if state is State.OMITTED or Feature.INITIAL_STATE in declaration.features
-        ]
+        states = [state for state in self.states if NEEDED_BY[state] in declaration.features]
+        if Feature.BIDIRECTIONAL in self.needs:
+            states = _with_directions(states, declaration)
         if not states:
-            raise Unsupported("does not declare initial_state", Gap.UNDECLARED)
+            needed = " or ".join(sorted({NEEDED_BY[state] for state in self.states}))
+            raise Unsupported(f"does not declare {needed}", Gap.UNDECLARED)
+        if self.undeclared:
+            # The simplest: what is wrong elsewhere must not be seen as what is asked for here.
+            states = states[:1]
+            dtypes = dtypes[:1] if self.needs else dtypes
         return _case(self, kind, declaration, possible - self.without, dtypes, states)
 
     def _beyond(self, declaration: Declaration) -> Declaration:
-        """The declaration with what is needed in it; raises ``Unsupported`` if it was there."""
+        """The declaration with what is needed in it; raises ``Unsupported`` if it was there.
+
+        Or if that means nothing, being a finer part of what is not declared either.
+        """
+        whole = frozenset[Feature]().union(*(feature.within for feature in self.needs))
+        if missing := whole - declaration.features:
+            raise Unsupported(f"does not declare {', '.join(sorted(missing))}", Gap.UNDECLARED)
         if not self.needs and (dtypes := frozenset(self.dtypes) - declaration.dtypes):
             return replace(declaration, dtypes=dtypes)
         if self.needs - declaration.features:
@@ -119,10 +135,12 @@ def cases(
     ``states`` are by default those that ``needs`` allows: with a state needed, no case
     omits it.
     """
+    whole = frozenset(needs).union(*(feature.within for feature in needs))
     if not states:
-        states = [s for s in State if s is not State.OMITTED or Feature.INITIAL_STATE not in needs]
+        needed = whole & {Feature.INITIAL_STATE, Feature.OMITTED_STATE}
+        states = [state for state in State if not needed or NEEDED_BY[state] in needed]
     return Cases(
-        frozenset(needs),
+        whole,
         frozenset(without),
         layers,
         length,
@@ -165,10 +183,14 @@ def _case(
         return choose(odds)
 
     rare, often = (False, False, False, True), (False, True)
-    degenerate = family.degenerate and draw(st.integers(0, 4)) == 0
+    out_of_order = Feature.UNSORTED in family.needs
+    # It takes two steps and two samples.
+    degenerate = family.degenerate and not out_of_order and draw(st.integers(0, 4)) == 0
     features = family.needs & {Feature.EMPTY_BATCH, Feature.DROPOUT}
-    if has(Feature.BIDIRECTIONAL, often):
+    with_directions = _with_directions(states, declaration)
+    if with_directions and has(Feature.BIDIRECTIONAL, often):
         features |= {Feature.BIDIRECTIONAL}
+        states = with_directions
     num_layers = 1
     if Feature.MULTI_LAYER in family.needs or (
         Feature.MULTI_LAYER in possible & declaration.features
@@ -199,6 +221,10 @@ def _case(
         declaration.compiles_per_shape,
     )
     lengths = _lengths(draw, length, batch) if Feature.PACKED in features else ()
+    if Feature.UNSORTED not in declaration.features:
+        lengths = tuple(sorted(lengths, reverse=True))
+    elif out_of_order and min(length, batch) > 1:
+        lengths = (min(lengths[0], length - 1), *lengths[1:-1], length)
     # A given state four times in six: cases without one are blind to half of the defects.
     odds_of_states = [state for state in states for _ in range(4 if state is State.GIVEN else 1)]
     config = Config.having(
@@ -224,6 +250,13 @@ def _case(
         values=choose(family.values),
         seed=draw(st.integers(0, 2**16 - 1)),
     )
+
+
+def _with_directions(states: Sequence[State], declaration: Declaration) -> list[State]:
+    """Those of the states that a call with two directions may have."""
+    if Feature.BIDIRECTIONAL_STATE in declaration.features:
+        return list(states)
+    return [state for state in states if state is State.OMITTED]
 
 
 def _sizes(
@@ -263,34 +296,3 @@ def _lengths(draw: st.DrawFn, length: int, batch: int) -> tuple[int, ...]:
     drawn = draw(st.lists(st.integers(1, length), min_size=batch, max_size=batch))
     drawn[draw(st.integers(0, batch - 1))] = length
     return tuple(drawn)
-
-
-def examples(strategy: st.SearchStrategy[T], count: int, seed: int) -> list[T]:
-    """So many draws, the same for the same seed; fewer where there are no more."""
-    draws: list[T] = []
-
-    @generating(count)
-    @hypothesis.seed(seed)
-    @hypothesis.given(strategy)
-    def collect(drawn: T) -> None:
-        draws.append(drawn)
-
-    collect()
-    return draws
-
-
-def generating(
-    count: int, phases: Sequence[hypothesis.Phase] = (hypothesis.Phase.generate,)
-) -> hypothesis.settings:
-    """Settings under which what is drawn depends on the seed alone."""
-    return hypothesis.settings(
-        max_examples=count,
-        # A case's cost is the implementation's, and the run has a limit of its own.
-        deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        # Not on what earlier runs left behind.
-        database=None,
-        phases=phases,
-        report_multiple_bugs=False,
-        print_blob=False,
-    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, TypeAlias
 
 from rnn_conformance.errors import (
     AdapterError,
+    Gap,
     Nature,
     NonConforming,
     Sort,
@@ -112,6 +113,16 @@ class Subject:
     def features(self) -> frozenset[Feature]:
         """The features that are declared and that this kind has."""
         return self.implementation.declaration.features & Feature.of(self.kind)
+
+    def declares(self, call: Call) -> bool:
+        """Whether a call needs nothing but what is declared."""
+        return not self.implementation.declaration.undeclared(call)
+
+    def asking(self, call: Call) -> Subject:
+        """The subject as if it declared what a call needs: to ask for what it does not."""
+        declaration = self.implementation.declaration
+        wider = replace(declaration, features=declaration.features | call.features)
+        return replace(self, implementation=replace(self.implementation, declaration=wider))
 
     def expected(self, asked: Call | Backward, masks: Masks | None = None) -> Expected:
         """What must come of a call or of a backward pass, in the arithmetic that is declared.
@@ -235,7 +246,7 @@ class Subject:
         """Time what is done with the implementation; its exceptions are its own fault.
 
         ``what`` says what was done, in a message that begins with it. What it changes in the
-        process is set back.
+        process is set back. Raises ``Unsupported`` for a call that needs what is not declared.
         """
         with self._blaming(call, what), contained():
             yield
@@ -243,6 +254,8 @@ class Subject:
     @contextmanager
     def _blaming(self, call: Call, what: str = "") -> Iterator[None]:
         """As :meth:`doing`, for what sets back the changes of the process by itself."""
+        if missing := self.implementation.declaration.undeclared(call):
+            raise Unsupported(f"does not declare {', '.join(sorted(missing))}", Gap.UNDECLARED)
         self.tally.calling(call)
         begun = perf_counter()
         try:

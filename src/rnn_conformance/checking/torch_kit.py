@@ -15,14 +15,15 @@ from rnn_conformance.checking.deployment import (
     traced,
 )
 from rnn_conformance.checking.interpreter import run
-from rnn_conformance.checking.modules import answer, graph, tensors
+from rnn_conformance.checking.modules import answer, by_torchs_names, graph, tensors
 from rnn_conformance.checking.training import Training
 from rnn_conformance.checking.violations import (
-    dtypes,
+    input_dtypes,
     inputs,
     no_steps,
     refuses_calls,
     refuses_constructions,
+    state_dtypes,
     states,
     torchs_own,
 )
@@ -32,12 +33,13 @@ __all__ = [
     "Training",
     "answer",
     "autocast",
+    "by_torchs_names",
     "compiled",
     "compiler_needed",
-    "dtypes",
     "equals_eager",
     "exported",
     "graph",
+    "input_dtypes",
     "inputs",
     "mapped",
     "no_steps",
@@ -46,6 +48,7 @@ __all__ = [
     "run",
     "scripted",
     "seed_generators",
+    "state_dtypes",
     "states",
     "tensors",
     "through_onnx",

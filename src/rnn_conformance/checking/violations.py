@@ -79,7 +79,8 @@ def refuses_constructions(subject: Subject, call: Call) -> None:
     for why, keywords in constructions(call):
         for calling in (False, True):
             if (due := raised(partial(use, torchs, keywords, calling=calling))) is not None:
-                act = partial(use, cls, keywords, calling=calling)
+                told = {**subject.implementation.keywords(call.config), **keywords}
+                act = partial(use, cls, told, calling=calling)
                 subject.must_refuse(call, why, act, due)
                 break
 
@@ -148,24 +149,39 @@ def states(call: Call, device: str) -> Iterator[Violation]:
 
 
 def dtypes(call: Call, device: str) -> Iterator[Violation]:
-    """ERR-4, TYP-2: an input or a state of a dtype that is not the weights'."""
+    """An input or a state of a dtype that is not the weights'."""
+    yield from input_dtypes(call, device)
+    yield from state_dtypes(call, device)
+
+
+def input_dtypes(call: Call, device: str) -> Iterator[Violation]:
+    """TYP-2: an input of a dtype that is not the weights'."""
     data, legal = _given(call, device)
-    for dtype in DTYPES:
-        if dtype == torch_dtype(call.dtype):
-            continue
-        name = str(dtype).removeprefix("torch.")
+    for dtype, name in _other_dtypes(call):
         # Not PackedSequence.to, which would leave some of them as they are.
         packed = isinstance(data, PackedSequence)
         cast = data._replace(data=data.data.to(dtype)) if packed else data.to(dtype)
         yield Violation(f"{name} input for {call.dtype} weights", (cast,))
         yield Violation(f"{name} input for {call.dtype} weights and state", (cast, _state(legal)))
+
+
+def state_dtypes(call: Call, device: str) -> Iterator[Violation]:
+    """ERR-4: a state of a dtype that is not the weights'."""
+    data, legal = _given(call, device)
+    for dtype, name in _other_dtypes(call):
         for state, array in legal.items():
             other = {**legal, state: array.to(dtype)}
             yield Violation(f"{name} {state} for {call.dtype} weights", (data, _state(other)))
 
 
+def _other_dtypes(call: Call) -> Iterator[tuple[torch.dtype, str]]:
+    for dtype in DTYPES:
+        if dtype != torch_dtype(call.dtype):
+            yield dtype, str(dtype).removeprefix("torch.")
+
+
 def no_steps(call: Call, device: str) -> Iterator[Violation]:
-    """ERR-4: a sequence of no steps, with and without a state; none of a packed one."""
+    """SHP-5: a sequence of no steps, with and without a state; none of a packed one."""
     empty = call.replace(input=call.input[:0], lengths=None)
     data, legal = _given(empty, device)
     yield Violation("a sequence of no steps", (data,))

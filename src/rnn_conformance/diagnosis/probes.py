@@ -13,7 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from rnn_conformance.checking.strategies import cases, examples
+from rnn_conformance.checking.drawing import examples
+from rnn_conformance.checking.strategies import cases
 from rnn_conformance.implementations.interface import Declaration
 from rnn_conformance.reference.formats import FORMATS
 from rnn_conformance.spec.arrays import Array
@@ -107,7 +108,10 @@ def fresh(kind: Kind, declaration: Declaration, count: int, seed: int) -> list[C
 
 def ladder(kind: Kind, declaration: Declaration) -> Iterator[Case]:
     """The simplest case, each feature by itself in two sizes and with a state, and all at once."""
-    declared = declaration.features & Feature.of(kind)
+    # The finer ones come with what they are within.
+    declared = {
+        feature for feature in declaration.features & Feature.of(kind) if not feature.is_finer
+    }
     states = declared & {Feature.INITIAL_STATE}
     seeds = iter(range(10_000))
 
@@ -141,14 +145,17 @@ def _rung(
     seed: int,
 ) -> Case:
     steps = 1 if kind.is_cell else length
+    # Neither sorted nor all different; the last one is short, and none is empty.
+    lengths = [max(1, steps - n % 3) for n in (1, 0, 2, 2, 1)[:batch]]
+    if Feature.UNSORTED not in declaration.features:
+        lengths.sort(reverse=True)
     config = Config.having(kind, needs, 2, 3, num_layers=layers, proj_size=2)
     return Case.having(
         needs,
         config,
         steps,
         batch,
-        # Neither sorted nor all different; the last one is short, and none is empty.
-        tuple(max(1, steps - n % 3) for n in (1, 0, 2, 2, 1)[:batch]),
+        tuple(lengths),
         dtype=widest(declaration),
         values=Values.TYPICAL,
         seed=seed,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.implementations.devices import torch_dtype
 from rnn_conformance.implementations.process import contained
 from rnn_conformance.implementations.tensors import (
@@ -18,6 +19,7 @@ from rnn_conformance.implementations.tensors import (
 )
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.result import shaped_as_due
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +41,26 @@ class Graph:
         module: torch.nn.Module,
         call: Call,
         device: str,
+        names: Mapping[str, str],
         *,
         frozen: Collection[str] = (),
         tf32: bool = False,
     ) -> Graph:
-        """Call the module; the arguments and parameters ``frozen`` ask for no gradient."""
+        """Call the module; the arguments and parameters ``frozen`` ask for no gradient.
+
+        ``names`` are what its parameters are called, by ``torch.nn``'s names. Raises
+        ``NonConforming`` where there is none of that name.
+        """
         parameters = dict(module.named_parameters())
         given = tensors(call, device)
-        leaves = given | {name: parameters[name] for name in call.parameters if name in parameters}
+        if missing := [name for name in names.values() if name not in parameters]:
+            # Without it, its gradient would seem to be cut.
+            raise NonConforming(
+                f"there is no parameter {missing[0]}; there is {', '.join(parameters)} (PAR-1)",
+                sort=Sort.SURFACE,
+                calls=(call,),
+            )
+        leaves = given | {name: parameters[own] for name, own in names.items()}
         for name, leaf in leaves.items():
             leaf.requires_grad_(name not in frozen)
         arguments = assembled(call, given)
@@ -56,7 +70,14 @@ class Graph:
         return cls(leaves, results, tf32)
 
     def cotangents(self, backward: Backward) -> dict[str, torch.Tensor]:
-        """Those of a backward pass, laid out as the results are."""
+        """Those of a backward pass, laid out as the results are.
+
+        Raises ``NonConforming`` where a result has another shape than the one that is due, and
+        so than its cotangent.
+        """
+        for name in backward.cotangents:
+            # Compared here: what torch says of two shapes depends on which they are.
+            shaped_as_due(backward.call, name, tuple(self.results[name].shape))
         return {
             name: tensor(
                 backward.call.give(name, array),

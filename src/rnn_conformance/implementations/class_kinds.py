@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -46,7 +45,8 @@ def drop_in_classes(namespace: dict[str, Any], module_name: str) -> Iterable[typ
     """The public recurrent classes that a module itself defines."""
     for name, value in namespace.items():
         if (
-            inspect.isclass(value)
+            # By its type alone: a lazy object may raise anything when it is looked at.
+            issubclass(type(value), type)
             and issubclass(value, torch.nn.Module)
             and value.__module__ == module_name
             and not name.startswith("_")

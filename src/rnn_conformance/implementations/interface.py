@@ -9,7 +9,7 @@ other way in, for what is bundled either.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ from rnn_conformance.errors import Gap, Refusal, Unsupported, UsageError
 from rnn_conformance.implementations.process import contained
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Arguments, Call, LayerSpec
-from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import named
 
@@ -26,10 +27,14 @@ from rnn_conformance.texts import named
 class Declaration:
     """What an implementation claims; it is held to all of it and to nothing else.
 
+    Of the finer features (see :class:`Feature`) those stay that mean something.
+
     ``compiles_per_shape`` asks for cases from a small palette of shapes.
     ``tf32`` says that float32 numbers are multiplied in TF32, which widens the tolerance.
     ``fails_on_purpose`` says, for an example of what goes wrong, what is wrong with it:
     then failing is expected and conforming is not.
+    ``excluded`` are clauses that are not to be checked, each with the reason.
+    ``refused`` is what was declared until it was asked for, with what it raised.
     """
 
     kinds: frozenset[Kind]
@@ -39,19 +44,31 @@ class Declaration:
     compiles_per_shape: bool = False
     fails_on_purpose: str = ""
     tf32: bool = False
+    excluded: Mapping[str, str] = field(default_factory=dict, compare=False)
+    refused: Mapping[Feature | Dtype, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        kept = {feature for feature in self.features if feature.within <= self.features}
+        object.__setattr__(self, "features", frozenset(kept))
 
     @classmethod
     def of(
         cls,
         kinds: Iterable[str],
         features: Iterable[str] = (),
-        dtypes: Iterable[str] = (Dtype.FLOAT32, Dtype.FLOAT64),
+        dtypes: Collection[str] = (Dtype.FLOAT32, Dtype.FLOAT64),
         level: str = Level.INFERENCE,
         *,
+        without: Iterable[str] = (),
+        excluded: Mapping[str, Any] | None = None,
         compiles_per_shape: bool = False,
         fails_on_purpose: str = "",
     ) -> Declaration:
-        """From names; raises ``UsageError`` with the known names for an unknown one."""
+        """From names; raises ``UsageError`` with the known names for an unknown one.
+
+        And for a clause that is excluded without a reason. The finer features need not be
+        named; those ``without`` which it is are left out.
+        """
 
         def known(enum: type, what: str, names: Iterable[str]) -> frozenset:  # type: ignore[type-arg]
             try:
@@ -62,15 +79,38 @@ class Declaration:
                     f"{error}: a {what} is one of {known_names}", Refusal.DECLARATION
                 ) from None
 
+        if not dtypes:
+            raise UsageError(
+                "no dtype is declared: leave dtypes out, or name one", Refusal.DECLARATION
+            )
+        for clause, reason in (excluded or {}).items():
+            if clause not in CLAUSES:
+                raise UsageError(
+                    f"{clause!r} is excluded and no clause; see `rnn-conformance list --clauses`",
+                    Refusal.DECLARATION,
+                )
+            if not (isinstance(reason, str) and reason.strip()):
+                raise UsageError(
+                    f"{clause} is excluded without a reason: say why, as in "
+                    f'"excluded": {{"{clause}": "…"}}',
+                    Refusal.DECLARATION,
+                )
         (level_,) = known(Level, "level", [level])
+        named = known(Feature, "feature", features)
+        finer = {feature for feature in Feature if feature.is_finer and feature.within <= named}
         return cls(
             kinds=known(Kind, "kind", kinds),
-            features=known(Feature, "feature", features),
+            features=(named | finer) - known(Feature, "feature", without),
             dtypes=known(Dtype, "dtype", dtypes),
             level=level_,
             compiles_per_shape=compiles_per_shape,
             fails_on_purpose=fails_on_purpose,
+            excluded=dict(excluded or {}),
         )
+
+    def undeclared(self, call: Call) -> frozenset[Feature]:
+        """The features that a call needs and that are not claimed."""
+        return call.features - self.features
 
 
 class Layer(Protocol):
@@ -175,6 +215,37 @@ class Implementation(ABC):
         Raises ``Unsupported`` for what has none.
         """
         raise Unsupported("has no backward pass", Gap.NO_GRADIENT)
+
+    @property
+    def named(self) -> bool:
+        """Whether the names of its parameters are known."""
+        return True
+
+    @property
+    def factory(self) -> bool:
+        """Whether the constructor takes ``device`` and ``dtype``."""
+        return True
+
+    def knowing(
+        self, *, named: bool | None = None, told: Collection[str] | None = None
+    ) -> Implementation:
+        """The same, and what was found out about it (see ``DropInImplementation``)."""
+        return self
+
+    def keywords(self, config: Config) -> dict[str, Any]:
+        """The constructor's arguments by name, as far as they have to be told."""
+        return config.arguments()
+
+    def names(self, config: Config) -> Mapping[str, str]:
+        """What each parameter is called, by ``torch.nn``'s name of it.
+
+        Raises ``Unsupported`` where they have other names that are not known.
+        """
+        return {name: name for name in config.parameters}
+
+    def construct(self, config: Config) -> Any:
+        """A fresh ``torch.nn.Module``; raises ``Unsupported`` for what is no such class."""
+        raise Unsupported("is no torch.nn.Module class", Gap.NO_MODULE)
 
     @property
     def module_class(self) -> Any:

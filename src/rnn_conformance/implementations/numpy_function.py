@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -163,21 +163,28 @@ def implementation(
     *,
     kinds: Iterable[str],
     features: Iterable[str] = (),
-    dtypes: Iterable[str] = (Dtype.FLOAT32, Dtype.FLOAT64),
+    without: Iterable[str] = (),
+    dtypes: Collection[str] = (Dtype.FLOAT32, Dtype.FLOAT64),
     level: str = Level.INFERENCE,
     name: str = "",
+    excluded: Mapping[str, str] | None = None,
     compiles_per_shape: bool = False,
     fails_on_purpose: str = "",
 ) -> Callable[[Build], FunctionImplementation]:
     """Register ``build(config, parameters)``; what is not declared is not claimed.
 
-    Raises ``UsageError`` for a kind, feature, dtype or level that does not exist.
+    The finer features (``unsorted``, ``omitted_state``, ``bidirectional_state``) are claimed
+    with what they are part of, but those ``without`` which it is; clauses are ``excluded`` with
+    a reason. Raises ``UsageError`` for a kind, feature, dtype, level or clause that does not
+    exist.
     """
     declaration = Declaration.of(
         kinds,
         features,
         dtypes,
         level,
+        without=without,
+        excluded=excluded,
         compiles_per_shape=compiles_per_shape,
         fails_on_purpose=fails_on_purpose,
     )

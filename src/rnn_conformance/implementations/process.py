@@ -6,9 +6,10 @@ nor another check.
 
 Left out are, with reasons: the generators of random numbers, which a constructor or dropout may
 draw from, and whose state must go on from call to call (the checks look at it themselves); the
-number of threads between operations, which can be set once in a process; the recursion limit,
-which torch's compiler raises; signal handlers, which frameworks install at first use; internals
-of torch and NumPy that are no function in a public module or class.
+number of threads between operations, which can be set once in a process; inference mode, which
+ends with the object that began it; the recursion limit, which torch's compiler raises; signal
+handlers, which frameworks install at first use; internals of torch and NumPy that are no function
+in a public module or class.
 """
 
 from __future__ import annotations
@@ -70,7 +71,15 @@ _ENTERED = threading.RLock()
 """Held by the thread that is inside an implementation: state that all threads share is set back
 when that one returns, not while others are at work."""
 
-_WATCHING: list[list[Change]] = []
+
+class _Watching(threading.local):
+    """Who is to be told, in this thread."""
+
+    def __init__(self) -> None:
+        self.changes: list[list[Change]] = []
+
+
+_WATCHING = _Watching()
 
 
 _functions: Functions | None = None
@@ -100,7 +109,7 @@ def contained(*, loading: bool = False) -> Iterator[None]:
             yield
         finally:
             for change in _restored(before, loading):
-                for changes in _WATCHING:
+                for changes in _WATCHING.changes:
                     changes.append(change)
     finally:
         _ENTERED.release()
@@ -118,12 +127,11 @@ def _restored(before: _State, loading: bool) -> Iterator[Change]:
 def watching() -> Iterator[list[Change]]:
     """The changes that implementations make in here, in the order seen."""
     changes: list[Change] = []
-    _WATCHING.append(changes)
+    _WATCHING.changes.append(changes)
     try:
         yield changes
     finally:
-        # Not remove, which would take an equal list.
-        _WATCHING[:] = [other for other in _WATCHING if other is not changes]
+        _WATCHING.changes.pop()
 
 
 def _told(name: str, before: Any, after: Any) -> Iterator[Change]:

@@ -219,7 +219,7 @@ def _named(
 def _all(module: ModuleType, place: str) -> list[tuple[Implementation, str]]:
     implementations = list(_found(module, place))
     if not implementations:
-        classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
+        classes = [name for name, value in vars(module).items() if issubclass(type(value), type)]
         raise UsageError(
             f"{place} holds no implementation: no torch.nn.Module class that is an RNN, an LSTM "
             "or a GRU by its base class, its mode or its name, and nothing registered with "
@@ -233,7 +233,8 @@ def _all(module: ModuleType, place: str) -> list[tuple[Implementation, str]]:
 def _found(module: ModuleType, place: str) -> Iterator[tuple[Implementation, str]]:
     seen: list[Any] = []
     for name, value in vars(module).items():
-        if isinstance(value, Implementation) and value not in seen:
+        # By its type alone: a lazy object may raise anything when it is looked at.
+        if issubclass(type(value), Implementation) and value not in seen:
             seen.append(value)
             yield value, f"{place}:{name}"
     registered_classes = [getattr(value, "cls", None) for value in seen]

@@ -94,11 +94,6 @@ def _of_torch() -> tuple[Setting, ...]:
             lambda device: torch.set_default_device(None if device.type == "cpu" else device),
         ),
         Setting("torch's grad mode", torch.is_grad_enabled, _set_grad_mode),
-        Setting(
-            "torch's inference mode",
-            torch.is_inference_mode_enabled,
-            lambda on: torch.inference_mode(on).__enter__(),
-        ),
         Setting("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
         Setting(
             "torch's deterministic algorithms",

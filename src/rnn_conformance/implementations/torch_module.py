@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.errors import Gap, Refusal, Unsupported, UsageError
 from rnn_conformance.implementations.autograd import Graph
 from rnn_conformance.implementations.class_kinds import DECLARATION, kind_of
 from rnn_conformance.implementations.devices import device_named, seed_generators, torch_dtype
@@ -21,11 +22,22 @@ from rnn_conformance.implementations.interface import (
 from rnn_conformance.implementations.process import contained
 from rnn_conformance.implementations.tensors import arguments, parameters, result_of
 from rnn_conformance.spec.calls import Call, LayerSpec
-from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level, Role
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import name_of, shown
 
-KEYS = ("kind", "without", "dtypes", "level", "tf32", "fails_on_purpose")
+KEYS = (
+    "kind",
+    "without",
+    "dtypes",
+    "level",
+    "defaults",
+    "parameters",
+    "factory_arguments",
+    "excluded",
+    "tf32",
+    "fails_on_purpose",
+)
 """What a class may declare there."""
 
 
@@ -34,13 +46,21 @@ class DropInImplementation(Implementation):
     """A class that is swapped for one of ``torch.nn`` by changing one line.
 
     Nothing is declared but what the class leaves out, in an attribute ``rnn_conformance``
-    with any of the keys ``kind``, ``without`` (features), ``dtypes``, ``level``, ``tf32``
-    and ``fails_on_purpose``. ``tf32`` counts on accelerators alone. Constructor arguments
-    are passed by name, and only those that differ from ``torch.nn``'s defaults.
+    with any of the keys :data:`KEYS`. ``tf32`` counts on accelerators alone. Constructor
+    arguments are passed by name, and only those that differ from ``torch.nn``'s defaults
+    or that have to be ``told``, having another default here: ``defaults`` are those that
+    are declared. ``parameters`` are declared names, by role, with ``{layer}``,
+    ``{direction}`` and ``{suffix}``; ``named`` is false where they are neither these nor
+    ``torch.nn``'s. ``factory`` says that the constructor takes ``device`` and ``dtype``.
     """
 
     cls: type[torch.nn.Module] = field(kw_only=True)
     tf32: bool = field(default=False, kw_only=True)
+    defaults: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    told: frozenset[str] = field(default=frozenset(), kw_only=True)
+    parameters: Mapping[Role, str] = field(default_factory=dict, kw_only=True)
+    named: bool = field(default=True, kw_only=True)
+    factory: bool = field(default=True, kw_only=True)
 
     def on(self, device: str) -> DropInImplementation:
         """See :meth:`Implementation.on`."""
@@ -56,14 +76,61 @@ class DropInImplementation(Implementation):
         """See :meth:`Implementation.result`."""
         return result_of(call, returned, tf32=self.declaration.tf32)
 
-    def module(self, layer: LayerSpec) -> torch.nn.Module:
-        """Construct, cast, load the parameters by name, and put in evaluation mode."""
-        given = parameters(layer, self.device)
+    def knowing(
+        self, *, named: bool | None = None, told: Collection[str] | None = None
+    ) -> DropInImplementation:
+        """See :meth:`Implementation.knowing`."""
+        return replace(
+            self,
+            named=self.named if named is None else named,
+            told=self.told if told is None else frozenset(told),
+        )
+
+    def keywords(self, config: Config) -> dict[str, Any]:
+        """See :meth:`Implementation.keywords`."""
+        told = (self.told | set(self.defaults)) & set(config.kind.arguments)
+        return {**{name: getattr(config, name) for name in sorted(told)}, **config.arguments()}
+
+    def names(self, config: Config) -> Mapping[str, str]:
+        """See :meth:`Implementation.names`."""
+        if not self.named:
+            raise Unsupported("has its parameters under names of its own", Gap.NAMES)
+        return {
+            name: self.parameters[parameter.role].format(
+                layer=parameter.layer,
+                direction=parameter.direction,
+                suffix=config.suffix(parameter.layer, parameter.direction),
+            )
+            if parameter.role in self.parameters
+            else name
+            for name, parameter in config.parameters.items()
+        }
+
+    def construct(self, config: Config) -> torch.nn.Module:
+        """A fresh module, the same each time; exceptions are the class's own."""
         # A fixed seed: a class that draws random numbers is reproduced by its report.
         seed_generators(0, self.device)
         with contained():
-            module = self.cls(**layer.config.arguments()).to(self.device, torch_dtype(layer.dtype))
-            module.load_state_dict(given)
+            return self.cls(**self.keywords(config))
+
+    def module(self, layer: LayerSpec) -> torch.nn.Module:
+        """Construct, cast, load the parameters by name, and put in evaluation mode.
+
+        Raises ``Unsupported`` where the parameters have names that are not known, and what
+        loads them does not know ``torch.nn``'s either.
+        """
+        given = parameters(layer, self.device)
+        names = self.names(layer.config) if self.named else {name: name for name in given}
+        with contained():
+            module = self.construct(layer.config).to(self.device, torch_dtype(layer.dtype))
+            try:
+                module.load_state_dict({names[name]: value for name, value in given.items()})
+            except Exception as error:
+                if self.named:
+                    raise
+                raise Unsupported(
+                    "has parameters that do not load under torch.nn's names", Gap.NAMES
+                ) from error
             return module.eval()
 
     def build(self, layer: LayerSpec) -> Layer:
@@ -83,9 +150,10 @@ class DropInImplementation(Implementation):
     def pullback(self, layer: LayerSpec) -> Pullback:
         """Automatic differentiation of a module, each time through a fresh graph."""
         module, tf32 = self.module(layer), self.declaration.tf32
-        return lambda backward: Graph.of(module, backward.call, self.device, tf32=tf32).gradients(
-            backward
-        )
+        names = self.names(layer.config)
+        return lambda backward: Graph.of(
+            module, backward.call, self.device, names, tf32=tf32
+        ).gradients(backward)
 
     @property
     def module_class(self) -> type[torch.nn.Module]:
@@ -133,15 +201,48 @@ def drop_in(
             "derive it from torch.nn's class, name it so, or pass --kind",
             Refusal.DECLARATION,
         )
-    complete = Feature.of(own_kind)
-    left_out = Declaration.of([], declared.get("without", ())).features
     declaration = Declaration.of(
         [own_kind],
-        complete - left_out,
+        Feature.of(own_kind),
         declared.get("dtypes", tuple(Dtype)),
         declared.get("level", Level.DROP_IN),
+        without=declared.get("without", ()),
+        excluded=declared.get("excluded"),
         fails_on_purpose=declared.get("fails_on_purpose", ""),
     )
     return DropInImplementation(
-        name or name_of(cls), declaration, cls=cls, tf32=declared.get("tf32", tf32)
+        name or name_of(cls),
+        declaration,
+        cls=cls,
+        tf32=declared.get("tf32", tf32),
+        defaults=_defaults(cls, own_kind, declared.get("defaults", {})),
+        parameters=_templates(cls, declared.get("parameters", {})),
+        factory=declared.get("factory_arguments", True),
     )
+
+
+def _defaults(cls: type, kind: Kind, declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Other defaults than ``torch.nn``'s; raises ``UsageError`` for no argument of the kind."""
+    if unknown := set(declared) - set(kind.arguments):
+        raise UsageError(
+            f"{cls.__name__} declares a default of {', '.join(sorted(unknown))}; the arguments of "
+            f"{kind} that have one are {', '.join(kind.arguments)}",
+            Refusal.DECLARATION,
+        )
+    return dict(declared)
+
+
+def _templates(cls: type, declared: Mapping[str, str]) -> Mapping[Role, str]:
+    """Names of parameters by role; raises ``UsageError`` for one that cannot be made."""
+    try:
+        named = {Role(role): template for role, template in declared.items()}
+        for template in named.values():
+            template.format(layer=0, direction=0, suffix="")
+    except (ValueError, LookupError, AttributeError) as error:
+        raise UsageError(
+            f"{cls.__name__} declares names of parameters that cannot be made ({error}): the keys "
+            f"are {', '.join(Role)}, the values as in 'cells.{{layer}}.weight_hh' or "
+            "'weight_hh{suffix}_raw'",
+            Refusal.DECLARATION,
+        ) from None
+    return named

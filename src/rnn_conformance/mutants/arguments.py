@@ -99,7 +99,7 @@ class Departure:
     clauses: tuple[str, ...]
 
 
-OF_DTYPE, OF_INPUT, OF_STATE = ("TYP-2", "ERR-4"), ("ERR-2", "CEL-4"), ("ERR-3", "CEL-4")
+OF_INPUT, OF_STATE = ("ERR-2", "CEL-4"), ("ERR-3", "CEL-4")
 
 
 def departures(module: Any, input: Any, hx: Any = None) -> set[Departure]:
@@ -108,7 +108,7 @@ def departures(module: Any, input: Any, hx: Any = None) -> set[Departure]:
     packed, cell = isinstance(input, PackedSequence), isinstance(module, nn.RNNCellBase)
     ways = set[Departure]()
     if data.dtype != dtype:
-        ways.add(Departure("an input of another dtype", OF_DTYPE))
+        ways.add(Departure("an input of another dtype", ("TYP-2",)))
     rank = 2 if cell else 3
     if not packed and data.dim() not in (rank - 1, rank):
         count = {0: "no dimension", 1: "one dimension"}.get(data.dim(), "too many dimensions")
@@ -117,7 +117,7 @@ def departures(module: Any, input: Any, hx: Any = None) -> set[Departure]:
         many = _many(data.shape[-1], module.input_size)
         ways.add(Departure(f"an input of too {many} features", OF_INPUT))
     elif not (packed or cell) and data.shape[_time(module, data)] == 0:
-        ways.add(Departure("an input of no steps", ("ERR-4", "SHP-5")))
+        ways.add(Departure("an input of no steps", ("SHP-5",)))
     shape = state_shape(module, input)
     if hx is None or shape is None:
         return ways
@@ -127,7 +127,7 @@ def departures(module: Any, input: Any, hx: Any = None) -> set[Departure]:
     names = ("h_0", "c_0") if lstm else ("h_0",)
     for name, state in zip(names, hx if lstm else (hx,), strict=True):
         if state.dtype != dtype:
-            ways.add(Departure(f"{_article(name)} of another dtype", OF_DTYPE))
+            ways.add(Departure(f"{_article(name)} of another dtype", ("ERR-4",)))
         due = (*shape[:-1], module.hidden_size) if name == "c_0" else shape
         if misfit := _misfit(tuple(state.shape), due):
             ways.add(Departure(f"{_article(name)} {misfit}", OF_STATE))

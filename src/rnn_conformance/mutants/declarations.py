@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rnn_conformance.implementations.numpy_function import FunctionImplementation
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.functions import function
-from rnn_conformance.mutants.mutant import Chapter, cast
+from rnn_conformance.mutants.mutant import Chapter, cast, data_of, state_shape
 from rnn_conformance.spec.config import Config, Feature, Kind
 
 DECLARATIONS = Chapter("Declarations")
@@ -31,6 +31,9 @@ CLAUSES = {
     Feature.RELU: "EQ-1 CEL-2",
     Feature.DROPOUT: "DRP-1",
     Feature.EMPTY_BATCH: "SHP-5 CEL-1",
+    Feature.UNSORTED: "PCK-3",
+    Feature.OMITTED_STATE: "STA-1 CEL-1",
+    Feature.BIDIRECTIONAL_STATE: "STA-4",
 }
 """The clauses that forbid a wrong answer where the feature is not declared."""
 
@@ -56,6 +59,9 @@ IN_WORDS = {
     Feature.RELU: "relu",
     Feature.DROPOUT: "dropout",
     Feature.EMPTY_BATCH: "an empty batch",
+    Feature.UNSORTED: "unsorted sequences",
+    Feature.OMITTED_STATE: "a call without a state",
+    Feature.BIDIRECTIONAL_STATE: "a state of two directions",
 }
 
 
@@ -73,6 +79,16 @@ def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
         def forward(self, input: Any, hx: Any = None) -> Any:
             if feature is Feature.INITIAL_STATE:
                 return super().forward(input)
+            if feature is Feature.BIDIRECTIONAL_STATE and self.bidirectional:
+                return super().forward(input)
+            if feature is Feature.OMITTED_STATE and hx is None:
+                return super().forward(input, ones_for(self, input))
+            if feature is Feature.UNSORTED and isinstance(input, PackedSequence):
+                # As if they stood in the order in which they are packed.
+                output, state = super().forward(PackedSequence(input.data, input.batch_sizes), hx)
+                return output._replace(
+                    sorted_indices=input.sorted_indices, unsorted_indices=input.unsorted_indices
+                ), state
             if feature is Feature.PACKED and isinstance(input, PackedSequence):
                 padded, lengths = pad_packed_sequence(input, batch_first=self.batch_first)
                 output, state = super().forward(padded, hx)
@@ -87,6 +103,60 @@ def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
             return super().forward(input, hx)
 
     return Ignoring
+
+
+def refusing(feature: Feature, kind: Kind, *, declared: bool) -> type[nn.Module]:
+    """``torch.nn``'s class, which refuses a feature: as it declares, or though it is ``declared``.
+
+    A constructor's argument is refused as one that there is not, by ``TypeError``; what a call
+    asks for by ``NotImplementedError``.
+    """
+    base: Any = getattr(nn, kind.value)
+    left_out = [] if declared else [feature.value]
+
+    def construct(self: Any, *args: Any, **keywords: Any) -> None:
+        given = {name: value for name, value in keywords.items() if name in ARGUMENTS.values()}
+        if feature in Config(kind, 1, 99, **given).features:
+            raise TypeError(f"unexpected keyword argument {ARGUMENTS[feature]!r}")
+        base.__init__(self, *args, **keywords)
+
+    def forward(self: Any, input: Any, hx: Any = None) -> Any:
+        packed = isinstance(input, PackedSequence)
+        asked = {
+            Feature.PACKED: packed,
+            Feature.UNSORTED: packed and input.sorted_indices is not None,
+            Feature.INITIAL_STATE: hx is not None,
+            Feature.OMITTED_STATE: hx is None,
+            Feature.BIDIRECTIONAL_STATE: hx is not None and getattr(self, "bidirectional", False),
+            Feature.UNBATCHED: not packed and input.dim() == 2 - kind.is_cell,
+            Feature.EMPTY_BATCH: not packed and 0 in input.shape,
+        }
+        if asked.get(feature):
+            raise NotImplementedError(f"no {IN_WORDS[feature]}")
+        return base.forward(self, input, hx)
+
+    name = f"{'Refusing' if declared else 'Lacking'}{kind}_{feature}"
+    if name not in globals():
+        # pickle finds it by its name.
+        members: dict[str, Any] = {
+            "__module__": __name__,
+            "__init__": construct,
+            "forward": forward,
+            "rnn_conformance": {"without": left_out, "kind": kind.value},
+        }
+        globals()[name] = type(name, (base,), members)
+    cls: type[nn.Module] = globals()[name]
+    return cls
+
+
+def ones_for(module: Any, input: Any) -> Any:
+    """A state of ones in the structure that is due."""
+    shape = state_shape(module, input)
+    assert shape is not None
+    ones = torch.ones(shape, dtype=data_of(input).dtype)
+    if not isinstance(module, (nn.LSTM, nn.LSTMCell)):
+        return ones
+    return ones, torch.ones((*shape[:-1], module.hidden_size), dtype=ones.dtype)
 
 
 def in_float32(kind: Kind) -> type[nn.Module]:
@@ -141,6 +211,17 @@ def _put() -> None:
 
         # What is ignored may end in a structure that nobody can read, which is an exception.
         DECLARATIONS.put(what, CLAUSES[feature], make, kinds=kinds, crashes=True)
+
+        def refuse(kind: Kind, feature: Feature = feature) -> Any:
+            return drop_in(refusing(feature, kind, declared=True))
+
+        DECLARATIONS.put(
+            f"{IN_WORDS[feature]} declared, and refused",
+            "DCL-1",
+            refuse,
+            kinds=kinds,
+            crashes=True,
+        )
     for feature in (
         Feature.BATCH_FIRST,
         Feature.RELU,

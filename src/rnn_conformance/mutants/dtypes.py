@@ -61,7 +61,7 @@ class _CastsWhatItGets(Mixin):
         return super().forward(cast(input, dtype), cast(hx, dtype))
 
 
-@DTYPES.add("the state cast to the input's dtype in silence", "TYP-2 ERR-4", kinds=LAYERS)
+@DTYPES.add("the state cast to the input's dtype in silence", "ERR-4", kinds=LAYERS)
 class _CastsTheState(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:
         return super().forward(input, cast(hx, data_of(input).dtype))

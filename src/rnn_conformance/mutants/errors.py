@@ -243,7 +243,7 @@ class _StumblesOverStates(Mixin):
 
 @ERRORS.add(
     "a sequence of no steps answered",
-    "ERR-4 SHP-5",
+    "SHP-5",
     kinds=LAYERS,
     source="microsoft/onnxruntime#749",
 )

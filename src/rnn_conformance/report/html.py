@@ -41,6 +41,7 @@ LEGEND: dict[str, str] = {
     Outcome.TIMEOUT: "a check did not end in time",
     Outcome.ERROR: "a check could not run: the adapter or the suite is at fault",
     Outcome.UNSUPPORTED: "presupposes a feature or level that is not claimed; no pass",
+    Outcome.EXCLUDED: "not checked, for a reason that the implementation gives; no pass",
     Outcome.UNTESTED: "no check of the clause ran; no pass",
     "not applicable": "the clause is not about this kind",
 }

@@ -60,6 +60,12 @@ def summary(console: Console, document: Mapping[str, Any], page: Path) -> None:
     for implementation in implementations:
         if implementation["verdict"] != Verdict.CONFORMS:
             explanation(console, implementation)
+        for clause, reason in implementation.get("excluded", {}).items():
+            console.print(
+                f"{implementation['name']} ({implementation['kind']}) excludes {clause}: {reason}",
+                highlight=False,
+                markup=False,
+            )
     cases = sum(
         check["cases"] for implementation in implementations for check in implementation["checks"]
     )

@@ -17,6 +17,7 @@ TONES = {
     Judgement.UNDECIDED: "open",
     Judgement.CONFORMS: "conforms",
     Judgement.SELECTED: "conforms",
+    Judgement.EXCLUDING: "conforms",
     Judgement.INTENDED: "intended",
     Judgement.SHARD: "intended",
 }
@@ -29,6 +30,7 @@ PLURALS = {
     Judgement.UNDECIDED: "undecided",
     Judgement.CONFORMS: "conform",
     Judgement.SELECTED: "conform as selected",
+    Judgement.EXCLUDING: "conform but for what they exclude",
     Judgement.INTENDED: "fail as intended",
     Judgement.SHARD: "fail nothing in this shard",
 }

@@ -43,6 +43,11 @@ def document(
                     "dtypes": entry.dtypes,
                 },
                 "fails_on_purpose": entry.fails_on_purpose,
+                "excluded": {
+                    clause: reason
+                    for clause, reason in entry.excluded.items()
+                    if outcomes.get(clause) is Outcome.EXCLUDED
+                },
                 "verdict": Verdict.of(outcomes),
                 "level": reached(entry, outcomes),
                 "clauses": outcomes,
@@ -63,13 +68,17 @@ def document(
 def clause_outcomes(entry: Entry, records: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:
     """Each clause that applies to the kind → the worst outcome of its checks.
 
-    A clause no check of which ran is untested; one of a level that is not claimed is
-    unsupported, as is one all of whose checks need undeclared features.
+    A clause that is excluded is neither passed nor failed. One no check of which ran is
+    untested; one of a level that is not claimed is unsupported, as is one all of whose checks
+    need undeclared features.
     """
     of_checks: dict[str, list[Outcome]] = defaultdict(list)
     for record in records:
-        for clause in record["clauses"]:
-            of_checks[clause].append(Outcome(record["outcome"]))
+        outcome = Outcome(record["outcome"])
+        # A check that was left out because of one of its clauses says nothing of the others.
+        if outcome is not Outcome.EXCLUDED:
+            for clause in record["clauses"]:
+                of_checks[clause].append(outcome)
     order = list(Outcome)
     outcomes = {}
     for clause in CLAUSES.values():
@@ -79,6 +88,9 @@ def clause_outcomes(entry: Entry, records: Iterable[Mapping[str, Any]]) -> dict[
         declared = clause.feature is None or clause.feature in entry.features
         # A check may have run all the same: what is not declared must be refused.
         nothing = Outcome.UNTESTED if claimed and declared else Outcome.UNSUPPORTED
+        if claimed and declared and clause.id in entry.excluded:
+            outcomes[clause.id] = Outcome.EXCLUDED
+            continue
         outcomes[clause.id] = min(of_checks[clause.id], key=order.index, default=nothing)
     return outcomes
 
@@ -86,7 +98,7 @@ def clause_outcomes(entry: Entry, records: Iterable[Mapping[str, Any]]) -> dict[
 def reached(entry: Entry, outcomes: Mapping[str, Outcome]) -> Level | None:
     """The highest level all of whose clauses, and those below, pass or are unsupported.
 
-    Optional clauses do not count; an untested clause does not pass.
+    Optional clauses do not count; an untested clause does not pass, nor one that is excluded.
     """
     highest = None
     for level in Level:

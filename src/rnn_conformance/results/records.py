@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -24,13 +24,17 @@ class Outcome(StrEnum):
     ERROR = "error"
     NOT_RUN = "not run"
     UNTESTED = "untested"
+    EXCLUDED = "excluded"
     PASSED = "passed"
     UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An implementation in one of its kinds, and what it claims, as plain values."""
+    """An implementation in one of its kinds, and what it claims, as plain values.
+
+    ``excluded`` are the clauses that it excludes, each with the reason.
+    """
 
     name: str
     kind: str
@@ -39,6 +43,7 @@ class Entry:
     features: tuple[str, ...]
     dtypes: tuple[str, ...]
     fails_on_purpose: str = ""
+    excluded: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Entry:

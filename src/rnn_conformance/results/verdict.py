@@ -45,6 +45,7 @@ class Judgement(StrEnum):
 
     CONFORMS = "conforms"
     SELECTED = "conforms as selected"
+    EXCLUDING = "conforms but for what it excludes"
     INTENDED = "fails as intended"
     UNDECIDED = "undecided"
     FAILS = "fails"
@@ -58,6 +59,7 @@ class Judgement(StrEnum):
         return self in (
             Judgement.CONFORMS,
             Judgement.SELECTED,
+            Judgement.EXCLUDING,
             Judgement.INTENDED,
             Judgement.SHARD,
         )
@@ -109,6 +111,10 @@ def judge(implementation: Mapping[str, Any], run: Mapping[str, Any]) -> Judgemen
         return Judgement.UNDECIDED
     if intended:
         return Judgement.UNINTENDED
+    # What is excluded is shown and reaches no level; it does not stop a run from being green,
+    # since it was said, with a reason, before.
+    if implementation.get("excluded"):
+        return Judgement.EXCLUDING
     return Judgement.SELECTED if run["select"] else Judgement.CONFORMS
 
 

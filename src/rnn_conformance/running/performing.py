@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -60,10 +60,20 @@ def _ask(
 
 
 def _probe(holder: Holder, job: Job) -> Found:
-    answer = _ask(holder, job, {"do": "probe"}, job.limits.check)
-    if isinstance(answer, Death):
-        answer = {"unusable": f"its first call: {answer.message}", "without": [], "death": answer}
-    return Found(job, answer=answer)
+    """What can be asked at all; what its process dies of is asked for once, and left out."""
+    fatal: list[str] = []
+    while True:
+        without = (*job.trying.without, *fatal)
+        trying = replace(job.trying, without=without)
+        answer = _ask(holder, replace(job, trying=trying), {"do": "probe"}, job.limits.check)
+        if not isinstance(answer, Death):
+            # What cannot be loaded again, or is the suite's own fault, the checks will say.
+            return Found(job, answer={"unusable": answer.get("unusable", ""), "without": fatal})
+        asked = answer.seen.get("asked", "")
+        if not asked or asked in without:
+            call = answer.seen.get("call", "loading it")
+            return Found(job, answer={"unusable": f"{call}: {answer.message}", "without": fatal})
+        fatal.append(asked)
 
 
 def _examine(holder: Holder, job: Job, due: Due) -> Found:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import strategies as st
 
 from rnn_conformance.checking.checks import checks
-from rnn_conformance.checking.strategies import generating
+from rnn_conformance.checking.drawing import generating
 from rnn_conformance.diagnosis.diagnosis import Diagnostician
 from rnn_conformance.running.session import Session
 

@@ -219,7 +219,7 @@ class Watching:
                 message, _, diagnosis = crash.message.partition("\n")
                 behind.setdefault(diagnosis, []).append((report.nodeid, message))
         if behind:
-            terminalreporter.section(f"{ROOT}: what is wrong")
+            terminalreporter.write_sep("=", f"{ROOT}: what is wrong")
         for diagnosis, failures in behind.items():
             terminalreporter.write_line(diagnosis or "Not diagnosed:")
             for id, message in failures:

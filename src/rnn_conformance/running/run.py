@@ -28,7 +28,6 @@ from rnn_conformance.running.jobs import (
     Begun,
     Candidate,
     Errand,
-    Found,
     Key,
     Limits,
     Trying,
@@ -151,22 +150,14 @@ def _perform(
             if isinstance(event, Begun):
                 watcher.begun(*event.job.candidate.key, event.check, event.job.errand)
                 continue
-            for record in _records(event):
-                journal.record(record)
-                watcher.found(record)
-                if options.fail_fast and record["outcome"] in FAILING:
+            if event.record is not None:
+                journal.record(event.record)
+                watcher.found(event.record)
+                if options.fail_fast and event.record["outcome"] in FAILING:
                     schedule.curtail()
-            if event.job.errand is Errand.DIAGNOSE and event.record is None:
+            elif event.job.errand is Errand.DIAGNOSE:
                 key = (*event.job.candidate.key, event.check)
                 journal.diagnosis(key, event.answer["diagnosis"], event.answer["reason"])
-
-
-def _records(found: Found) -> list[Mapping[str, Any]]:
-    """The records that came of an item."""
-    if found.record is not None:
-        return [found.record]
-    records: list[Mapping[str, Any]] = found.answer.get("records", [])
-    return records
 
 
 def known(recorded: Recorded) -> dict[Key, dict[str, Mapping[str, Any]]]:

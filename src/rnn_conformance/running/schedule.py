@@ -27,6 +27,9 @@ from rnn_conformance.running.jobs import (
     cost,
 )
 
+ANSWERS = "DCL-1"
+"""The clause that what is declared is answered."""
+
 JOINED = 8
 """Checks left from which on it pays that another process loads the implementation as well."""
 
@@ -144,6 +147,9 @@ class Schedule:
                 without = (*progress.trying.without, *found.answer["without"])
                 progress.trying = replace(progress.trying, without=without)
                 progress.abandoned = found.answer["unusable"]
+                if progress.abandoned:
+                    # One check says so; the others would say the same, once each.
+                    progress.waiting = [due for due in progress.waiting if ANSWERS in due.clauses]
             elif found.job.errand is Errand.EXAMINE and found.record is not None:
                 progress.records[found.check] = found.record
                 progress.seconds += found.record["seconds"]
@@ -224,11 +230,11 @@ class Schedule:
         count = progress.last(self.limits.deaths)
         if count is not None:
             progress.abandoned = f"its process has died in {self.limits.deaths} checks before"
+            progress.waiting.clear()
         elif progress.waiting and progress.seconds > self.limits.implementation:
             progress.abandoned = (
                 f"the checks before took more than {self.limits.implementation:g} s"
             )
-        if progress.abandoned:
             progress.waiting.clear()
         if progress.waiting or progress.underway:
             return []

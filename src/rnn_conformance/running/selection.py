@@ -179,4 +179,5 @@ class Selection:
             features=tuple(sorted(declaration.features & Feature.of(subject.kind))),
             dtypes=tuple(dtype for dtype in Dtype if dtype in declaration.dtypes),
             fails_on_purpose=declaration.fails_on_purpose,
+            excluded=dict(declaration.excluded),
         )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examined, settle
+from rnn_conformance.checking.probing import Probed, probe
 from rnn_conformance.checking.subject import Profile, Subject, Tally
 from rnn_conformance.errors import Fault, NonConforming, Sort, UsageError, interrupts
 from rnn_conformance.implementations.interface import Implementation
@@ -28,7 +29,8 @@ from rnn_conformance.locations import relative
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.running.jobs import Source
 from rnn_conformance.running.selection import Selection
-from rnn_conformance.spec.config import Feature, Kind
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Dtype, Feature, Kind
 
 if TYPE_CHECKING:
     from rnn_conformance.diagnosis.diagnosis import Diagnostician
@@ -52,6 +54,7 @@ class Session:
     observe: Callable[[Mapping[str, Any]], None] = lambda seen: None
     source: Source | None = None
     loaded: list[Implementation] = field(default_factory=list)
+    probed: dict[tuple[int, str, tuple[str, ...]], Probed] = field(default_factory=dict)
     modules: Mapping[str, ModuleType] = field(default_factory=lambda: dict(sys.modules))
     diagnosticians: dict[tuple[int, str], Diagnostician] = field(default_factory=dict)
 
@@ -86,12 +89,34 @@ class Session:
         return {}
 
     def probe(self, position: int, name: str, kind: str, without: list[str]) -> dict[str, Any]:
-        """What can be asked of it at all."""
-        return {"unusable": "", "without": [], "records": []}
+        """Whether it can be asked anything at all, and if not, why."""
+        return {"unusable": self._probed(position, name, kind, without).unusable or ""}
+
+    def _probed(self, position: int, name: str, kind: str, without: list[str]) -> Probed:
+        """What every check is run on: asked for what it declares, and taken at its word."""
+        key = position, kind, tuple(without)
+        if key not in self.probed:
+            implementation = self._loaded(position, name, kind, without)
+            if not implementation.declaration.dtypes:
+                unusable = f"of its dtypes its process survives none: {', '.join(without)}"
+                self.probed[key] = Probed(implementation, Kind(kind), unusable)
+            else:
+                self.probed[key] = probe(implementation, Kind(kind), self._asking)
+        return self.probed[key]
+
+    def _asking(self, call: Call, asked: Feature | Dtype) -> None:
+        self.observe({"call": str(call), "asked": asked.value})
 
     def _implementation(
         self, position: int, name: str, kind: str, without: list[str]
     ) -> Implementation:
+        assert self.source is not None
+        if self.source.family:
+            # What is wrong on purpose is judged by the checks alone.
+            return self._loaded(position, name, kind, without)
+        return self._probed(position, name, kind, without).implementation
+
+    def _loaded(self, position: int, name: str, kind: str, without: list[str]) -> Implementation:
         assert self.source is not None
         if self.source.family:
             module, _, family = self.source.target.partition(":")
@@ -100,10 +125,12 @@ class Session:
         else:
             implementation = self.loaded[position].on(self.source.device)
         declaration = implementation.declaration
-        features = declaration.features - frozenset(map(Feature, without))
-        return replace(
-            implementation, name=name, declaration=replace(declaration, features=features)
+        narrow = replace(
+            declaration,
+            features=frozenset(one for one in declaration.features if one.value not in without),
+            dtypes=frozenset(one for one in declaration.dtypes if one.value not in without),
         )
+        return replace(implementation, name=name, declaration=narrow)
 
     def examine(
         self,

@@ -277,7 +277,7 @@ class Call(ByValue):
         return self.config.features_of_call(
             has_state=self.h_0 is not None,
             batch=None if self.unbatched else self.batch,
-            packed=self.lengths is not None,
+            lengths=self.lengths,
         )
 
     @property

@@ -120,7 +120,7 @@ class Case:
         return self.config.features_of_call(
             has_state=self.state is not State.OMITTED,
             batch=self.batch,
-            packed=self.lengths is not None,
+            lengths=self.lengths,
         )
 
     def call(self) -> Call:

@@ -56,6 +56,7 @@ class Clause:
 
 
 CHAPTERS: dict[str, str] = {
+    "DCL": "Declarations",
     "SHP": "Shapes and structure",
     "BF": "batch_first",
     "DIR": "Directions",
@@ -112,6 +113,15 @@ _training = partial(_clause, level=Level.TRAINING)
 _drop_in = partial(_clause, level=Level.DROP_IN)
 
 _CLAUSES = (
+    # Declarations
+    _inference(
+        "DCL-1",
+        "It can be constructed and called, and refuses nothing that it declares.",
+        _DOCS + "nn.html#recurrent-layers",
+        ALL,
+        advice="What a class does not have it leaves out in its declaration; `rnn-conformance "
+        "describe` writes it.",
+    ),
     # Shapes and structure
     _inference(
         "SHP-1",
@@ -490,8 +500,9 @@ _CLAUSES = (
     ),
     _drop_in(
         "ERR-4",
-        "A sequence of no steps, or of another dtype than the weights', is refused.",
+        "An initial state whose dtype is not the weights' is refused.",
         _LSTM,
+        ALL,
     ),
     # Cells
     _inference(
@@ -531,9 +542,8 @@ _CLAUSES = (
     # Process
     _inference(
         "ENV-1",
-        "A call leaves the process as it found it: default dtype, grad mode, threads, "
-        "flush-to-zero, generators but for what dropout draws, warnings filters, environment, "
-        "working directory, sys.path, the functions of torch and NumPy.",
+        "A call leaves the process as it found it: settings, environment, paths, warnings "
+        "filters, torch's and NumPy's functions, generators but for dropout.",
         kinds=ALL,
         advice="Set for a while what a computation needs, with a context manager that sets it "
         "back; seed a generator of your own.",

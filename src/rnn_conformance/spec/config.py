@@ -44,6 +44,14 @@ class Kind(StrEnum):
         return next(cell for cell, layer in _LAYER_OF.items() if layer is self.layer)
 
     @property
+    def arguments(self) -> tuple[str, ...]:
+        """The constructor's arguments that have a default, by ``torch.nn``'s names."""
+        if self.is_cell:
+            return ("bias", "nonlinearity") if self.layer is Kind.RNN else ("bias",)
+        own = {Kind.RNN: ("nonlinearity",), Kind.LSTM: ("proj_size",)}.get(self, ())
+        return ("num_layers", "bias", "batch_first", "dropout", "bidirectional", *own)
+
+    @property
     def gates(self) -> tuple[str, ...]:
         """The blocks of ``H`` rows in each weight and bias, in PyTorch's order."""
         return _GATES[self.layer]
@@ -64,7 +72,11 @@ _GATES = {Kind.RNN: ("h",), Kind.LSTM: ("i", "f", "g", "o"), Kind.GRU: ("r", "z"
 
 
 class Feature(StrEnum):
-    """What an implementation may leave out; each is declared or not."""
+    """What an implementation may leave out; each is declared or not.
+
+    The last three are finer than a constructor's argument: a call needs them or does not, and
+    whoever declares what they are ``within`` has them unless he says so.
+    """
 
     BIDIRECTIONAL = "bidirectional"
     MULTI_LAYER = "multi_layer"
@@ -77,19 +89,40 @@ class Feature(StrEnum):
     RELU = "relu"
     DROPOUT = "dropout"
     EMPTY_BATCH = "empty_batch"
+    UNSORTED = "unsorted"
+    OMITTED_STATE = "omitted_state"
+    BIDIRECTIONAL_STATE = "bidirectional_state"
+
+    @property
+    def is_finer(self) -> bool:
+        """Whether it is there without being named, wherever what it is within is."""
+        return self in _WITHIN
+
+    @property
+    def within(self) -> frozenset[Feature]:
+        """The features without which it means nothing."""
+        return _WITHIN.get(self, frozenset())
 
     @classmethod
     def of(cls, kind: Kind) -> frozenset[Feature]:
         """Every feature that ``torch.nn``'s class of this kind has."""
         features = {cls.BIAS_FREE, cls.INITIAL_STATE, cls.UNBATCHED, cls.EMPTY_BATCH}
+        features.add(cls.OMITTED_STATE)
         if kind.layer is Kind.RNN:
             features.add(cls.RELU)
         if not kind.is_cell:
             features |= {cls.BIDIRECTIONAL, cls.MULTI_LAYER, cls.BATCH_FIRST}
-            features |= {cls.PACKED, cls.DROPOUT}
+            features |= {cls.PACKED, cls.DROPOUT, cls.UNSORTED, cls.BIDIRECTIONAL_STATE}
         if kind is Kind.LSTM:
             features.add(cls.PROJECTION)
         return frozenset(features)
+
+
+_WITHIN = {
+    Feature.UNSORTED: frozenset({Feature.PACKED}),
+    Feature.OMITTED_STATE: frozenset[Feature](),
+    Feature.BIDIRECTIONAL_STATE: frozenset({Feature.BIDIRECTIONAL, Feature.INITIAL_STATE}),
+}
 
 
 class Level(StrEnum):
@@ -276,13 +309,20 @@ class Config:
         return frozenset(feature for feature, need in needed.items() if need)
 
     def features_of_call(
-        self, *, has_state: bool, batch: int | None, packed: bool
+        self, *, has_state: bool, batch: int | None, lengths: tuple[int, ...] | None
     ) -> frozenset[Feature]:
-        """The features that a call of such a layer needs; ``batch`` is ``None`` if unbatched."""
+        """The features that a call of such a layer needs.
+
+        ``batch`` is ``None`` if unbatched, ``lengths`` where the input is not packed.
+        """
+        in_order = sorted(lengths or (), reverse=True) == list(lengths or ())
         needed = {
             Feature.INITIAL_STATE: has_state,
+            Feature.OMITTED_STATE: not has_state,
+            Feature.BIDIRECTIONAL_STATE: has_state and self.bidirectional,
             Feature.UNBATCHED: batch is None,
-            Feature.PACKED: packed,
+            Feature.PACKED: lengths is not None,
+            Feature.UNSORTED: not in_order,
             Feature.EMPTY_BATCH: batch == 0,
         }
         return self.features | {feature for feature, need in needed.items() if need}

@@ -50,17 +50,8 @@ class Result:
         Its shape is checked when it is asked for, so that a wrong shape of one result
         does not hide what is right with another. Raises ``NonConforming``.
         """
-        array, expected = self.given[name], self.call.given_shape(name)
-        if array.shape != expected:
-            raise NonConforming(
-                f"{name} has the shape {array.shape} instead of {expected}"
-                + _hint(self.call, name, array.shape),
-                sort=Sort.SHAPE,
-                calls=(self.call,),
-                array=name,
-                expected=expected,
-                got=array.shape,
-            )
+        array = self.given[name]
+        shaped_as_due(self.call, name, array.shape)
         return self.call.take(name, array)
 
     @property
@@ -77,6 +68,20 @@ class Result:
     def c_n(self) -> Array:
         """``(D*K, N, H)``, for LSTM alone."""
         return self["c_n"]
+
+
+def shaped_as_due(call: Call, name: str, shape: Shape) -> None:
+    """A result of this name came in the shape that is due; raises ``NonConforming``."""
+    expected = call.given_shape(name)
+    if shape != expected:
+        raise NonConforming(
+            f"{name} has the shape {shape} instead of {expected}" + _hint(call, name, shape),
+            sort=Sort.SHAPE,
+            calls=(call,),
+            array=name,
+            expected=expected,
+            got=shape,
+        )
 
 
 def _hint(call: Call, name: str, shape: Shape) -> str:

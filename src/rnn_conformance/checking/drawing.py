@@ -1,0 +1,63 @@
+"""How Hypothesis draws for us: from the seed and from nothing else in the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+import hypothesis
+from hypothesis import strategies as st
+from hypothesis.internal.conjecture.providers import HypothesisProvider
+
+T = TypeVar("T")
+
+
+@contextmanager
+def from_the_seed_alone() -> Iterator[None]:
+    """While it is entered, whatever Hypothesis draws depends on its seed alone.
+
+    Hypothesis draws constants too, among them those that it finds in the source files of what
+    is in ``sys.modules``. So what is drawn would depend on what is imported, and a module that
+    is loaded lazily, which may raise anything when it is looked at, would end the check.
+    """
+    # Hypothesis has no setting for it. A version without this method draws no constants.
+    with patch.object(HypothesisProvider, "_maybe_draw_constant", _no_constant, create=True):
+        yield
+
+
+def _no_constant(*args: Any, **keywords: Any) -> None:
+    """In place of a constant: draw as usual."""
+
+
+def examples(strategy: st.SearchStrategy[T], count: int, seed: int) -> list[T]:
+    """So many draws, the same for the same seed; fewer where there are no more."""
+    draws: list[T] = []
+
+    @generating(count)
+    @hypothesis.seed(seed)
+    @hypothesis.given(strategy)
+    def collect(drawn: T) -> None:
+        draws.append(drawn)
+
+    with from_the_seed_alone():
+        collect()
+    return draws
+
+
+def generating(
+    count: int, phases: Sequence[hypothesis.Phase] = (hypothesis.Phase.generate,)
+) -> hypothesis.settings:
+    """Settings under which what is drawn depends on the seed alone."""
+    return hypothesis.settings(
+        max_examples=count,
+        # A case's cost is the implementation's, and the run has a limit of its own.
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        # Not on what earlier runs left behind.
+        database=None,
+        phases=phases,
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
