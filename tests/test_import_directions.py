@@ -67,6 +67,10 @@ def test_an_implementation_imports_what_a_stranger_s_does(path: Path) -> None:
     assert not neighbours, f"it imports its neighbours {sorted(neighbours)}"
 
 
+OTHERS_DO = ("tests/support/misbehaving/surroundings.py", "tests/test_process_checks.py")
+"""They change ``sys.path`` as an implementation would."""
+
+
 @pytest.mark.parametrize("path", TESTS + BENCHMARKS, ids=name_of)
 def test_no_test_imports_another_and_no_path_is_patched(path: Path) -> None:
     folders = {"tests", "benchmarks", "conformance", "impls"}
@@ -80,4 +84,4 @@ def test_no_test_imports_another_and_no_path_is_patched(path: Path) -> None:
         and isinstance(node.value, ast.Name)
         and (node.value.id, node.attr) == ("sys", "path")
     ]
-    assert not patches, f"it changes sys.path in lines {patches}"
+    assert not patches or name_of(path) in OTHERS_DO, f"it changes sys.path in lines {patches}"

@@ -95,8 +95,8 @@ def test_the_order_of_the_records_changes_nothing(path: Path) -> None:
 
 def test_every_line_is_valid_against_its_schema(path: Path) -> None:
     with Journal.begin(path, HEADER) as journal:
-        journal.record(RECORDS[0])
-        journal.diagnosis(key_of(RECORDS[0]), DIFFERS.diagnosis)
+        journal.record(failing())
+        journal.diagnosis(key_of(failing()), DIFFERS.diagnosis)
         journal.end(complete=False, seconds=0.5)
     names = ["journal-header", "record", "journal-diagnosis", "journal-end"]
     for name, line in zip(names, path.read_text("utf-8").splitlines(), strict=True):
@@ -141,7 +141,10 @@ def test_why_there_is_no_diagnosis_is_the_records_reason(path: Path) -> None:
 def test_a_diagnosis_of_what_did_not_fail_is_refused(path: Path) -> None:
     for before in ([], [record(LOOP, ["EQ-2"])]):
         write(path, before, end=False)
-        with Journal.resume(path) as journal:
+        with (
+            Journal.resume(path) as journal,
+            pytest.raises(ValueError, match="was not recorded"),
+        ):
             journal.diagnosis(key_of(failing()), DIFFERS.diagnosis)
         with pytest.raises(UsageError, match=f"line {len(before) + 2} of .* was not recorded"):
             read_journal(path)

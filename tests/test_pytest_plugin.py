@@ -22,7 +22,6 @@ from rnn_conformance.errors import NonConforming
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.locations import bundled
 from rnn_conformance.plugin import pytest_ignore_collect
-from rnn_conformance.running.excerpt import excerpt, legible, line
 from rnn_conformance.spec.config import Kind
 
 pytest_plugins = ["pytester"]
@@ -734,19 +733,3 @@ def test_the_package_is_no_plugin_by_being_installed() -> None:
 
 
 # Text.
-
-
-def test_what_is_not_printed_is_escaped() -> None:
-    assert legible("größe\n\ta\x1b[0m\x00\ud800\u202e") == "größe\n\ta\\x1b[0m\\x00\\ud800\\u202e"
-
-
-def test_an_excerpt_says_how_much_is_left_out() -> None:
-    assert excerpt("ab" * 10, 20) == "ab" * 10
-    assert excerpt("a" * 10 + "b" * 1000 + "c" * 10, 20) == (
-        f"{'a' * 10}\n… 1000 characters are left out …\n{'c' * 10}"
-    )
-
-
-def test_a_line_is_one_line_and_cut() -> None:
-    assert line(" a\n b\t") == "a b"
-    assert line("a" * 1000, 10) == "a" * 9 + "…"

@@ -23,6 +23,9 @@ from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
 
+ANSWERS = "DCL-1"
+"""The clause that what is declared is answered."""
+
 INPUTS, HIDDEN, PROJECTED = 3, 4, 2
 """Sizes of the layers that are asked."""
 

@@ -262,7 +262,7 @@ class Subject:
             with self._remembering(call):
                 yield
         except BaseException as error:
-            if interrupts(error) or (isinstance(error, OURS) and ours(error)):
+            if interrupts(error) or (issubclass(type(error), OURS) and ours(error)):
                 raise
             raise NonConforming(
                 f"{what + ' ' if what else ''}raised {worded(error)}",

@@ -40,6 +40,7 @@ LEGEND: dict[str, str] = {
     Outcome.CRASHED: "the process died in a check",
     Outcome.TIMEOUT: "a check did not end in time",
     Outcome.ERROR: "a check could not run: the adapter or the suite is at fault",
+    Outcome.NOT_RUN: "given up, for what happened before; no pass",
     Outcome.UNSUPPORTED: "presupposes a feature or level that is not claimed; no pass",
     Outcome.EXCLUDED: "not checked, for a reason that the implementation gives; no pass",
     Outcome.UNTESTED: "no check of the clause ran; no pass",

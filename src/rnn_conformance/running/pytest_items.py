@@ -29,15 +29,24 @@ from _pytest._code.code import (
 )
 
 from rnn_conformance.checking.checks import Check, checks
-from rnn_conformance.checking.examining import record
+from rnn_conformance.checking.examining import record, settle
+from rnn_conformance.checking.probing import ANSWERS, probe
 from rnn_conformance.checking.subject import Subject, Tally
-from rnn_conformance.errors import Fault, NonConforming, Sort, Unsupported, UsageError
+from rnn_conformance.errors import (
+    Fault,
+    NonConforming,
+    Overdue,
+    Sort,
+    Unsupported,
+    UsageError,
+)
 from rnn_conformance.locations import bundled, relative
+from rnn_conformance.report.wording import one_line
 from rnn_conformance.results.records import Failure, Outcome, Record
-from rnn_conformance.running.excerpt import excerpt, legible, line
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.running.surroundings import surroundings
 from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.texts import bounded, printable
 
 if TYPE_CHECKING:
     from rnn_conformance.diagnosis.diagnosis import Diagnostician
@@ -50,13 +59,6 @@ WHOSE = {
     Fault.ADAPTER: "the adapter's fault: what it hands over is not what the interface says",
     Fault.SUITE: "no fault of the implementation's, but of the suite or of what else is installed",
 }
-
-
-class Overdue(BaseException):
-    """A check did not end in time; no ``Exception``, which an implementation may catch."""
-
-    def __init__(self, limit: float) -> None:
-        super().__init__(f"it did not end in {limit:g} s")
 
 
 class Stopped(Exception):
@@ -125,12 +127,14 @@ class Suite(pytest.Collector):
         pairs = [
             (check, subject)
             for check in checks()
-            for subject in everything.applicable(check, subjects)
+            for subject in everything.applicable(check, [*subjects])
+            # One check says that nothing is answered; the others would, once each.
+            if subjects[subject] or ANSWERS in check.clauses
         ]
         if self.named:
             for name in self.named:
                 if not any(name.names(check, parameter(subject)) for check, subject in pairs):
-                    raise self.CollectError(f"there is no check {line(name.argument)}")
+                    raise self.CollectError(f"there is no check {one_line(name.argument)}")
             pairs = [
                 (check, subject)
                 for check, subject in pairs
@@ -138,7 +142,7 @@ class Suite(pytest.Collector):
             ]
         if not pairs:
             names = ", ".join(subject.name for subject in subjects)
-            raise self.CollectError(f"no check applies to {line(names)}")
+            raise self.CollectError(f"no check applies to {one_line(names)}")
         for chapter, group in groupby(pairs, key=lambda pair: pair[0].id.partition("::")[0]):
             file = chapter.removeprefix("conformance/")
             yield Chapter.from_parent(
@@ -149,16 +153,24 @@ class Suite(pytest.Collector):
                 pairs=list(group),
             )
 
-    def loaded(self) -> list[Subject]:
-        """What is to be tested; raises ``CollectError`` if it cannot be loaded."""
+    def loaded(self) -> dict[Subject, bool]:
+        """What is to be tested, and whether it answers at all.
+
+        Raises ``CollectError`` if it cannot be loaded.
+        """
         try:
             with uninterrupted(), surroundings(self.selection.seed):
-                return self.selection.subjects()
+                subjects = {}
+                for subject in self.selection.subjects():
+                    probed = probe(subject.implementation, subject.kind)
+                    narrowed = replace(subject, implementation=probed.implementation)
+                    subjects[narrowed] = probed.unusable is None
+                return subjects
         except UsageError as error:
-            raise self.CollectError(line(str(error), 1000)) from error
+            raise self.CollectError(one_line(str(error), 1000)) from error
         except Stopped as stopped:
             raise self.CollectError(
-                f"what is to be tested cannot be imported: it raised {line(str(stopped))}"
+                f"what is to be tested cannot be imported: it raised {one_line(str(stopped))}"
             ) from stopped
 
 
@@ -188,7 +200,7 @@ class Chapter(pytest.Collector):
 
 def parameter(subject: Subject) -> str:
     """A subject as ids have it, in brackets."""
-    return f"[{legible(line(subject.name, 1000))}]"
+    return f"[{one_line(subject.name, 1000)}]"
 
 
 class CheckItem(pytest.Item):
@@ -217,7 +229,7 @@ class CheckItem(pytest.Item):
 
     def add_report_section(self, when: str, key: str, content: str) -> None:
         """What an implementation printed, as much as is shown."""
-        super().add_report_section(when, key, excerpt(content))
+        super().add_report_section(when, key, printable(bounded(content)))
 
     def runtest(self) -> None:
         """Run the check, and find out what is behind its failure.
@@ -235,7 +247,7 @@ class CheckItem(pytest.Item):
         if error is None:
             return
         if isinstance(error, Unsupported):
-            pytest.skip(line(str(error)))
+            pytest.skip(one_line(str(error)))
         self.failure, self.remark = examined.failure, examined.reason
         optional = all(CLAUSES[clause].optional for clause in self.check.clauses)
         if optional and examined.outcome in (Outcome.FAILED, Outcome.TIMEOUT):
@@ -273,7 +285,7 @@ class CheckItem(pytest.Item):
         """What the check found, in full; what another plugin raised, as pytest has it."""
         if self.failure is None:
             return super().repr_failure(excinfo, style)
-        text = f"{excerpt(self.found(), 20000)}\n"
+        text = f"{printable(bounded(self.found(), 20_000))}\n"
         crash = ReprFileLocation(str(self.path), self.reportinfo()[1] + 1, self.summary())
         return ReprExceptionInfo(ReprTracebackNative([text]), crash)
 
@@ -282,7 +294,7 @@ class CheckItem(pytest.Item):
         assert self.failure is not None
         diagnosis = self.failure.diagnosis
         return "\n".join(
-            line(text)
+            one_line(text)
             for text in (self.failure.message, "" if diagnosis is None else diagnosis["text"])
             if text
         )
@@ -299,13 +311,14 @@ class CheckItem(pytest.Item):
             self.remark or "",
             "" if self.config.option.tbstyle == "short" else failure.traceback or "",
         ]
-        return "\n\n".join(excerpt(part) for part in parts if part)
+        return "\n\n".join(printable(bounded(part)) for part in parts if part)
 
 
 def raised(check: Check, subject: Subject) -> BaseException | None:
     """What ended a check, with what an implementation ends processes by as a failure of it."""
     try:
         with uninterrupted():
+            settle(f"{subject.seed} {check.id}")
             check.test(subject)
     except Stopped as stopped:
         return NonConforming(f"raised {stopped}", sort=Sort.RAISED, exception=stopped.error)

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from rnn_conformance.errors import UsageError
+from rnn_conformance.errors import Overdue, UsageError
 from rnn_conformance.locations import bundled
-from rnn_conformance.running.excerpt import line
-from rnn_conformance.running.pytest_items import ROOT, CheckItem, Named, Overdue, Suite
+from rnn_conformance.report.wording import one_line
+from rnn_conformance.running.pytest_items import ROOT, CheckItem, Named, Suite
 from rnn_conformance.running.selection import Selection
 
 
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         selection = selection_of(config)
     except UsageError as error:
-        raise pytest.UsageError(line(str(error), 1000)) from None
+        raise pytest.UsageError(one_line(str(error), 1000)) from None
     folder = config.invocation_params.dir
     named = [name for argument in config.args if (name := Named.of(argument, folder))]
     if not selection.targets and not selection.registered:
@@ -182,7 +182,7 @@ class Watching:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """What could not be collected, in a line each."""
         if report.failed:
-            self.uncollected[report.nodeid] = line(str(report.longrepr), 1000)
+            self.uncollected[report.nodeid] = one_line(str(report.longrepr), 1000)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What is to be run, in one process."""
@@ -216,7 +216,7 @@ class Watching:
         for report in terminalreporter.stats.get("failed", []):
             crash = getattr(report.longrepr, "reprcrash", None)
             if report.nodeid in self.selected and crash is not None:
-                message, _, diagnosis = crash.message.partition("\n")
+                message, diagnosis = (*crash.message.splitlines(), "")[:2]
                 behind.setdefault(diagnosis, []).append((report.nodeid, message))
         if behind:
             terminalreporter.write_sep("=", f"{ROOT}: what is wrong")

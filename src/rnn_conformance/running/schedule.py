@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rnn_conformance.checking.probing import ANSWERS
 from rnn_conformance.results.records import Outcome, Record
 from rnn_conformance.running.jobs import (
     Candidate,
@@ -26,9 +27,6 @@ from rnn_conformance.running.jobs import (
     Trying,
     cost,
 )
-
-ANSWERS = "DCL-1"
-"""The clause that what is declared is answered."""
 
 JOINED = 8
 """Checks left from which on it pays that another process loads the implementation as well."""
