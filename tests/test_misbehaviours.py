@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from rnn_conformance.running.jobs import MEBIBYTE, Limits
 from rnn_conformance.running.run import Options, run
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.running.session import Session, by_id
-from tests.support.misbehaving import crashes
+from tests.support.misbehaving import crashes, hangs
 from tests.support.misbehaving.catalogue import (
     BAD_IMPORTS,
     CATALOGUE,
@@ -234,3 +235,26 @@ def test_what_cannot_be_imported_is_told_in_one_line(
 def test_the_table_says_what_the_catalogue_does() -> None:
     assert Path("docs/misbehaviours.md").read_text() == table()
     assert len(CATALOGUE) + len(BAD_IMPORTS) >= 40
+
+
+def test_what_holds_the_interpreter_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    target = f"{hangs.__name__}:{hangs.HoldsInterpreter.__name__}"
+    command = [sys.executable, "-m", "rnn_conformance", "run", target, "--select", "CEL-3"]
+    killed = subprocess.Popen(
+        [*command, "-n", "1", "--output", str(tmp_path / "run")],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    began = time.monotonic()
+    while not any(file.stat().st_size for file in tmp_path.glob("rnn_conformance_*/seen")):
+        assert time.monotonic() - began < 120
+        assert killed.poll() is None
+        time.sleep(0.5)
+    # Some calls more, until the one that does not come back.
+    time.sleep(5)
+    started = psutil.Process(killed.pid).children(recursive=True)
+    killed.kill()
+    killed.wait()
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []
