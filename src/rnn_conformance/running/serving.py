@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -17,7 +18,6 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -99,6 +99,10 @@ def _leave_no_core() -> None:
 
 def _let_go() -> None:
     """Close what leads to the server and to its tracker of resources: written to, they end."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    from multiprocessing import forkserver, resource_tracker
+
     for owner, name in (
         (forkserver._forkserver, "_forkserver_alive_fd"),
         (resource_tracker._resource_tracker, "_fd"),
