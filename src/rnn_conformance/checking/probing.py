@@ -38,7 +38,8 @@ class Probed:
     ``unusable`` is why there is nothing to run them on, in a sentence. ``refused`` are the
     features and dtypes that were declared and are refused, each with a sentence. ``defaults``
     are the arguments that have another default than ``torch.nn``'s and do not declare it (see
-    ``defaults.in_words``); ``named`` is false where the parameters have names that are not declared.
+    ``defaults.in_words``); ``named`` is false where the parameters have names that are not
+    declared.
     """
 
     implementation: Implementation

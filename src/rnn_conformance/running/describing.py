@@ -51,8 +51,9 @@ def _lines(probed: Probed) -> Iterator[str]:
         yield f"# say so by role ({', '.join(Role)}), as in"
         yield '# "parameters": {"weight_hh": "cells.{layer}.weight_hh"}'
     entries = _of_class(implementation, probed)  # type: ignore[arg-type]
-    if not entries:
+    if not entries and probed.named:
         yield "# it leaves nothing out: there is nothing to declare"
+    if not entries:
         return
     yield "rnn_conformance = {"
     for name, value in entries.items():
@@ -63,7 +64,7 @@ def _lines(probed: Probed) -> Iterator[str]:
 def _of_class(implementation: DropInImplementation, probed: Probed) -> dict[str, Any]:
     """What differs from declaring nothing."""
     declaration = implementation.declaration
-    entries = {
+    entries: dict[str, Any] = {
         "without": _left_out(declaration, Feature.of(probed.kind)),
         "dtypes": _dtypes(declaration) if declaration.dtypes != set(Dtype) else [],
         "level": "" if declaration.level is Level.DROP_IN else declaration.level.value,
