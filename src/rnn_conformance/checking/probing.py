@@ -202,8 +202,8 @@ def _answers(
         refused[Feature.OMITTED_STATE] = first
     refused |= {dtype: answer for dtype, answer in plain.items() if answer.refusal}
     answered = next(dtype for dtype, answer in plain.items() if not answer.sentence)
-    # The finer ones last: without what they are part of they are not asked for.
-    for feature in sorted(features, key=lambda feature: (feature.is_finer, feature)):
+    # Last what others are asked for with: dropout, and what is part of something.
+    for feature in sorted(features, key=lambda f: (f.is_finer, f is Feature.DROPOUT, f)):
         if feature.within <= features:
             answer = ask(feature, dtype=answered)
             if answer.refusal:
