@@ -20,7 +20,7 @@ from rnn_conformance.errors import Nature, Sort
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import registered
 from rnn_conformance.implementations.torch_module import drop_in
-from rnn_conformance.mutants.declarations import refusing
+from rnn_conformance.mutants.declarations import refusing, with_default
 from rnn_conformance.results.records import Outcome, Record
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Dtype, Feature, Kind
@@ -263,17 +263,6 @@ def test_a_layer_that_lacks_a_finer_feature_and_says_so_conforms(feature: Featur
 # Other defaults
 
 
-def with_default(kind: Kind, **defaults: Any) -> type[nn.Module]:
-    base: Any = getattr(nn, kind.value)
-
-    class Otherwise(base):  # type: ignore[misc]
-        def __init__(self, *args: Any, **keywords: Any) -> None:
-            names = ("input_size", "hidden_size", *kind.arguments)
-            super().__init__(**{**defaults, **dict(zip(names, args, strict=False)), **keywords})
-
-    return Otherwise
-
-
 @pytest.mark.parametrize(
     ("kind", "name", "value"),
     [
@@ -288,7 +277,7 @@ def with_default(kind: Kind, **defaults: Any) -> type[nn.Module]:
     ],
 )
 def test_another_default_is_found(kind: Kind, name: str, value: Any) -> None:
-    probed = found(with_default(kind, **{name: value}), kind)
+    probed = found(with_default(kind, name, value), kind)
     assert probed.defaults == {name: value}
     assert probed.refused == {}
 
@@ -323,7 +312,7 @@ def test_two_other_defaults_and_a_missing_argument_are_all_found() -> None:
 
 
 def test_another_default_is_one_finding() -> None:
-    cls = with_default(Kind.LSTM, batch_first=True)
+    cls = with_default(Kind.LSTM, "batch_first", True)
     records = failing(found(cls).implementation, Kind.LSTM)
     told = {record.failure.message for record in records if record.failure}
     assert [record.clauses for record in records] == [("PAR-1",)], told
@@ -331,7 +320,7 @@ def test_another_default_is_one_finding() -> None:
 
 
 def test_another_default_that_is_declared_is_no_finding() -> None:
-    cls = with_default(Kind.LSTM, batch_first=True)
+    cls = with_default(Kind.LSTM, "batch_first", True)
     cls.rnn_conformance = {"defaults": {"batch_first": True}}  # type: ignore[attr-defined]
     probed = found(cls)
     assert probed.defaults == {}

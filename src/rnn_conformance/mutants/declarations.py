@@ -47,6 +47,17 @@ ARGUMENTS = {
     Feature.DROPOUT: "dropout",
 }
 
+DEFAULTS = {
+    "num_layers": 2,
+    "bias": False,
+    "batch_first": True,
+    "dropout": 0.5,
+    "bidirectional": True,
+    "proj_size": 1,
+    "nonlinearity": "relu",
+}
+"""Another default than ``torch.nn``'s for each argument (torchrl's ``batch_first`` is true)."""
+
 IN_WORDS = {
     Feature.BIDIRECTIONAL: "a second direction",
     Feature.MULTI_LAYER: "further layers",
@@ -149,6 +160,21 @@ def refusing(feature: Feature, kind: Kind, *, declared: bool) -> type[nn.Module]
     return cls
 
 
+def with_default(kind: Kind, argument: str, default: Any) -> type[nn.Module]:
+    """``torch.nn``'s class, where one argument has another default."""
+    base: Any = getattr(nn, kind.value)
+    named = ("input_size", "hidden_size", *kind.arguments)
+
+    class Otherwise(base):  # type: ignore[misc]
+        rnn_conformance: ClassVar = {"kind": kind.value}
+
+        def __init__(self, *args: Any, **keywords: Any) -> None:
+            given = dict(zip(named, args, strict=False)) | keywords
+            super().__init__(**{argument: default, **given})
+
+    return Otherwise
+
+
 def ones_for(module: Any, input: Any) -> Any:
     """A state of ones in the structure that is due."""
     shape = state_shape(module, input)
@@ -222,6 +248,14 @@ def _put() -> None:
             kinds=kinds,
             crashes=True,
         )
+    for argument, value in DEFAULTS.items():
+        kinds = [kind for kind in Kind if argument in kind.arguments]
+        name = f"{argument} is {value!r} unless told"
+
+        def otherwise(kind: Kind, argument: str = argument, value: Any = value) -> Any:
+            return drop_in(with_default(kind, argument, value))
+
+        DECLARATIONS.put(name, "PAR-1", otherwise, kinds=kinds)
     for feature in (
         Feature.BATCH_FIRST,
         Feature.RELU,
