@@ -12,10 +12,10 @@ from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.subject import Profile, Subject
 from rnn_conformance.implementations.torch_module import drop_in
-from rnn_conformance.mutants.declarations import ARGUMENTS, refusing
 from rnn_conformance.mutants.declarations import CLAUSES as CLAUSES_OF
+from rnn_conformance.mutants.declarations import refusing
 from rnn_conformance.results.records import Outcome, Record
-from rnn_conformance.spec.config import Config, Feature, Kind
+from rnn_conformance.spec.config import ARGUMENTS, Config, Feature, Kind
 
 QUICK = Profile("quick, without shrinking", 20, 0)
 
@@ -33,7 +33,7 @@ def stumbling(feature: Feature, kind: Kind) -> type[nn.Module]:
     class Stumbling(base):  # type: ignore[misc]
         def __init__(self, *args: Any, **keywords: Any) -> None:
             super().__init__(*args, **keywords)
-            given = {name: value for name, value in keywords.items() if name in ARGUMENTS.values()}
+            given = {name: value for name, value in keywords.items() if name in ARGUMENTS}
             if Config(kind, 1, 99, **given).features - needed:
                 raise NameError("an accident")
 

@@ -15,7 +15,7 @@ from rnn_conformance.implementations.numpy_function import FunctionImplementatio
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.functions import function
 from rnn_conformance.mutants.mutant import Chapter, cast, data_of, state_shape
-from rnn_conformance.spec.config import Config, Feature, Kind
+from rnn_conformance.spec.config import ARGUMENTS, Config, Feature, Kind
 
 DECLARATIONS = Chapter("Declarations")
 
@@ -37,15 +37,7 @@ CLAUSES = {
 }
 """The clauses that forbid a wrong answer where the feature is not declared."""
 
-ARGUMENTS = {
-    Feature.BIDIRECTIONAL: "bidirectional",
-    Feature.MULTI_LAYER: "num_layers",
-    Feature.BATCH_FIRST: "batch_first",
-    Feature.BIAS_FREE: "bias",
-    Feature.PROJECTION: "proj_size",
-    Feature.RELU: "nonlinearity",
-    Feature.DROPOUT: "dropout",
-}
+ARGUMENT_OF = {feature: argument for argument, feature in ARGUMENTS.items()}
 
 DEFAULTS = {
     "num_layers": 2,
@@ -84,7 +76,7 @@ def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
         rnn_conformance: ClassVar = {"without": [feature.value], "kind": kind.value}
 
         def __init__(self, *args: Any, **keywords: Any) -> None:
-            keywords.pop(ARGUMENTS.get(feature, ""), None)
+            keywords.pop(ARGUMENT_OF.get(feature, ""), None)
             super().__init__(*args, **keywords)
 
         def forward(self, input: Any, hx: Any = None) -> Any:
@@ -126,9 +118,9 @@ def refusing(feature: Feature, kind: Kind, *, declared: bool) -> type[nn.Module]
     left_out = [] if declared else [feature.value]
 
     def construct(self: Any, *args: Any, **keywords: Any) -> None:
-        given = {name: value for name, value in keywords.items() if name in ARGUMENTS.values()}
+        given = {name: value for name, value in keywords.items() if name in ARGUMENTS}
         if feature in Config(kind, 1, 99, **given).features:
-            raise TypeError(f"unexpected keyword argument {ARGUMENTS[feature]!r}")
+            raise TypeError(f"unexpected keyword argument {ARGUMENT_OF[feature]!r}")
         base.__init__(self, *args, **keywords)
 
     def forward(self: Any, input: Any, hx: Any = None) -> Any:

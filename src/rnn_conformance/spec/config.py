@@ -127,6 +127,18 @@ _WITHIN = {
 }
 
 
+ARGUMENTS = {
+    "num_layers": Feature.MULTI_LAYER,
+    "nonlinearity": Feature.RELU,
+    "bias": Feature.BIAS_FREE,
+    "batch_first": Feature.BATCH_FIRST,
+    "dropout": Feature.DROPOUT,
+    "bidirectional": Feature.BIDIRECTIONAL,
+    "proj_size": Feature.PROJECTION,
+}
+"""The constructor's arguments that have a default, each with the feature that it is part of."""
+
+
 class Level(StrEnum):
     """How much an implementation claims; each level includes those before it."""
 
