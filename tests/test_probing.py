@@ -400,6 +400,34 @@ def test_other_names_are_one_clause_and_no_gradient_is_cut(cls: type[nn.Module])
         assert record.outcome in RIGHT, (record.check, record.failure)
 
 
+class RenamedAndClaimingLittle(Renamed):
+    rnn_conformance: ClassVar = {"level": "inference"}
+
+
+def test_what_cannot_be_loaded_is_told_at_every_level() -> None:
+    probed = found(RenamedAndClaimingLittle, Kind.GRU)
+    (record,) = failing(probed.implementation, Kind.GRU)
+    assert record.clauses == ("DCL-1",)
+    assert record.failure is not None
+    assert "inner.weight_ih_l0" in record.failure.message
+
+
+class RenamedWithOneDirection(Renamed):
+    """It loads ``torch.nn``'s parameters, but for a second direction."""
+
+    rnn_conformance: ClassVar = {"level": "inference"}
+
+    def load_state_dict(self, state_dict: Any, **keywords: Any) -> Any:  # type: ignore[override]
+        names = self.inner.state_dict()
+        own = {f"inner.{name}": state_dict[name] for name in names if "reverse" not in name}
+        return super().load_state_dict(own, **keywords)
+
+
+def test_what_loads_in_part_is_wrong_in_the_rest() -> None:
+    records = failing(found(RenamedWithOneDirection, Kind.GRU).implementation, Kind.GRU)
+    assert "SHP-1" in {id for record in records for id in record.clauses}
+
+
 def test_other_names_that_are_declared_are_used() -> None:
     probed = found(RenamedAndSayingSo, Kind.GRU)
     assert probed.named
