@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from rnn_conformance.checking import (
+    ARGUMENTS,
     Call,
     Case,
-    Config,
     Dtype,
     Feature,
     Gap,
@@ -33,18 +33,6 @@ from rnn_conformance.checking import (
     shown,
     snapshot,
 )
-
-# The order of torch.nn's positional arguments, each with the feature it is part of.
-POSITIONAL = {
-    "num_layers": Feature.MULTI_LAYER,
-    "nonlinearity": Feature.RELU,
-    "bias": Feature.BIAS_FREE,
-    "batch_first": Feature.BATCH_FIRST,
-    "dropout": Feature.DROPOUT,
-    "bidirectional": Feature.BIDIRECTIONAL,
-    "proj_size": Feature.PROJECTION,
-}
-CELL_POSITIONAL = {"bias": Feature.BIAS_FREE, "nonlinearity": Feature.RELU}
 
 
 def fails(case: Case, message: str) -> NonConforming:
@@ -126,14 +114,12 @@ def test_what_is_not_told_is_as_torch_nn_has_it(subject: Subject) -> None:
 @for_all(cases())
 def test_arguments_may_be_given_by_position(subject: Subject, case: Case) -> None:
     config = case.config
-    order = CELL_POSITIONAL if config.kind.is_cell else POSITIONAL
+    order = config.kind.arguments
     named = subject.implementation.keywords(config)
     given = [named.pop("input_size"), named.pop("hidden_size")]
-    for name, feature in order.items():
-        if feature not in Feature.of(config.kind):
-            continue
+    for name in order:
         # From the first argument on that the class need not have, by name.
-        if feature not in subject.features:
+        if ARGUMENTS[name] not in subject.features:
             break
         named.pop(name, None)
         given.append(getattr(config, name))
@@ -386,46 +372,3 @@ def test_parameters_that_were_cast_are_used_by_the_next_call(subject: Subject, c
         if set(result.dtypes.values()) != {then.dtype.value}:
             raise fails(case, f"after {what} the results are {dict(result.dtypes)}")
     assert_identical(first, result, what="the same call after a cast and back")
-
-
-def flattened(subject: Subject, config: Config) -> list[list[str]]:
-    """The parameters' names by layer and direction."""
-    names = list(subject.implementation.names(config).values())
-    count = len(names) // config.num_states
-    return [names[i : i + count] for i in range(0, len(names), count)]
-
-
-@clause("PAR-5")
-@for_all(cases(), examples=0.5)
-def test_flatten_parameters_changes_nothing_one_can_see(subject: Subject, case: Case) -> None:
-    from rnn_conformance.checking import torch_kit
-
-    call = case.call()
-    module = subject.module(call)
-    first = torch_kit.answer(subject, module, call)
-    before = snapshot(module.state_dict(), writes=False)
-    those = list(module.parameters())
-    with subject.doing(call, "flatten_parameters()"):
-        returned = module.flatten_parameters()
-    if returned is not None:
-        raise fails(case, f"flatten_parameters() returned {shown(returned)}, not None")
-    if what := difference(before, snapshot(module.state_dict(), writes=False)):
-        raise fails(case, f"flatten_parameters() was seen: {what}")
-    if [id(p) for p in those] != [id(p) for p in module.parameters()]:
-        raise fails(case, "flatten_parameters() replaced parameters")
-    again = torch_kit.answer(subject, module, call)
-    assert_identical(first, again, what="the same call after flatten_parameters()")
-
-
-@clause("PAR-5")
-@for_all(cases(), examples=0.5)
-def test_all_weights_lists_the_parameters_by_layer_and_direction(
-    subject: Subject, case: Case
-) -> None:
-    module = subject.module(case.call())
-    with subject.doing(case.call(), "all_weights"):
-        weights = [list(place) for place in module.all_weights]
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
-    listed = [[names.get(id(p), "no parameter of its own") for p in place] for place in weights]
-    if listed != (due := flattened(subject, case.config)):
-        raise fails(case, f"all_weights lists {listed}, not {due}")

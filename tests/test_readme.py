@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from rnn_conformance import implementation
 from rnn_conformance.checking.subject import PROFILES
 from rnn_conformance.cli import main
+from rnn_conformance.implementations.torch_module import KEYS
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Feature, Kind, Level
 
@@ -60,6 +63,12 @@ def test_every_option_of_run_is_described() -> None:
 @pytest.mark.parametrize("word", [*Kind, *Feature, *Level, *PROFILES])
 def test_every_word_that_can_be_declared_or_asked_for_is_there(word: str) -> None:
     assert f"`{word}`" in README
+
+
+def test_every_key_of_a_declaration_is_in_the_table() -> None:
+    keys = {*KEYS, *inspect.signature(implementation).parameters}
+    for key in keys:
+        assert re.search(rf"^\|[^|]*`{key}`", README, re.MULTILINE), key
 
 
 def test_every_clause_that_is_named_exists() -> None:

@@ -59,11 +59,12 @@ from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State, Values, rounded
-from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level, Role
+from rnn_conformance.spec.config import ARGUMENTS, Config, Dtype, Feature, Kind, Level, Role
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import shown
 
 __all__ = [
+    "ARGUMENTS",
     "CALLS",
     "FALSE_ALARM",
     "FORMATS",

@@ -11,18 +11,7 @@ from rnn_conformance.checking.storage import contents
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.trees import leaves
 from rnn_conformance.spec.cases import Case, State
-from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
-
-FEATURES = {
-    "num_layers": Feature.MULTI_LAYER,
-    "bias": Feature.BIAS_FREE,
-    "batch_first": Feature.BATCH_FIRST,
-    "dropout": Feature.DROPOUT,
-    "bidirectional": Feature.BIDIRECTIONAL,
-    "proj_size": Feature.PROJECTION,
-    "nonlinearity": Feature.RELU,
-}
-"""What is declared by whoever has an argument of this name."""
+from rnn_conformance.spec.config import ARGUMENTS, Config, Dtype, Feature, Kind
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,7 @@ def other_defaults(implementation: Implementation, kind: Kind, dtype: Dtype) -> 
     """
     features = implementation.declaration.features
     cases = tuple(_cases(kind, features, dtype))
-    arguments = [name for name in kind.arguments if FEATURES[name] in features]
+    arguments = [name for name in kind.arguments if ARGUMENTS[name] in features]
 
     def look(*told: str) -> Look | None:
         return Look.at(implementation.knowing(told=told), cases)

@@ -21,7 +21,7 @@ from rnn_conformance.errors import AdapterError, Gap, Nature, NonConforming, Sor
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case
-from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 
 ANSWERS = "DCL-1"
 """The clause that what is declared is answered."""
@@ -89,6 +89,8 @@ def demand_answers(subject: Subject) -> None:
         )
         implementation = implementation.knowing(told=told)
         unusable, answers = _answers(implementation, subject.kind)
+    if not implementation.loads:
+        raise _unloaded(implementation, subject.kind)
     bad = list(answers.values()) if unusable is None else [unusable]
     if not bad:
         return
@@ -119,6 +121,20 @@ def demand_torchs_defaults(subject: Subject) -> None:
             sort=Sort.SURFACE,
             calls=(_call(subject.kind, (), subject.features, dtype),),
         )
+
+
+def _unloaded(implementation: Implementation, kind: Kind) -> Exception:
+    """That nothing can be compared; a class that claims its surface is told so under PAR-1."""
+    if implementation.declaration.level is Level.DROP_IN:
+        return Unsupported("has parameters that do not load under torch.nn's names", Gap.NAMES)
+    call = _call(kind, (), implementation.declaration.features, Dtype.FLOAT32)
+    names = [name for name, _ in implementation.construct(call.config).named_parameters()]
+    return NonConforming(
+        f"its parameters, {', '.join(names)}, do not load under torch.nn's names: declare them, "
+        "or take torch.nn's in load_state_dict",
+        sort=Sort.SURFACE,
+        calls=(call,),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +168,15 @@ def _whole(implementation: Implementation, kind: Kind) -> Implementation:
         dtypes=declaration.dtypes | {asked for asked in refused if isinstance(asked, Dtype)},
         refused={},
     )
-    implementation = replace(implementation, declaration=whole).knowing(named=True)
-    return implementation.knowing(named=_are_named(implementation, kind))
+    implementation = replace(implementation, declaration=whole).knowing(named=True, loads=True)
+    if _are_named(implementation, kind):
+        return implementation
+    implementation = implementation.knowing(named=False)
+    try:
+        implementation.build(_call(kind, (), declaration.features, Dtype.FLOAT32).layer)
+    except FAILS:
+        return implementation.knowing(loads=False)
+    return implementation
 
 
 def _without(
@@ -214,8 +237,8 @@ def _answers(
         refused[Feature.OMITTED_STATE] = first
     refused |= {dtype: answer for dtype, answer in plain.items() if answer.refusal}
     answered = next(dtype for dtype, answer in plain.items() if not answer.sentence)
-    # The finer ones last: without what they are part of they are not asked for.
-    for feature in sorted(features, key=lambda feature: (feature.is_finer, feature)):
+    # Last what others are asked for with: dropout, and what is part of something.
+    for feature in sorted(features, key=lambda f: (f.is_finer, f is Feature.DROPOUT, f)):
         if feature.within <= features:
             answer = ask(feature, dtype=answered)
             if answer.refusal:

@@ -222,12 +222,21 @@ class Implementation(ABC):
         return True
 
     @property
+    def loads(self) -> bool:
+        """Whether its parameters can be given to it."""
+        return True
+
+    @property
     def factory(self) -> bool:
         """Whether the constructor takes ``device`` and ``dtype``."""
         return True
 
     def knowing(
-        self, *, named: bool | None = None, told: Collection[str] | None = None
+        self,
+        *,
+        named: bool | None = None,
+        loads: bool | None = None,
+        told: Collection[str] | None = None,
     ) -> Implementation:
         """The same, and what was found out about it (see ``DropInImplementation``)."""
         return self

@@ -51,7 +51,8 @@ class DropInImplementation(Implementation):
     or that have to be ``told``, having another default here: ``defaults`` are those that
     are declared. ``parameters`` are declared names, by role, with ``{layer}``,
     ``{direction}`` and ``{suffix}``; ``named`` is false where they are neither these nor
-    ``torch.nn``'s. ``factory`` says that the constructor takes ``device`` and ``dtype``.
+    ``torch.nn``'s, and ``loads`` if they do not load under ``torch.nn``'s either. ``factory``
+    says that the constructor takes ``device`` and ``dtype``.
     """
 
     cls: type[torch.nn.Module] = field(kw_only=True)
@@ -60,6 +61,7 @@ class DropInImplementation(Implementation):
     told: frozenset[str] = field(default=frozenset(), kw_only=True)
     parameters: Mapping[Role, str] = field(default_factory=dict, kw_only=True)
     named: bool = field(default=True, kw_only=True)
+    loads: bool = field(default=True, kw_only=True)
     factory: bool = field(default=True, kw_only=True)
 
     def on(self, device: str) -> DropInImplementation:
@@ -77,12 +79,17 @@ class DropInImplementation(Implementation):
         return result_of(call, returned, tf32=self.declaration.tf32)
 
     def knowing(
-        self, *, named: bool | None = None, told: Collection[str] | None = None
+        self,
+        *,
+        named: bool | None = None,
+        loads: bool | None = None,
+        told: Collection[str] | None = None,
     ) -> DropInImplementation:
         """See :meth:`Implementation.knowing`."""
         return replace(
             self,
             named=self.named if named is None else named,
+            loads=self.loads if loads is None else loads,
             told=self.told if told is None else frozenset(told),
         )
 
@@ -119,18 +126,15 @@ class DropInImplementation(Implementation):
         Raises ``Unsupported`` where the parameters have names that are not known, and what
         loads them does not know ``torch.nn``'s either.
         """
+        if not self.loads:
+            raise Unsupported("has parameters that do not load under torch.nn's names", Gap.NAMES)
         given = parameters(layer, self.device)
-        names = self.names(layer.config) if self.named else {name: name for name in given}
+        if self.named:
+            names = self.names(layer.config)
+            given = {names[name]: value for name, value in given.items()}
         with contained():
             module = self.construct(layer.config).to(self.device, torch_dtype(layer.dtype))
-            try:
-                module.load_state_dict({names[name]: value for name, value in given.items()})
-            except Exception as error:
-                if self.named:
-                    raise
-                raise Unsupported(
-                    "has parameters that do not load under torch.nn's names", Gap.NAMES
-                ) from error
+            module.load_state_dict(given)
             return module.eval()
 
     def build(self, layer: LayerSpec) -> Layer:

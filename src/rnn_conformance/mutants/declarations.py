@@ -15,7 +15,7 @@ from rnn_conformance.implementations.numpy_function import FunctionImplementatio
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.functions import function
 from rnn_conformance.mutants.mutant import Chapter, cast, data_of, state_shape
-from rnn_conformance.spec.config import Config, Feature, Kind
+from rnn_conformance.spec.config import ARGUMENTS, Config, Feature, Kind
 
 DECLARATIONS = Chapter("Declarations")
 
@@ -37,15 +37,18 @@ CLAUSES = {
 }
 """The clauses that forbid a wrong answer where the feature is not declared."""
 
-ARGUMENTS = {
-    Feature.BIDIRECTIONAL: "bidirectional",
-    Feature.MULTI_LAYER: "num_layers",
-    Feature.BATCH_FIRST: "batch_first",
-    Feature.BIAS_FREE: "bias",
-    Feature.PROJECTION: "proj_size",
-    Feature.RELU: "nonlinearity",
-    Feature.DROPOUT: "dropout",
+ARGUMENT_OF = {feature: argument for argument, feature in ARGUMENTS.items()}
+
+DEFAULTS = {
+    "num_layers": 2,
+    "bias": False,
+    "batch_first": True,
+    "dropout": 0.5,
+    "bidirectional": True,
+    "proj_size": 1,
+    "nonlinearity": "relu",
 }
+"""Another default than ``torch.nn``'s for each argument (torchrl's ``batch_first`` is true)."""
 
 IN_WORDS = {
     Feature.BIDIRECTIONAL: "a second direction",
@@ -73,7 +76,7 @@ def ignoring(feature: Feature, kind: Kind) -> type[nn.Module]:
         rnn_conformance: ClassVar = {"without": [feature.value], "kind": kind.value}
 
         def __init__(self, *args: Any, **keywords: Any) -> None:
-            keywords.pop(ARGUMENTS.get(feature, ""), None)
+            keywords.pop(ARGUMENT_OF.get(feature, ""), None)
             super().__init__(*args, **keywords)
 
         def forward(self, input: Any, hx: Any = None) -> Any:
@@ -115,9 +118,9 @@ def refusing(feature: Feature, kind: Kind, *, declared: bool) -> type[nn.Module]
     left_out = [] if declared else [feature.value]
 
     def construct(self: Any, *args: Any, **keywords: Any) -> None:
-        given = {name: value for name, value in keywords.items() if name in ARGUMENTS.values()}
+        given = {name: value for name, value in keywords.items() if name in ARGUMENTS}
         if feature in Config(kind, 1, 99, **given).features:
-            raise TypeError(f"unexpected keyword argument {ARGUMENTS[feature]!r}")
+            raise TypeError(f"unexpected keyword argument {ARGUMENT_OF[feature]!r}")
         base.__init__(self, *args, **keywords)
 
     def forward(self: Any, input: Any, hx: Any = None) -> Any:
@@ -147,6 +150,21 @@ def refusing(feature: Feature, kind: Kind, *, declared: bool) -> type[nn.Module]
         globals()[name] = type(name, (base,), members)
     cls: type[nn.Module] = globals()[name]
     return cls
+
+
+def with_default(kind: Kind, argument: str, default: Any) -> type[nn.Module]:
+    """``torch.nn``'s class, where one argument has another default."""
+    base: Any = getattr(nn, kind.value)
+    named = ("input_size", "hidden_size", *kind.arguments)
+
+    class Otherwise(base):  # type: ignore[misc]
+        rnn_conformance: ClassVar = {"kind": kind.value}
+
+        def __init__(self, *args: Any, **keywords: Any) -> None:
+            given = dict(zip(named, args, strict=False)) | keywords
+            super().__init__(**{argument: default, **given})
+
+    return Otherwise
 
 
 def ones_for(module: Any, input: Any) -> Any:
@@ -222,6 +240,14 @@ def _put() -> None:
             kinds=kinds,
             crashes=True,
         )
+    for argument, value in DEFAULTS.items():
+        kinds = [kind for kind in Kind if argument in kind.arguments]
+        name = f"{argument} is {value!r} unless told"
+
+        def otherwise(kind: Kind, argument: str = argument, value: Any = value) -> Any:
+            return drop_in(with_default(kind, argument, value))
+
+        DECLARATIONS.put(name, "PAR-1", otherwise, kinds=kinds)
     for feature in (
         Feature.BATCH_FIRST,
         Feature.RELU,

@@ -51,8 +51,9 @@ def _lines(probed: Probed) -> Iterator[str]:
         yield f"# say so by role ({', '.join(Role)}), as in"
         yield '# "parameters": {"weight_hh": "cells.{layer}.weight_hh"}'
     entries = _of_class(implementation, probed)  # type: ignore[arg-type]
-    if not entries:
+    if not entries and probed.named:
         yield "# it leaves nothing out: there is nothing to declare"
+    if not entries:
         return
     yield "rnn_conformance = {"
     for name, value in entries.items():

@@ -45,11 +45,13 @@ class Kind(StrEnum):
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The constructor's arguments that have a default, by ``torch.nn``'s names."""
+        """The constructor's arguments that have a default, in ``torch.nn``'s order."""
         if self.is_cell:
             return ("bias", "nonlinearity") if self.layer is Kind.RNN else ("bias",)
-        own = {Kind.RNN: ("nonlinearity",), Kind.LSTM: ("proj_size",)}.get(self, ())
-        return ("num_layers", "bias", "batch_first", "dropout", "bidirectional", *own)
+        rest = ("bias", "batch_first", "dropout", "bidirectional")
+        if self is Kind.RNN:
+            return ("num_layers", "nonlinearity", *rest)
+        return ("num_layers", *rest, *(["proj_size"] if self is Kind.LSTM else []))
 
     @property
     def gates(self) -> tuple[str, ...]:
@@ -123,6 +125,18 @@ _WITHIN = {
     Feature.OMITTED_STATE: frozenset[Feature](),
     Feature.BIDIRECTIONAL_STATE: frozenset({Feature.BIDIRECTIONAL, Feature.INITIAL_STATE}),
 }
+
+
+ARGUMENTS = {
+    "num_layers": Feature.MULTI_LAYER,
+    "nonlinearity": Feature.RELU,
+    "bias": Feature.BIAS_FREE,
+    "batch_first": Feature.BATCH_FIRST,
+    "dropout": Feature.DROPOUT,
+    "bidirectional": Feature.BIDIRECTIONAL,
+    "proj_size": Feature.PROJECTION,
+}
+"""The constructor's arguments that have a default, each with the feature that it is part of."""
 
 
 class Level(StrEnum):
