@@ -3,19 +3,22 @@
 Imported inside the checks that use it: ``from rnn_conformance.checking import torch_kit``.
 """
 
+from rnn_conformance.checking.autocast import autocast, gradients_after_autocast
+from rnn_conformance.checking.computed import WAYS
 from rnn_conformance.checking.deployment import (
-    autocast,
     compiled,
     compiler_needed,
     equals_eager,
     exported,
     mapped,
+    quiet,
     scripted,
     through_onnx,
     traced,
 )
 from rnn_conformance.checking.interpreter import run
 from rnn_conformance.checking.modules import answer, graph, tensors
+from rnn_conformance.checking.replicas import gradients_through, replica
 from rnn_conformance.checking.training import Training
 from rnn_conformance.checking.violations import (
     dtypes,
@@ -29,6 +32,7 @@ from rnn_conformance.checking.violations import (
 from rnn_conformance.implementations.devices import seed_generators, torch_dtype
 
 __all__ = [
+    "WAYS",
     "Training",
     "answer",
     "autocast",
@@ -37,12 +41,16 @@ __all__ = [
     "dtypes",
     "equals_eager",
     "exported",
+    "gradients_after_autocast",
+    "gradients_through",
     "graph",
     "inputs",
     "mapped",
     "no_steps",
+    "quiet",
     "refuses_calls",
     "refuses_constructions",
+    "replica",
     "run",
     "scripted",
     "seed_generators",
