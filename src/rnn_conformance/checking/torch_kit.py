@@ -19,6 +19,11 @@ from rnn_conformance.checking.deployment import (
 from rnn_conformance.checking.interpreter import run
 from rnn_conformance.checking.modules import answer, graph, tensors
 from rnn_conformance.checking.replicas import gradients_through, replica
+from rnn_conformance.checking.second_derivatives import (
+    FUNCTIONAL,
+    assert_right_changes,
+    through_the_graph,
+)
 from rnn_conformance.checking.training import Training
 from rnn_conformance.checking.violations import (
     dtypes,
@@ -32,9 +37,11 @@ from rnn_conformance.checking.violations import (
 from rnn_conformance.implementations.devices import seed_generators, torch_dtype
 
 __all__ = [
+    "FUNCTIONAL",
     "WAYS",
     "Training",
     "answer",
+    "assert_right_changes",
     "autocast",
     "compiled",
     "compiler_needed",
@@ -57,6 +64,7 @@ __all__ = [
     "states",
     "tensors",
     "through_onnx",
+    "through_the_graph",
     "torch_dtype",
     "torchs_own",
     "traced",
