@@ -6,6 +6,7 @@ from rnn_conformance.checking import (
     Case,
     Dtype,
     Feature,
+    State,
     Subject,
     Values,
     cases,
@@ -22,11 +23,13 @@ SMALL: dict[str, Any] = {
     "inputs": (2, 4),
     "hidden": (2, 4),
     "values": [Values.TYPICAL, Values.PLAIN, Values.POSITIVE],
+    "states": [State.GIVEN, State.OMITTED],
+    "degenerate": False,
 }
 
 
 @clause("GRD-5")
-@for_all(cases(**SMALL), examples=0.5)
+@for_all(cases(**SMALL), examples=0.3)
 def test_a_backward_pass_can_be_differentiated(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 
@@ -37,7 +40,7 @@ def test_a_backward_pass_can_be_differentiated(subject: Subject, case: Case) -> 
 
 
 @clause("GRD-5")
-@for_all(cases(Feature.PACKED, **SMALL), examples=0.2)
+@for_all(cases(Feature.PACKED, **SMALL), examples=0.1)
 def test_a_packed_backward_pass_can_be_differentiated(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 
@@ -47,26 +50,22 @@ def test_a_packed_backward_pass_can_be_differentiated(subject: Subject, case: Ca
     )
 
 
-# functional_call, by which torch.func gets at a module's parameters, is LIF-3's.
+# To be a function of its parameters for torch.func, as functional_call makes it, is LIF-3's.
 @clause("GRD-5", "LIF-3")
-@for_all(
-    cases(without=[Feature.PACKED], **SMALL | {"dtypes": [Dtype.FLOAT32]}), examples=0.2
-)
-def test_torch_func_differentiates_in_float32(subject: Subject, case: Case) -> None:
+@for_all(cases(without=[Feature.PACKED], **SMALL | {"dtypes": [Dtype.FLOAT32]}), examples=0.1)
+def test_transforms_of_functions_in_float32(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 
     call = case.call()
-    ways = torch_kit.FUNCTIONAL
+    ways = torch_kit.transforming(subject)
     torch_kit.assert_right_changes(subject, drawn(call, case.seed), case.seed, *ways)
 
 
 @clause("GRD-5", "LIF-3")
-@for_all(
-    cases(without=[Feature.PACKED], **SMALL | {"dtypes": [Dtype.FLOAT64]}), examples=0.2
-)
-def test_torch_func_differentiates_in_float64(subject: Subject, case: Case) -> None:
+@for_all(cases(without=[Feature.PACKED], **SMALL | {"dtypes": [Dtype.FLOAT64]}), examples=0.1)
+def test_transforms_of_functions_in_float64(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 
     call = case.call()
-    ways = torch_kit.FUNCTIONAL
+    ways = torch_kit.transforming(subject)
     torch_kit.assert_right_changes(subject, drawn(call, case.seed), case.seed, *ways)

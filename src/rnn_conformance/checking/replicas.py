@@ -12,7 +12,6 @@ from rnn_conformance.checking.subject import Subject
 from rnn_conformance.implementations.autograd import Graph
 from rnn_conformance.implementations.tensors import assembled, tensors, tensors_of
 from rnn_conformance.spec.backward import Backward, Gradients
-from rnn_conformance.spec.calls import Call
 
 
 def replica(module: torch.nn.Module, given: Mapping[str, torch.Tensor]) -> torch.nn.Module:

@@ -14,7 +14,7 @@ import torch
 from rnn_conformance.checking.assertions import assert_close
 from rnn_conformance.checking.deployment import quiet, torchs
 from rnn_conformance.checking.modules import graph
-from rnn_conformance.checking.subject import Subject
+from rnn_conformance.checking.subject import PROFILES, Subject
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.implementations.devices import torch_dtype
 from rnn_conformance.implementations.tensors import (
@@ -109,30 +109,59 @@ def through_the_graph(
     subject: Subject, module: Any, backward: Backward, along: Named
 ) -> Mapping[str, torch.Tensor | None]:
     """A backward pass through the backward pass."""
-    recorded = graph(subject, module, backward.call)
-    cotangents = recorded.cotangents(backward)
-    for cotangent in cotangents.values():
-        cotangent.requires_grad_()
-    leaves = dict(recorded.leaves)
-    first = torch.autograd.grad(
-        [recorded.results[name] for name in cotangents],
-        list(leaves.values()),
-        list(cotangents.values()),
-        create_graph=True,
-        allow_unused=True,
-    )
+    leaves, cotangents, first = recorded(subject, module, backward)
     asked = {**leaves, **cotangents}
-    changing = [
-        (gradient * along[name]).sum()
-        for name, gradient in zip(leaves, first, strict=True)
-        if gradient is not None and gradient.requires_grad
-    ]
+    changing = [(gradient * along[name]).sum() for name, gradient in first.items()]
     if not changing:
         # Constants: as silent as in the loss that a penalty on gradients is added to.
         return dict.fromkeys(asked)
     # Not torch.autograd.grad, which passes by a node that would raise and leads to nothing asked.
     torch.stack(changing).sum().backward()  # type: ignore[no-untyped-call]
     return {name: leaf.grad for name, leaf in asked.items()}
+
+
+def mapped_through_the_graph(
+    subject: Subject, module: Any, backward: Backward, along: Named
+) -> Mapping[str, torch.Tensor | None]:
+    """Backward passes through the backward pass, mapped over directions."""
+    leaves, cotangents, first = recorded(subject, module, backward)
+    asked = {**leaves, **cotangents}
+    if not first:
+        return dict.fromkeys(asked)
+    second = torch.autograd.grad(
+        list(first.values()),
+        list(asked.values()),
+        [torch.stack([-along[name], along[name]]) for name in first],
+        allow_unused=True,
+        is_grads_batched=True,
+    )
+    return {
+        name: None if array is None else array[1] for name, array in zip(asked, second, strict=True)
+    }
+
+
+def recorded(
+    subject: Subject, module: Any, backward: Backward
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Arguments and parameters, cotangents, and those gradients that depend on them, by name."""
+    called = graph(subject, module, backward.call)
+    cotangents = called.cotangents(backward)
+    for cotangent in cotangents.values():
+        cotangent.requires_grad_()
+    leaves = dict(called.leaves)
+    first = torch.autograd.grad(
+        [called.results[name] for name in cotangents],
+        list(leaves.values()),
+        list(cotangents.values()),
+        create_graph=True,
+        allow_unused=True,
+    )
+    changing = {
+        name: gradient
+        for name, gradient in zip(leaves, first, strict=True)
+        if gradient is not None and gradient.requires_grad
+    }
+    return leaves, cotangents, changing
 
 
 def gradient_of_a_gradient(
@@ -222,5 +251,17 @@ def inner(one: Named, other: Named) -> torch.Tensor:
     return torch.stack(list(terms)).sum()
 
 
-FUNCTIONAL = (gradient_of_a_gradient, forward_over_reverse, forward_mode, mapped_gradients)
-"""The ways of ``torch.func``."""
+def transforming(subject: Subject) -> tuple[Way, ...]:
+    """The ways of ``torch.func``, which loads torch's compiler for them.
+
+    That alone takes longer than a quick run should, which is left with the one that does not.
+    """
+    if subject.profile.cases < PROFILES["standard"].cases:
+        return (mapped_through_the_graph,)
+    return (
+        mapped_through_the_graph,
+        gradient_of_a_gradient,
+        forward_over_reverse,
+        forward_mode,
+        mapped_gradients,
+    )

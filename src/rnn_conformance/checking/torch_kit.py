@@ -20,9 +20,9 @@ from rnn_conformance.checking.interpreter import run
 from rnn_conformance.checking.modules import answer, graph, tensors
 from rnn_conformance.checking.replicas import gradients_through, replica
 from rnn_conformance.checking.second_derivatives import (
-    FUNCTIONAL,
     assert_right_changes,
     through_the_graph,
+    transforming,
 )
 from rnn_conformance.checking.training import Training
 from rnn_conformance.checking.violations import (
@@ -37,7 +37,6 @@ from rnn_conformance.checking.violations import (
 from rnn_conformance.implementations.devices import seed_generators, torch_dtype
 
 __all__ = [
-    "FUNCTIONAL",
     "WAYS",
     "Training",
     "answer",
@@ -68,4 +67,5 @@ __all__ = [
     "torch_dtype",
     "torchs_own",
     "traced",
+    "transforming",
 ]
