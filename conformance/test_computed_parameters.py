@@ -222,8 +222,8 @@ def test_tied_parameters_stay_tied(subject: Subject, case: Case) -> None:
         "flatten_parameters()": flattened,
         "casting": cast,
         "load_state_dict()": loaded,
-        "copy.deepcopy()": copy.deepcopy,
         "pickling": pickled,
+        "copy.deepcopy()": copy.deepcopy,
     }
     with subject.doing(call, f"{two} set to {one}"):
         setattr(module, two, getattr(module, one))
@@ -316,7 +316,8 @@ def test_swapped_parameters_are_used_by_the_next_call(subject: Subject, case: Ca
     torch_kit.answer(subject, module, call)
     with subject.doing(call, "torch.utils.swap_tensors"):
         for name, new in torch_kit.tensors(subject, then).items():
-            torch.utils.swap_tensors(getattr(module, name), torch.nn.Parameter(new))
+            other = torch.nn.Parameter(new)
+            torch.utils.swap_tensors(getattr(module, name), other)  # type: ignore[no-untyped-call]
     assert_equivalent(
         subject(then), torch_kit.answer(subject, module, then), what="after parameters were swapped"
     )

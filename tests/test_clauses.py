@@ -50,12 +50,13 @@ def test_a_clause_is_about_the_kinds_that_have_what_it_speaks_of() -> None:
     }
     also_cells = {f"GRD-{n}" for n in (1, 3, 4, 5)} | {f"PAR-{n}" for n in (1, 2, 3, 4, 6, 7)}
     also_cells |= {"ERR-1", "LIF-1", "LIF-3", "LIF-4"}
+    of_all = ("ACC", "MEM", "TYP", "DET", "AMP", "DEP")
     for clause in CLAUSES.values():
         if clause.id in of_one_kind:
             assert clause.kinds == of_one_kind[clause.id], clause.id
         elif clause.chapter == "CEL":
             assert clause.kinds == CELLS, clause.id
-        elif clause.chapter in ("ACC", "MEM", "TYP", "DET", "AMP", "DEP") or clause.id in also_cells:
+        elif clause.chapter in of_all or clause.id in also_cells:
             assert clause.kinds == ALL, clause.id
         else:
             assert clause.kinds == LAYERS, clause.id

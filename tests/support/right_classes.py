@@ -231,9 +231,7 @@ class Written(nn.Module):
         """One direction of one sequence ``(T, ·)``: ``(T, H_out)`` and the last state."""
         end = f"_l{layer}" + "_reverse" * direction
         weights: dict[str, Any] = {
-            name.removesuffix(end): getattr(self, name)
-            for name in self.names
-            if name.endswith(end)
+            name.removesuffix(end): getattr(self, name) for name in self.names if name.endswith(end)
         }
         activation = torch.relu if self.mode == "RNN_RELU" else torch.tanh
         outputs: list[Tensor] = []

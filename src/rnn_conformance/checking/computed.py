@@ -55,12 +55,18 @@ class Strided(nn.Module):
         return (FACTOR * torch.stack([original, torch.zeros_like(original)], dim=-1))[..., 0]
 
 
+def parametrized(module: nn.Module, name: str) -> Any:
+    """What a parametrized parameter is computed by."""
+    lists: Any = module.parametrizations
+    return lists[name]
+
+
 def parametrization(made: nn.Module) -> Way:
     """``torch.nn.utils.parametrize`` with a parametrization that is ``FACTOR`` times."""
 
     def way(module: nn.Module, name: str) -> Computed:
         parametrize.register_parametrization(module, name, made)
-        original: Tensor = module.parametrizations[name].original  # type: ignore[index,union-attr,assignment]
+        original: Tensor = parametrized(module, name).original
         return Computed(
             lambda: FACTOR * original,
             lambda: original.mul_(2.0),
@@ -114,19 +120,18 @@ def pruned(module: nn.Module, name: str) -> Computed:
 def weight_norm(module: nn.Module, name: str) -> Computed:
     """``torch.nn.utils.parametrizations.weight_norm``."""
     nn.utils.parametrizations.weight_norm(module, name)
-    parts = module.parametrizations[name]  # type: ignore[index,union-attr]
-    return _parametrized(module, name, parts.original0)  # type: ignore[union-attr,arg-type]
+    return _parametrized(module, name, parametrized(module, name).original0)
 
 
 def spectral_norm(module: nn.Module, name: str) -> Computed:
     """``torch.nn.utils.parametrizations.spectral_norm``, in evaluation mode."""
     nn.utils.parametrizations.spectral_norm(module, name)
-    return _parametrized(module, name, module.parametrizations[name].original)  # type: ignore[index,union-attr,arg-type]
+    return _parametrized(module, name, parametrized(module, name).original)
 
 
 def _parametrized(module: nn.Module, name: str, part: Tensor) -> Computed:
     return Computed(
-        lambda: module.parametrizations[name](),  # type: ignore[index,operator,union-attr]
+        lambda: parametrized(module, name)(),
         # One row's share, so that what is normalised changes too.
         lambda: part[:1].mul_(FACTOR),
         lambda: parametrize.remove_parametrizations(module, name),

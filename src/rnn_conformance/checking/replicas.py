@@ -22,7 +22,7 @@ def replica(module: torch.nn.Module, given: Mapping[str, torch.Tensor]) -> torch
     """
     copies: dict[torch.nn.Module, Any] = {}
     for inner in module.modules():
-        copy: Any = inner._replicate_for_data_parallel()
+        copy: Any = inner._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
         # Kept by the wrapper, so that gradients reach the tensors.
         copy._former_parameters = {}
         copies[inner] = copy

@@ -6,7 +6,7 @@ but whatever is answered must be right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -128,7 +128,7 @@ def mapped_through_the_graph(
     asked = {**leaves, **cotangents}
     if not first:
         return dict.fromkeys(asked)
-    second = torch.autograd.grad(
+    second: Sequence[torch.Tensor | None] = torch.autograd.grad(
         list(first.values()),
         list(asked.values()),
         [torch.stack([-along[name], along[name]]) for name in first],
@@ -149,7 +149,7 @@ def recorded(
     for cotangent in cotangents.values():
         cotangent.requires_grad_()
     leaves = dict(called.leaves)
-    first = torch.autograd.grad(
+    first: Sequence[torch.Tensor | None] = torch.autograd.grad(
         [called.results[name] for name in cotangents],
         list(leaves.values()),
         list(cotangents.values()),
@@ -182,9 +182,9 @@ def forward_over_reverse(
 ) -> Mapping[str, torch.Tensor | None]:
     """torch.func.jvp of torch.func.grad."""
     leaves, loss = functional(subject, module, backward)
-    _, found = torch.func.jvp(torch.func.grad(loss), (leaves,), (dict(along),))
-    named: Mapping[str, torch.Tensor | None] = found
-    return named
+    found: Mapping[str, torch.Tensor | None]
+    found = torch.func.jvp(torch.func.grad(loss), (leaves,), (dict(along),))[1]
+    return found
 
 
 def forward_mode(
@@ -192,9 +192,9 @@ def forward_mode(
 ) -> Mapping[str, torch.Tensor | None]:
     """torch.func.jvp of the call."""
     leaves, results = answering(subject, module, backward)
-    _, found = torch.func.jvp(results, (leaves,), (dict(along),))
-    named: Mapping[str, torch.Tensor | None] = found
-    return named
+    found: Mapping[str, torch.Tensor | None]
+    found = torch.func.jvp(results, (leaves,), (dict(along),))[1]
+    return found
 
 
 def mapped_gradients(

@@ -1,5 +1,7 @@
 """Layers to which a parameter is an object to be kept, not an attribute to be read (PAR-6)."""
 
+# mypy: allow-subclassing-any
+
 from __future__ import annotations
 
 import copy

@@ -30,6 +30,9 @@ class Reading(nn.Module):
     def called(self, parameters: Read, input: Any, hx: Any) -> Any:
         """The layer with these parameters."""
         plain = self.plain[0].train(self.training)
+        for name in ("dropout", "batch_first"):
+            if name in self.__dict__:
+                setattr(plain, name, self.__dict__[name])
         # Two that are tied are given each by itself.
         return torch.func.functional_call(plain, parameters, (input, hx), tie_weights=False)
 
@@ -49,6 +52,8 @@ class Reading(nn.Module):
 
 class Keeping(Reading):
     """Right too; it holds on to the parameters of its constructor."""
+
+    first: Read
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)

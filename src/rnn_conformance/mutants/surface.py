@@ -158,6 +158,8 @@ class _ResetsBesides(_Made, Reading):
     needs=[Feature.DROPOUT, Feature.MULTI_LAYER],
 )
 class _KeepsDropout(Mixin):
+    dropout: float
+
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._dropout = self.dropout
@@ -178,6 +180,8 @@ class _KeepsDropout(Mixin):
     crashes=True,
 )
 class _KeepsBatchFirst(Mixin):
+    batch_first: bool
+
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._batch_first = self.batch_first

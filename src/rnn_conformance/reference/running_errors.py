@@ -232,8 +232,7 @@ class Tape:
         begin = 0
         for node in nodes:
             end = begin + node.dual.number.value.shape[axis]
-            place = tuple([slice(None)] * axis + [slice(begin, end)])
-            parents.append((node, lambda g, place=place: g.moved(lambda array: array[place]), ...))
+            parents.append((node, _taking((*[slice(None)] * axis, slice(begin, end))), ...))
             begin = end
         return self.node(whole, *parents)
 
@@ -303,6 +302,15 @@ class Tape:
     def _summed(self, g: Dual) -> Dual:
         along = None if g.along is None else self.known.summed(g.along)
         return Dual(self.known.summed(g.number), along)
+
+
+def _taking(place: tuple[slice, ...]) -> Pull:
+    """What belongs to one of those that were joined."""
+
+    def take(array: Array) -> Array:
+        return array[place]
+
+    return lambda g: g.moved(take)
 
 
 def _same(g: Dual) -> Dual:
