@@ -87,14 +87,3 @@ def test_mapped_over_samples_gives_what_the_batch_gives(subject: Subject, case: 
         )
     call = case.call()
     torch_kit.equals_eager(subject, call, torch_kit.mapped(call), "torch.func.vmap")
-
-
-@clause("DEP-6")
-@for_all(
-    cases(without=[Feature.PACKED], dtypes=[Dtype.BFLOAT16], values=[Values.TYPICAL]),
-    examples=0.25,
-)
-def test_autocast_is_as_accurate_as_bfloat16_allows(subject: Subject, case: Case) -> None:
-    from rnn_conformance.checking import torch_kit
-
-    torch_kit.autocast(subject, case.call())

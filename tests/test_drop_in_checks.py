@@ -29,11 +29,11 @@ from tests.support.right_classes import OtherExceptions, right_classes
 
 QUICK = Profile("quick, without shrinking", 20, 0)
 FEW = Profile("a few", 3, 0)
-CHAPTERS = ("PAR", "MEM", "TYP", "ERR", "LIF", "DET")
+CHAPTERS = ("PAR", "MEM", "TYP", "ERR", "LIF", "AMP", "DET")
 CHECKS = [
     check
     for check in checks()
-    if any(id == "CEL-4" or CLAUSES[id].chapter in CHAPTERS for id in check.clauses)
+    if any(id in ("CEL-4", "GRD-5") or CLAUSES[id].chapter in CHAPTERS for id in check.clauses)
 ]
 
 # torch says so once for each process, and computes the same.

@@ -8,7 +8,6 @@ classes of ``torch.nn`` and do around them what the clauses leave open.
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 from collections.abc import Callable
@@ -122,10 +121,17 @@ class Written(nn.Module):
                 if self.proj_size:
                     shapes["weight_hr"] = (self.proj_size, hidden_size)
                 for name, shape in shapes.items():
-                    # Not uniform_: the same distribution made in another way.
-                    unit = torch.rand(shape, device=device, dtype=dtype)
-                    limit = 1.0 / math.sqrt(hidden_size)
-                    self.register_parameter(name + end, nn.Parameter((2.0 * unit - 1.0) * limit))
+                    empty = torch.empty(shape, device=device, dtype=dtype)
+                    self.register_parameter(name + end, nn.Parameter(empty))
+        self.names = list(self._parameters)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Not uniform_: the same distribution made in another way."""
+        limit = 1.0 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            parameter.copy_((2.0 * torch.rand_like(parameter) - 1.0) * limit)
 
     def flatten_parameters(self) -> None:
         """Nothing to flatten."""
@@ -225,9 +231,7 @@ class Written(nn.Module):
         """One direction of one sequence ``(T, ·)``: ``(T, H_out)`` and the last state."""
         end = f"_l{layer}" + "_reverse" * direction
         weights: dict[str, Any] = {
-            name.removesuffix(end): parameter
-            for name, parameter in self._parameters.items()
-            if name.endswith(end)
+            name.removesuffix(end): getattr(self, name) for name in self.names if name.endswith(end)
         }
         activation = torch.relu if self.mode == "RNN_RELU" else torch.tanh
         outputs: list[Tensor] = []
@@ -281,7 +285,7 @@ class WrittenCell(nn.Module):
         self.bias, self.nonlinearity = bias, nonlinearity
         if nonlinearity not in ("tanh", "relu"):
             raise Illegal(f"no nonlinearity {nonlinearity!r}")
-        rows, limit = GATES[self.kind] * hidden_size, 1.0 / math.sqrt(hidden_size)
+        rows = GATES[self.kind] * hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, input_size),
             "weight_hh": (rows, hidden_size),
@@ -289,8 +293,15 @@ class WrittenCell(nn.Module):
         if bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         for name, shape in shapes.items():
-            array = torch.empty(shape, device=device, dtype=dtype).uniform_(-limit, limit)
-            self.register_parameter(name, nn.Parameter(array))
+            empty = torch.empty(shape, device=device, dtype=dtype)
+            self.register_parameter(name, nn.Parameter(empty))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform within the limit."""
+        limit = 1.0 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -limit, limit)
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
@@ -308,8 +319,8 @@ class WrittenCell(nn.Module):
                 raise Illegal("a state of another shape")
             if any(s.dtype != input.dtype for s in state):
                 raise Illegal("a state of another dtype")
-        z = linear(input, self.weight_ih, self._parameters.get("bias_ih"))
-        y = linear(state[0], self.weight_hh, self._parameters.get("bias_hh"))
+        z = linear(input, self.weight_ih, getattr(self, "bias_ih", None))
+        y = linear(state[0], self.weight_hh, getattr(self, "bias_hh", None))
         activation = torch.relu if self.nonlinearity == "relu" else torch.tanh
         new = step(self.kind, activation, z, y, tuple(state))
         return new if count == 2 else new[0]
@@ -385,7 +396,7 @@ class PacksByContents(Mixin):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         now = [parameter.detach().clone() for parameter in self.parameters()]
-        kept = self.__dict__.get("_kept", [])
+        kept = self.__dict__.setdefault("_kept", [])
         if len(kept) != len(now) or not all(map(self.alike, kept, now)):
             self.__dict__["_kept"] = now
         names = [name for name, _ in self.named_parameters()]
@@ -401,12 +412,14 @@ class PacksByContents(Mixin):
 
     def on(self, packed: dict[str, Tensor], input: Any, hx: Any) -> Any:
         """The layer on other parameters, on an object of this call alone."""
-        made = copy.copy(self)
+        # Not copy.copy, which parametrized modules forbid.
+        made: Any = self.__class__.__new__(self.__class__)
+        made.__dict__.update(self.__dict__)
         made.__dict__["_parameters"] = {**self._parameters, **{
             name: nn.Parameter(array, requires_grad=False) for name, array in packed.items()
         }}  # fmt: skip
         if hasattr(self, "_flat_weights_names"):
-            made._flat_weights = [made._parameters[name] for name in self._flat_weights_names]
+            made._flat_weights = [getattr(made, name) for name in self._flat_weights_names]
             made._flat_weight_refs = []
             made._init_flat_weights()
         return super(PacksByContents, made).forward(input, hx)

@@ -67,6 +67,27 @@ def assert_within_bound(
         )
 
 
+def assert_tied_within_bound(gradients: Gradients, one: str, two: str) -> None:
+    """The gradient of a parameter that is also another one is right: the sum of both.
+
+    The sum is rounded once more, of terms no greater than the magnitudes.
+    """
+    due = expected_of(gradients)
+    bound = due.bounds[one] + due.bounds[two]
+    bound = bound + 2.0 * due.problem.format.u_s * (np.abs(due[one]) + np.abs(due[two]) + bound)
+    assert_close(
+        one,
+        gradients[one],
+        due[one] + due[two],
+        bound,
+        calls=(gradients.call,),
+        what=f"{two} being tied to it",
+        backward=gradients.backward,
+    )
+    others = [name for name in gradients.names if name not in (one, two)]
+    assert_within_bound(gradients, *others, what=f"with {two} tied to {one}")
+
+
 def assert_within_scatter(answer: Answer) -> Agreement:
     """All results or gradients are right, within what correct implementations scatter by.
 

@@ -18,13 +18,12 @@ from typing import Any, TypeAlias
 
 import torch
 
-from rnn_conformance.checking.assertions import assert_close, assert_equivalent
+from rnn_conformance.checking.assertions import assert_equivalent
 from rnn_conformance.checking.subject import PROFILES, Subject
 from rnn_conformance.errors import Gap, NonConforming, Unsupported, Untested
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.implementations.trees import leaves
 from rnn_conformance.spec.calls import Call
-from rnn_conformance.spec.config import Dtype
 
 Arguments: TypeAlias = tuple[Any, ...]
 """``(input[, state])``, as a module takes them."""
@@ -39,25 +38,34 @@ def equals_eager(subject: Subject, call: Call, way: Way, name: str) -> None:
     Raises ``NonConforming`` if it is not, or there is no way; and ``Unsupported`` if that is
     so for ``torch.nn``'s own class too.
     """
-    held_to_torch(subject, call, lambda tried: _equals_eager(tried, call, way, name))
+    held_to_torch(subject, lambda tried: _equals_eager(tried, call, way, name))
 
 
-def held_to_torch(subject: Subject, call: Call, check: Callable[[Subject], None]) -> None:
+def held_to_torch(subject: Subject, check: Callable[[Subject], None]) -> None:
     """A check that need hold only where it does for ``torch.nn``'s class of the same kind."""
     try:
         check(subject)
     except NonConforming:
-        cls = getattr(torch.nn, call.config.kind.value)
-        torchs = drop_in(cls).on(subject.implementation.device)
         try:
-            check(Subject(torchs, subject.kind))
+            check(torchs(subject))
         except NonConforming as error:
-            version = torch.__version__.partition("+")[0]
-            first_line = error.message.splitlines()[0]
-            raise Unsupported(
-                f"torch.nn.{cls.__name__} {version} itself fails: {first_line}", Gap.TORCH_FAILS
-            ) from error
+            raise fails_itself(subject, error) from error
         raise
+
+
+def torchs(subject: Subject) -> Subject:
+    """``torch.nn``'s own class of the kind, on the same device."""
+    cls = getattr(torch.nn, subject.kind.value)
+    return Subject(drop_in(cls).on(subject.implementation.device), subject.kind)
+
+
+def fails_itself(subject: Subject, error: NonConforming) -> Unsupported:
+    """What is demanded of nobody, since ``torch.nn``'s own class fails there too."""
+    version = torch.__version__.partition("+")[0]
+    first_line = error.message.splitlines()[0]
+    return Unsupported(
+        f"torch.nn.{subject.kind} {version} itself fails: {first_line}", Gap.TORCH_FAILS
+    )
 
 
 def _equals_eager(subject: Subject, call: Call, way: Way, name: str) -> None:
@@ -151,35 +159,3 @@ def mapped(call: Call) -> Way:
         return torch.func.vmap(module, inputs, results)
 
     return way
-
-
-def autocast(subject: Subject, call: Call) -> None:
-    """Under autocast to bfloat16 a float32 module is as accurate as bfloat16 allows.
-
-    The call's parameters and arguments are bfloat16 numbers; results may be of either dtype.
-    """
-    wide = call.replace(dtype=Dtype.FLOAT32)
-    due = subject.expected(call)
-
-    def check(tried: Subject) -> None:
-        device = tried.implementation.device
-        module = tried.module(wide)
-        with (
-            tried.doing(wide, "autocast"),
-            quiet(),
-            torch.no_grad(),
-            torch.autocast(torch.device(device).type, dtype=torch.bfloat16),
-        ):
-            returned = module(*tried.arguments(wide))
-        result = tried.result(wide, returned)
-        for name in call.results:
-            assert_close(
-                name,
-                result[name],
-                due[name],
-                due.bounds[name],
-                calls=(wide,),
-                what="under autocast, as accurate as bfloat16 allows",
-            )
-
-    held_to_torch(subject, call, check)

@@ -3,19 +3,27 @@
 Imported inside the checks that use it: ``from rnn_conformance.checking import torch_kit``.
 """
 
+from rnn_conformance.checking.autocast import autocast, gradients_after_autocast
+from rnn_conformance.checking.computed import WAYS
 from rnn_conformance.checking.deployment import (
-    autocast,
     compiled,
     compiler_needed,
     equals_eager,
     exported,
     mapped,
+    quiet,
     scripted,
     through_onnx,
     traced,
 )
 from rnn_conformance.checking.interpreter import run
 from rnn_conformance.checking.modules import answer, by_torchs_names, graph, tensors
+from rnn_conformance.checking.replicas import gradients_through, replica
+from rnn_conformance.checking.second_derivatives import (
+    assert_right_changes,
+    through_the_graph,
+    transforming,
+)
 from rnn_conformance.checking.training import Training
 from rnn_conformance.checking.violations import (
     input_dtypes,
@@ -30,21 +38,27 @@ from rnn_conformance.checking.violations import (
 from rnn_conformance.implementations.devices import seed_generators, torch_dtype
 
 __all__ = [
+    "WAYS",
     "Training",
     "answer",
+    "assert_right_changes",
     "autocast",
     "by_torchs_names",
     "compiled",
     "compiler_needed",
     "equals_eager",
     "exported",
+    "gradients_after_autocast",
+    "gradients_through",
     "graph",
     "input_dtypes",
     "inputs",
     "mapped",
     "no_steps",
+    "quiet",
     "refuses_calls",
     "refuses_constructions",
+    "replica",
     "run",
     "scripted",
     "seed_generators",
@@ -52,7 +66,9 @@ __all__ = [
     "states",
     "tensors",
     "through_onnx",
+    "through_the_graph",
     "torch_dtype",
     "torchs_own",
     "traced",
+    "transforming",
 ]

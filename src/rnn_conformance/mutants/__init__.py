@@ -8,7 +8,9 @@ One module a chapter. To add a mutant, decorate a class that is mixed into ``tor
 from __future__ import annotations
 
 from rnn_conformance.mutants.arguments import ARGUMENTS
+from rnn_conformance.mutants.autocast import AUTOCAST
 from rnn_conformance.mutants.classes import CLASSES
+from rnn_conformance.mutants.computed import COMPUTED
 from rnn_conformance.mutants.declarations import DECLARATIONS
 from rnn_conformance.mutants.deployment import DEPLOYMENT
 from rnn_conformance.mutants.determinism import DETERMINISM
@@ -25,6 +27,9 @@ from rnn_conformance.mutants.memory import MEMORY
 from rnn_conformance.mutants.mutant import Chapter, Mutant
 from rnn_conformance.mutants.parameters import PARAMETERS
 from rnn_conformance.mutants.processes import PROCESSES
+from rnn_conformance.mutants.replicas import REPLICAS
+from rnn_conformance.mutants.second_derivatives import SECOND
+from rnn_conformance.mutants.surface import SURFACE
 from rnn_conformance.spec.config import Kind
 
 __all__ = ["BACKWARD", "CATALOGUE", "FORWARD", "WRITTEN", "Chapter", "Mutant", "mutants_of"]
@@ -34,7 +39,10 @@ WRITTEN: tuple[Chapter, ...] = (
     DROPOUT,
     GRADIENTS,
     PATHS,
+    SECOND,
     PARAMETERS,
+    COMPUTED,
+    SURFACE,
     MEMORY,
     FUNCTIONS,
     DTYPES,
@@ -43,7 +51,9 @@ WRITTEN: tuple[Chapter, ...] = (
     DECLARATIONS,
     LIFECYCLE,
     HISTORIES,
+    REPLICAS,
     DETERMINISM,
+    AUTOCAST,
     PROCESSES,
     DEPLOYMENT,
 )

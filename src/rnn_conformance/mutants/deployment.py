@@ -73,25 +73,3 @@ class WrongWhenUnbatched(ByHand):
         """One step."""
         result = super().forward(input, hx)
         return result if input.ndim == 2 else -result
-
-
-@_add("results of three bits under autocast", "DEP-6")
-class CoarseUnderAutocast(ByHand):
-    """Right without."""
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """One step."""
-        result = super().forward(input, hx)
-        return (4.0 * result).round() / 4.0 if torch.is_autocast_enabled("cpu") else result
-
-
-@_add("factors that must be of one dtype, which autocast changes", "DEP-6", crashes=True)
-class StrictAboutTypes(ByHand):
-    """An exception under autocast."""
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """One step."""
-        product = nn.functional.linear(input, self.weight_ih, self.bias_ih)
-        if product.dtype != self.weight_ih.dtype:
-            raise TypeError(f"expected {self.weight_ih.dtype}, found {product.dtype}")
-        return super().forward(input, hx)

@@ -88,7 +88,7 @@ def _side(weight: Array, bias: Array, x: Array, error: Array | None, gamma: floa
     return _Side(constant, magnitude)
 
 
-def _sigmoid_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
+def sigmoid_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
     """Mean value theorem with sigma' taken where it is largest within ``Ez`` of ``z``.
 
     ``sigma'(lo) = e / (1 + e)^2`` with ``e = exp(-lo)``, ``lo = max(|z| - Ez, 0)``. A
@@ -101,7 +101,7 @@ def _sigmoid_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
     return (1.0 + KAPPA * fmt.u_s) * inherited + rounding
 
 
-def _tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
+def tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
     """As for the sigmoid, with ``tanh'(lo) = 4 e / (1 + e)^2``, ``e = exp(-2 lo)``.
 
     The absolute floor makes ``2 sigma(2 z) - 1`` legal.
@@ -220,7 +220,7 @@ class _Scan:
             error = (
                 np.where(z[t] + ez < 0.0, 0.0, ez)
                 if relu
-                else _tanh_error(z[t], value, ez, self.fmt)
+                else tanh_error(z[t], value, ez, self.fmt)
             )
             self.errors.gates[t] = error
             return self.settle(error, value, self.exempt(t, ez)), ec
@@ -248,8 +248,8 @@ class _Scan:
 
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
             ez = ez0[t] + eh @ self.recurrent
-            ea = _sigmoid_error(z[t], trace.gates[t], ez, fmt)
-            ea[:, cell] = _tanh_error(z[t][:, cell], trace.gates[t][:, cell], ez[:, cell], fmt)
+            ea = sigmoid_error(z[t], trace.gates[t], ez, fmt)
+            ea[:, cell] = tanh_error(z[t][:, cell], trace.gates[t][:, cell], ez[:, cell], fmt)
             self.errors.gates[t] = ea
             exempt = self.exempt(t, ez)
             ei, ef, eg, eo = (ea[:, k * size : (k + 1) * size] for k in range(4))
@@ -264,7 +264,7 @@ class _Scan:
             )
             new_c = self.settle(self.rounded**2 * new_c, trace.c[t + 1], exempt)
             # Em = (o + Eo) Et + |tanh c'| Eo + rounding, Et the error of tanh c'
-            et = _tanh_error(trace.c[t + 1], tanh_c[t], new_c, fmt)
+            et = tanh_error(trace.c[t + 1], tanh_c[t], new_c, fmt)
             self.errors.inner[t] = et
             em = self.rounded * ((o[t] + eo) * et + np.abs(tanh_c[t]) * eo + m_rounding[t])
             if w_hr is not None:
@@ -302,13 +302,13 @@ class _Scan:
             recurrent = eh @ self.recurrent
             ez = ez0[t] + recurrent
             exempt, ez = self.exempt(t, ez), ez[:, : 2 * size]
-            ea = _sigmoid_error(z[t][:, : 2 * size], trace.gates[t][:, : 2 * size], ez, fmt)
+            ea = sigmoid_error(z[t][:, : 2 * size], trace.gates[t][:, : 2 * size], ez, fmt)
             er, eu = ea[:, :size], ea[:, size:]
             eq = self.rounded**2 * eq0[t] + recurrent[:, new]
             self.errors.inner[t] = eq
             e_rq = self.rounded * (r[t] * eq + abs_q[t] * er + er * eq + rq_rounding[t])
             ezn = self.rounded**3 * (ex_n[t] + e_rq + zn_rounding[t])
-            en = _tanh_error(zn[t], n[t], ezn, fmt)
+            en = tanh_error(zn[t], n[t], ezn, fmt)
             self.errors.gates[t, :, : 2 * size], self.errors.gates[t, :, new] = ea, en
             error = self.rounded**4 * (
                 (1.0 - update[t]) * en

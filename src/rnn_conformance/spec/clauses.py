@@ -77,6 +77,7 @@ CHAPTERS: dict[str, str] = {
     "DET": "Determinism and concurrency",
     "ENV": "Process",
     "LIF": "Lifecycle",
+    "AMP": "Autocast",
     "DEP": "Deployment",
 }
 
@@ -375,6 +376,13 @@ _CLAUSES = (
         _AUTOGRAD,
         kinds=ALL,
     ),
+    _training(
+        "GRD-5",
+        "Derivatives of derivatives are right wherever torch.nn has them; where it has none there "
+        "is an exception, never a silent constant.",
+        _DOCS + "generated/torch.autograd.grad.html",
+        kinds=ALL,
+    ),
     # Parameters
     _drop_in(
         "PAR-1",
@@ -409,6 +417,22 @@ _CLAUSES = (
         "flatten_parameters() exists and changes nothing visible; all_weights lists the "
         "parameters by layer and direction.",
         _RNN,
+    ),
+    _drop_in(
+        "PAR-6",
+        "What is computed in a parameter's place is used: parametrizations, weight and spectral "
+        "norm, pruning, functional_call; tied parameters stay tied.",
+        _DOCS + "generated/torch.nn.utils.parametrize.register_parametrization.html",
+        kinds=ALL,
+        advice="A parameter is an attribute to be read at each call, not an object to be kept.",
+    ),
+    _drop_in(
+        "PAR-7",
+        "reset_parameters() draws anew, forward's keywords are input and hx, and attributes that "
+        "are set after construction count.",
+        _RNN,
+        kinds=ALL,
+        advice="forward takes hx=, not h_0= as the documentation of its arguments may suggest.",
     ),
     # Memory
     _inference(
@@ -569,6 +593,22 @@ _CLAUSES = (
         _DOCS + "generated/torch.func.functional_call.html",
         kinds=ALL,
     ),
+    _drop_in(
+        "LIF-4",
+        "A replica without parameters of its own, as data-parallel wrappers make them, computes "
+        "with those that it is given.",
+        _DOCS + "generated/torch.nn.DataParallel.html",
+        kinds=ALL,
+        advice="A replica's parameters() is empty: next(self.parameters()) fails there.",
+    ),
+    # Autocast
+    _drop_in(
+        "AMP-1",
+        "Under autocast it answers wherever torch.nn's own class does, as accurately as the type "
+        "allows, in the dtypes of torch.nn there or in its own.",
+        _DOCS + "amp.html",
+        kinds=ALL,
+    ),
     # Deployment
     *(
         _drop_in(id, f"{what} gives the eager result.", _DOCS + page, kinds=ALL, optional=True)
@@ -578,7 +618,6 @@ _CLAUSES = (
             ("DEP-3", "TorchScript", "generated/torch.jit.trace.html"),
             ("DEP-4", "A round trip through ONNX", "onnx.html"),
             ("DEP-5", "torch.func.vmap over samples", "generated/torch.func.vmap.html"),
-            ("DEP-6", "Autocast", "amp.html"),
         )
     ),
 )
