@@ -32,8 +32,9 @@ from rnn_conformance.checking.dropout import (
     reading_zeros,
     scale,
 )
+from rnn_conformance.checking.ladders import Axis, Ladder
 from rnn_conformance.checking.programs import CALLS, Program, Programs, Step
-from rnn_conformance.checking.properties import for_all
+from rnn_conformance.checking.properties import for_all, for_each
 from rnn_conformance.checking.storage import (
     LAYOUTS,
     Snapshot,
@@ -66,6 +67,7 @@ __all__ = [
     "LAYOUTS",
     "Agreement",
     "Array",
+    "Axis",
     "Backward",
     "Bare",
     "Call",
@@ -77,6 +79,7 @@ __all__ = [
     "Feature",
     "Gap",
     "Kind",
+    "Ladder",
     "Nature",
     "NonConforming",
     "Program",
@@ -110,6 +113,7 @@ __all__ = [
     "everything_dropped",
     "expanded",
     "for_all",
+    "for_each",
     "from_the_ends",
     "frozen_of",
     "gap",
