@@ -62,24 +62,24 @@ class Reach:
     """How far the few cases of a short run climb.
 
     One always goes to one more than ``top``, the others to neighbours of the middles from
-    ``low`` to ``high``, and one back from one more than ``back``. They are ``few`` where they
-    are dear or what they have besides matters least.
+    ``low`` to ``high``, and two back from one more than each of ``back``. They are ``few``
+    where they are dear.
     """
 
     top: int
     low: int
     high: int
-    back: int
+    back: tuple[int, int]
     few: bool = False
 
 
 REACH = {
-    Axis.FEATURES: Reach(1024, 256, 1024, 1024),
-    Axis.UNITS: Reach(256, 256, 384, 256),
-    Axis.SAMPLES: Reach(1024, 256, 1024, 1024),
-    Axis.STEPS: Reach(1024, 256, 384, 256),
-    Axis.LAYERS: Reach(128, 8, 16, 16, few=True),
-    Axis.PROJECTED: Reach(256, 256, 384, 256, few=True),
+    Axis.FEATURES: Reach(1024, 256, 1024, (1024, 256)),
+    Axis.UNITS: Reach(256, 256, 384, (256, 128)),
+    Axis.SAMPLES: Reach(1024, 256, 1024, (1024, 256)),
+    Axis.STEPS: Reach(1024, 256, 384, (256, 128)),
+    Axis.LAYERS: Reach(128, 8, 16, (16, 8), few=True),
+    Axis.PROJECTED: Reach(256, 256, 384, (256, 128), few=True),
 }
 
 TRAITS = (
@@ -164,15 +164,20 @@ class Ladder:
     def part(self, rng: np.random.Generator) -> Iterator[tuple[int, Bits]]:
         """A few sizes, with traits."""
         reach = REACH[self.axis]
-        anywhere = int(rng.choice([rung for rung in RUNGS if rung <= 129]))
+        lower = [rung for rung in RUNGS if rung <= min(2 * reach.high, 129)]
+        anywhere = int(rng.choice(lower))
         if self.backward:
-            yield from zip((reach.back + 1, anywhere), opposites(rng), strict=True)
+            sizes = (middle + 1 for middle in reach.back)
+            yield from zip(sizes, opposites(rng), strict=True)
+            yield anywhere, opposites(rng)[0]
             return
         middles = [middle for middle in MIDDLES if reach.low <= middle <= reach.high]
-        # One more than a block is what is left over the oftenest. The least middle itself, and
-        # one less, would lie below what goes wrong beyond it.
-        more, same, less = rng.choice(middles), *rng.choice(middles[1:], 2)
-        sizes = (reach.top + 1, int(more) + 1, int(same), int(less) - 1)
+        # One more than a block is what is left over the oftenest: so many, in three cases out of
+        # four, that each trait is there once and not there once.
+        one_more = (int(middle) + 1 for middle in rng.choice(middles, 2))
+        # One less than the least of the middles would not lie beyond it.
+        other = int(rng.choice(middles[1:])) - int(rng.integers(2))
+        sizes = (reach.top + 1, *one_more, other)
         yield from zip(sizes, opposites(rng) if reach.few else rows(rng), strict=False)
         yield anywhere, opposites(rng)[0]
 
@@ -183,12 +188,13 @@ class Ladder:
         few = {axis: 2 + (seed >> number) % 2 for number, axis in enumerate(Axis)}
         features -= self.spared(features, size)
         # What recurs for long, or from layer to layer, must not grow.
-        long = self.axis in (Axis.STEPS, Axis.LAYERS)
-        few[Axis.UNITS] = 2 if long else 3
+        few[Axis.UNITS] = 2 if self.axis in (Axis.STEPS, Axis.LAYERS) else 3
         few[Axis.PROJECTED] = 1
         few[self.axis] = size
         if self.axis is Axis.PROJECTED:
             few[Axis.UNITS] = size + 1
+        if self.axis is Axis.LAYERS and size > 64:
+            few[Axis.STEPS] = 1
         length, batch = few[Axis.STEPS], few[Axis.SAMPLES]
         # Unsorted; some end early, the longest is not the first.
         lengths = [max(1, length - (1, 0, length // 2)[sample % 3]) for sample in range(batch)]
@@ -207,7 +213,8 @@ class Ladder:
             batch,
             lengths,
             dtype=dtype,
-            values=Values.PLAIN if long else Values.TYPICAL,
+            # Small ones: with larger ones the bound grows faster than what is wrong.
+            values=Values.PLAIN,
             seed=seed,
         )
 
@@ -219,6 +226,9 @@ class Ladder:
         if self.axis is Axis.UNITS:
             # All units recur.
             spared.add(Feature.PROJECTION)
+        if self.axis is Axis.LAYERS:
+            # Without them less comes through from layer to layer, and nothing in the end.
+            spared |= {Feature.BIAS_FREE, Feature.RELU}
         if self.axis is Axis.LAYERS and size > 64:
             spared.add(Feature.BIDIRECTIONAL)
         heavy = self.axis in (Axis.UNITS, Axis.PROJECTED, Axis.STEPS)
@@ -239,12 +249,12 @@ class Ladder:
         }[self.axis]
 
     def simpler(self, case: Case) -> Iterator[Case]:
-        """The lower rungs, the lowest first; then the same size without one of its traits."""
+        """The same without one of its traits; then the lower rungs, the lowest first."""
         kind, features, size = case.config.kind, case.features, self.size(case)
-        for rung in RUNGS:
-            if rung < size:
-                yield self.case(kind, features, case.dtype, rung, case.seed)
         needed = NEEDS.get(self.axis)
         for feature in TRAITS:
             if feature in features and feature is not needed:
                 yield self.case(kind, features - {feature}, case.dtype, size, case.seed)
+        for rung in RUNGS:
+            if rung < size:
+                yield self.case(kind, features, case.dtype, rung, case.seed)

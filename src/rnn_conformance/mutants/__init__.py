@@ -24,12 +24,14 @@ from rnn_conformance.mutants.lifecycle import LIFECYCLE
 from rnn_conformance.mutants.memory import MEMORY
 from rnn_conformance.mutants.mutant import Chapter, Mutant
 from rnn_conformance.mutants.parameters import PARAMETERS
+from rnn_conformance.mutants.sizes import SIZES
 from rnn_conformance.spec.config import Kind
 
 __all__ = ["BACKWARD", "CATALOGUE", "FORWARD", "WRITTEN", "Chapter", "Mutant", "mutants_of"]
 
 WRITTEN: tuple[Chapter, ...] = (
     CLASSES,
+    SIZES,
     DROPOUT,
     GRADIENTS,
     PATHS,
