@@ -12,7 +12,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from rnn_conformance import drop_in
-from rnn_conformance.checking.assertions import assert_within_bound
+from rnn_conformance.checking.assertions import assert_within_bound, assert_within_scatter
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.ladders import FAR, RUNGS, TRAITS, Axis, Ladder
@@ -74,7 +74,7 @@ CLIMBED = [
 def test_every_run_goes_beyond_128_and_others_go_elsewhere(axis: Axis, kind: Kind) -> None:
     climbed = [{size(axis, case) for case in members(axis, kind, seed)} for seed in range(20)]
     assert all(max(sizes) > 128 for sizes in climbed)
-    assert len(set.union(*climbed)) > 12
+    assert len(set.union(*climbed)) > 10
     assert len({frozenset(sizes) for sizes in climbed}) > 10
 
 
@@ -205,12 +205,12 @@ class SpoilsTheLast(Mixin):  # type: ignore[misc]
         elif packed and array.dim() == 2:
             index[0] = slice(len(array) - 1, None)
         elif self.axis is Axis.SAMPLES:
-            first = cell or (self.batch_first and array.shape[0] == input.shape[0] > 3)
-            index[0 if first else 1] = slice(-1, None)
-        elif array.shape[:-1] == input.shape[:-1]:
-            index[1 if self.batch_first and array.dim() == 3 else 0] = slice(-1, None)
-        else:
+            output = not packed and array.shape[:2] == input.shape[:2]
+            index[0 if cell or (output and self.batch_first) else 1] = slice(-1, None)
+        elif packed or array.shape[:-1] != input.shape[:-1]:
             return array
+        else:
+            index[1 if self.batch_first and array.dim() == 3 else 0] = slice(-1, None)
         spoilt = array.clone()
         spoilt[tuple(index)] += 0.125
         return spoilt
@@ -226,12 +226,9 @@ def test_what_is_wrong_in_the_last_place_alone_is_seen_at_each_rung(
     cases = members(axis, kind, 1, profile)
     heavy = profile == "standard" and axis in (Axis.UNITS, Axis.PROJECTED, Axis.LAYERS)
     for case in cases[:: 31 if heavy else 13 if profile == "standard" else 1]:
-        if case.config.input_size > 1025 and case.dtype is Dtype.FLOAT32:
-            # One feature among so many is less than what float32 may be off by.
-            continue
-        call = case.call()
+        answer = subject(case.call())
         with pytest.raises(NonConforming):
-            assert_within_bound(subject(call))
+            assert_within_scatter(answer)
 
 
 @pytest.mark.parametrize(("axis", "kind"), CLIMBED)

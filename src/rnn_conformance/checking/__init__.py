@@ -46,6 +46,7 @@ from rnn_conformance.checking.storage import (
 )
 from rnn_conformance.checking.strategies import Cases, cases
 from rnn_conformance.checking.subject import Subject
+from rnn_conformance.checking.successions import Succession, Successions
 from rnn_conformance.errors import Gap, Nature, NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Bare
 from rnn_conformance.implementations.structure import parts_of
@@ -92,6 +93,8 @@ __all__ = [
     "State",
     "Step",
     "Subject",
+    "Succession",
+    "Successions",
     "Sum",
     "Unsupported",
     "Values",

@@ -167,8 +167,7 @@ class Ladder:
         lower = [rung for rung in RUNGS if rung <= min(2 * reach.high, 129)]
         anywhere = int(rng.choice(lower))
         if self.backward:
-            sizes = (middle + 1 for middle in reach.back)
-            yield from zip(sizes, opposites(rng), strict=True)
+            yield from zip((reach.back[0] + 1, reach.back[1] + 1), opposites(rng), strict=True)
             yield anywhere, opposites(rng)[0]
             return
         middles = [middle for middle in MIDDLES if reach.low <= middle <= reach.high]
@@ -213,8 +212,8 @@ class Ladder:
             batch,
             lengths,
             dtype=dtype,
-            # Small ones: with larger ones the bound grows faster than what is wrong.
-            values=Values.PLAIN,
+            # Of gradients the bound grows faster than what is wrong, unless numbers are small.
+            values=Values.PLAIN if self.backward else Values.TYPICAL,
             seed=seed,
         )
 

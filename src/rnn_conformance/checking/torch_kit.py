@@ -14,6 +14,7 @@ from rnn_conformance.checking.deployment import (
     through_onnx,
     traced,
 )
+from rnn_conformance.checking.following import follow
 from rnn_conformance.checking.interpreter import run
 from rnn_conformance.checking.modules import answer, graph, tensors
 from rnn_conformance.checking.training import Training
@@ -37,6 +38,7 @@ __all__ = [
     "dtypes",
     "equals_eager",
     "exported",
+    "follow",
     "graph",
     "inputs",
     "mapped",

@@ -25,6 +25,7 @@ from rnn_conformance.mutants.memory import MEMORY
 from rnn_conformance.mutants.mutant import Chapter, Mutant
 from rnn_conformance.mutants.parameters import PARAMETERS
 from rnn_conformance.mutants.sizes import SIZES
+from rnn_conformance.mutants.successions import SUCCESSIONS
 from rnn_conformance.spec.config import Kind
 
 __all__ = ["BACKWARD", "CATALOGUE", "FORWARD", "WRITTEN", "Chapter", "Mutant", "mutants_of"]
@@ -44,6 +45,7 @@ WRITTEN: tuple[Chapter, ...] = (
     DECLARATIONS,
     LIFECYCLE,
     HISTORIES,
+    SUCCESSIONS,
     DETERMINISM,
     DEPLOYMENT,
 )
