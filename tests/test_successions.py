@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def members(kind: Kind, seed: int = 0, implementation: Any = None) -> list[Succe
 @pytest.mark.parametrize("size", [2, 6, 10, 14])
 def test_in_a_design_each_follows_each_other_exactly_once(size: int) -> None:
     rows = design(size)
-    followed = [pair for row in rows for pair in zip(row, row[1:], strict=False)]
+    followed = [pair for row in rows for pair in pairwise(row)]
     assert sorted(followed) == [
         pair for pair in product(range(size), repeat=2) if pair[0] != pair[1]
     ]
@@ -76,7 +76,7 @@ def test_each_kind_of_call_is_the_first_of_some_layer(kind: Kind) -> None:
 def test_forms_and_circumstances_meet_otherwise_in_other_runs() -> None:
     runs = [{asked for one in members(Kind.GRU, seed) for asked in one.asked} for seed in range(9)]
     assert len(set.union(*runs)) > 0.9 * 14 * 10
-    assert all(one != other for one, other in zip(runs, runs[1:], strict=False))
+    assert all(one != other for one, other in pairwise(runs))
 
 
 def test_nothing_is_asked_that_is_not_declared() -> None:

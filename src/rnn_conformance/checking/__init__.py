@@ -32,6 +32,7 @@ from rnn_conformance.checking.dropout import (
     reading_zeros,
     scale,
 )
+from rnn_conformance.checking.edges import Edges
 from rnn_conformance.checking.ladders import Axis, Ladder
 from rnn_conformance.checking.programs import CALLS, Program, Programs, Step
 from rnn_conformance.checking.properties import for_all, for_each
@@ -76,6 +77,7 @@ __all__ = [
     "Cases",
     "Config",
     "Dtype",
+    "Edges",
     "Expected",
     "Feature",
     "Gap",

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -212,4 +212,4 @@ class Successions:
 
 def pairs(listed: Sequence[Succession]) -> set[tuple[Asked, Asked]]:
     """Which calls follow which."""
-    return {pair for one in listed for pair in zip(one.asked, one.asked[1:], strict=False)}
+    return {pair for one in listed for pair in pairwise(one.asked)}

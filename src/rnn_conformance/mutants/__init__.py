@@ -22,6 +22,7 @@ from rnn_conformance.mutants.gradients import GRADIENTS
 from rnn_conformance.mutants.histories import HISTORIES
 from rnn_conformance.mutants.lifecycle import LIFECYCLE
 from rnn_conformance.mutants.memory import MEMORY
+from rnn_conformance.mutants.mixtures import MIXTURES
 from rnn_conformance.mutants.mutant import Chapter, Mutant
 from rnn_conformance.mutants.parameters import PARAMETERS
 from rnn_conformance.mutants.sizes import SIZES
@@ -42,6 +43,7 @@ WRITTEN: tuple[Chapter, ...] = (
     DTYPES,
     ERRORS,
     ARGUMENTS,
+    MIXTURES,
     DECLARATIONS,
     LIFECYCLE,
     HISTORIES,

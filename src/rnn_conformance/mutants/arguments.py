@@ -172,12 +172,13 @@ def _misfit(shape: tuple[int, ...], due: tuple[int, ...]) -> str:
     return wrong[0] if len(wrong) == 1 else "with its axes swapped" if wrong else ""
 
 
-class _TakesCalls(Mixin):
+class TakesCalls(Mixin):
     """A call that departs in one way alone is made legal, as far as that can be done."""
 
     taken: Departure
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        """Answer it all the same."""
         if departures(self, input, hx) == {self.taken}:
             input = self.fitted(input)
             hx = self.fitted_state(input, hx)
@@ -266,7 +267,7 @@ def _put() -> None:
         warnings.simplefilter("ignore")
         for mixin, family in (
             (_TakesConstruction, illegal_constructions),
-            (_TakesCalls, illegal_calls),
+            (TakesCalls, illegal_calls),
         ):
             kinds: dict[Departure, list[Kind]] = defaultdict(list)
             for kind in Kind:
