@@ -22,6 +22,7 @@ from rnn_conformance.checking.composition import (
     place,
     time_major,
 )
+from rnn_conformance.checking.copies import Copies, Copy
 from rnn_conformance.checking.dropout import (
     Source,
     everything_dropped,
@@ -76,6 +77,8 @@ __all__ = [
     "Case",
     "Cases",
     "Config",
+    "Copies",
+    "Copy",
     "Dtype",
     "Edges",
     "Expected",

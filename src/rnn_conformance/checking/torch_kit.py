@@ -3,6 +3,7 @@
 Imported inside the checks that use it: ``from rnn_conformance.checking import torch_kit``.
 """
 
+from rnn_conformance.checking.copying import copied
 from rnn_conformance.checking.deployment import (
     autocast,
     compiled,
@@ -35,6 +36,7 @@ __all__ = [
     "autocast",
     "compiled",
     "compiler_needed",
+    "copied",
     "dtypes",
     "equals_eager",
     "exported",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from rnn_conformance.mutants.arguments import ARGUMENTS
 from rnn_conformance.mutants.classes import CLASSES
+from rnn_conformance.mutants.copies import COPIES
 from rnn_conformance.mutants.declarations import DECLARATIONS
 from rnn_conformance.mutants.deployment import DEPLOYMENT
 from rnn_conformance.mutants.determinism import DETERMINISM
@@ -46,6 +47,7 @@ WRITTEN: tuple[Chapter, ...] = (
     MIXTURES,
     DECLARATIONS,
     LIFECYCLE,
+    COPIES,
     HISTORIES,
     SUCCESSIONS,
     DETERMINISM,
