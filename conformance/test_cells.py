@@ -8,6 +8,7 @@ from rnn_conformance.checking import (
     Agreement,
     Call,
     Case,
+    Edges,
     Feature,
     State,
     Subject,
@@ -20,6 +21,7 @@ from rnn_conformance.checking import (
     cases,
     clause,
     for_all,
+    for_each,
 )
 
 
@@ -156,3 +158,14 @@ def test_a_state_of_wrong_size_or_structure_is_refused(subject: Subject, case: C
     from rnn_conformance.checking import torch_kit
 
     torch_kit.refuses_calls(subject, case.call(), torch_kit.states)
+
+
+@clause("CEL-4")
+@for_each(Edges())
+def test_arguments_are_looked_at_where_the_input_is_empty_single_or_unbatched(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.checking import torch_kit
+
+    for family in (torch_kit.inputs, torch_kit.states):
+        torch_kit.refuses_calls(subject, case.call(), family)

@@ -108,7 +108,8 @@ def test_every_configuration(subject: Subject, case: Case) -> Agreement:
         values=TAME,
         degenerate=False,
     ),
-    examples=0.5,
+    # Sizes are test_sizes' matter; here, the errors that add up along the way.
+    examples=0.2,
 )
 def test_long_sequences(subject: Subject, case: Case) -> Agreement:
     return assert_within_scatter(subject(case.call()))
@@ -125,7 +126,7 @@ def test_long_sequences(subject: Subject, case: Case) -> Agreement:
         values=TAME,
         degenerate=False,
     ),
-    examples=0.5,
+    examples=0.3,
 )
 def test_wide_layers_and_batches(subject: Subject, case: Case) -> Agreement:
     return assert_within_scatter(subject(case.call()))

@@ -4,7 +4,18 @@ Each illegal call departs from a legal one in one place, and only what ``torch.n
 refuses counts. Any class of exception will do; one other than PyTorch's is noted.
 """
 
-from rnn_conformance.checking import Case, Feature, Kind, State, Subject, cases, clause, for_all
+from rnn_conformance.checking import (
+    Case,
+    Edges,
+    Feature,
+    Kind,
+    State,
+    Subject,
+    cases,
+    clause,
+    for_all,
+    for_each,
+)
 
 
 @clause("ERR-1")
@@ -16,7 +27,7 @@ def test_the_constructor_refuses_illegal_arguments(subject: Subject, case: Case)
 
 
 @clause("ERR-2")
-@for_all(cases())
+@for_all(cases(), examples=0.6)
 def test_an_input_of_wrong_dimensions_or_features_is_refused(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 
@@ -24,7 +35,7 @@ def test_an_input_of_wrong_dimensions_or_features_is_refused(subject: Subject, c
 
 
 @clause("ERR-3")
-@for_all(cases(states=[State.OMITTED], without=[Feature.PACKED]))
+@for_all(cases(states=[State.OMITTED], without=[Feature.PACKED]), examples=0.6)
 def test_a_state_of_wrong_size_or_structure_is_refused(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 
@@ -45,6 +56,36 @@ def test_a_state_of_wrong_size_is_refused_with_packed_input_too(
 @clause("ERR-4")
 @for_all(cases(states=[State.OMITTED]), examples=0.5)
 def test_a_state_of_another_dtype_than_the_weights_is_refused(subject: Subject, case: Case) -> None:
+    from rnn_conformance.checking import torch_kit
+
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.state_dtypes)
+
+
+@clause("ERR-2")
+@for_each(Edges())
+def test_an_input_is_looked_at_where_it_is_empty_single_unbatched_or_packed(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.checking import torch_kit
+
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.inputs)
+
+
+@clause("ERR-3")
+@for_each(Edges(packed=False))
+def test_a_state_is_looked_at_where_the_input_is_empty_single_or_unbatched(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.checking import torch_kit
+
+    torch_kit.refuses_calls(subject, case.call(), torch_kit.states)
+
+
+@clause("ERR-4")
+@for_each(Edges())
+def test_a_state_s_dtype_is_looked_at_where_the_input_is_empty_single_unbatched_or_packed(
+    subject: Subject, case: Case
+) -> None:
     from rnn_conformance.checking import torch_kit
 
     torch_kit.refuses_calls(subject, case.call(), torch_kit.state_dtypes)

@@ -138,7 +138,7 @@ def test_torch_nn_refuses_every_illegal_call_but_a_few(kind: Kind) -> None:
         calls.append(call(kind, lengths=(6, 2, 4)))
     for legal in calls:
         of_torch = violations.torchs_own(legal, "cpu")
-        families = [violations.inputs, violations.dtypes]
+        families = [violations.inputs, violations.input_dtypes, violations.state_dtypes]
         if kind is not Kind.LSTM or legal.lengths is None:
             families.append(violations.states)
         if not kind.is_cell:

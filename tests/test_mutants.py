@@ -146,7 +146,12 @@ def test_a_gradient_deviation_cannot_show_without_what_it_needs(
 @pytest.mark.parametrize("kind", Kind)
 def test_each_illegal_call_is_answered_by_a_mutant_that_leaves_out_its_check(kind: Kind) -> None:
     """So there is no check of torch.nn's, as far as ``violations`` knows them, without one."""
-    families = [violations.inputs, violations.states, violations.dtypes]
+    families = [
+        violations.inputs,
+        violations.states,
+        violations.input_dtypes,
+        violations.state_dtypes,
+    ]
     if not kind.is_cell:
         families.append(violations.no_steps)
     lenient = [

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from rnn_conformance.checking.checks import checks
+from rnn_conformance.checking.drawing import examples
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.second_derivatives import through_the_graph
-from rnn_conformance.checking.strategies import cases, examples
+from rnn_conformance.checking.strategies import cases
 from rnn_conformance.checking.subject import PROFILES, Profile, Subject
 from rnn_conformance.implementations.tensors import tensor, values
 from rnn_conformance.implementations.torch_module import drop_in

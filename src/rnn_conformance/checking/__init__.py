@@ -23,6 +23,7 @@ from rnn_conformance.checking.composition import (
     place,
     time_major,
 )
+from rnn_conformance.checking.copies import Copies, Copy
 from rnn_conformance.checking.dropout import (
     Source,
     everything_dropped,
@@ -33,9 +34,11 @@ from rnn_conformance.checking.dropout import (
     reading_zeros,
     scale,
 )
+from rnn_conformance.checking.edges import Edges
+from rnn_conformance.checking.ladders import Axis, Ladder
 from rnn_conformance.checking.probing import demand_answers, demand_torchs_defaults
 from rnn_conformance.checking.programs import CALLS, Program, Programs, Step
-from rnn_conformance.checking.properties import for_all
+from rnn_conformance.checking.properties import for_all, for_each
 from rnn_conformance.checking.storage import (
     LAYOUTS,
     Snapshot,
@@ -47,6 +50,7 @@ from rnn_conformance.checking.storage import (
 )
 from rnn_conformance.checking.strategies import Cases, cases
 from rnn_conformance.checking.subject import Subject
+from rnn_conformance.checking.successions import Succession, Successions
 from rnn_conformance.checking.surroundings import generators, set_generators, set_otherwise
 from rnn_conformance.errors import Gap, Nature, NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Bare
@@ -72,6 +76,7 @@ __all__ = [
     "LAYOUTS",
     "Agreement",
     "Array",
+    "Axis",
     "Backward",
     "Bare",
     "Call",
@@ -79,11 +84,15 @@ __all__ = [
     "Cases",
     "Change",
     "Config",
+    "Copies",
+    "Copy",
     "Dtype",
+    "Edges",
     "Expected",
     "Feature",
     "Gap",
     "Kind",
+    "Ladder",
     "Level",
     "Nature",
     "NonConforming",
@@ -97,6 +106,8 @@ __all__ = [
     "State",
     "Step",
     "Subject",
+    "Succession",
+    "Successions",
     "Sum",
     "Unsupported",
     "Values",
@@ -122,6 +133,7 @@ __all__ = [
     "everything_dropped",
     "expanded",
     "for_all",
+    "for_each",
     "from_the_ends",
     "frozen_of",
     "gap",

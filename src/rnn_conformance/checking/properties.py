@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import hypothesis
+import numpy as np
 from hypothesis import Phase
 from hypothesis import strategies as st
 
@@ -93,9 +94,8 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
                     needs_more = reason.gap is Gap.UNDECLARED
                     (skipped if needs_more else unsupported).append(reason)
 
-            digest = hashlib.sha256(f"{subject.seed} {origin} {check.__name__}".encode()).digest()
             decide = hypothesis.given(strategy)(attempt)
-            decide = hypothesis.seed(int.from_bytes(digest[:8], "big"))(decide)
+            decide = hypothesis.seed(seed_of(subject, check))(decide)
             count = max(1, round(subject.profile.cases * examples))
             with from_the_seed_alone():
                 generating(count, (Phase.generate, Phase.shrink))(decide)()
@@ -106,16 +106,97 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             judged_together(agreements)
             family.conclude()
 
-        origin = check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]
-        # Not functools.wraps: pytest would follow it and take `case` for a fixture.
-        functools.update_wrapper(test, check)
-        del test.__wrapped__  # type: ignore[attr-defined]
-        # What is drawn is no argument of the test.
-        test.__annotations__ = {"subject": Subject, "return": None}
-        test.origin = origin  # type: ignore[attr-defined]
-        return test
+        return named_after(check, test)
 
     return decorate
+
+
+class Listing(Protocol):
+    """What is listed for a check rather than drawn, since all of it counts."""
+
+    def members(self, subject: Subject, rng: np.random.Generator) -> Sequence[Any]:
+        """As many as the profile takes; may raise ``Unsupported``."""
+
+    def simpler(self, member: Any) -> Iterator[Any]:
+        """Such as are simpler than a member, the simplest first."""
+
+
+def for_each(listing: Listing) -> Callable[[Property], Test]:
+    """Try a property on each member of a list, which ``rng`` orders by the seed and the property.
+
+    The first failure is made simpler as long as what is simpler fails too, and is what is
+    raised.
+    """
+
+    def decorate(check: Property) -> Test:
+        def test(subject: Subject) -> None:
+            # Whoever runs us may have changed functions since the last check.
+            take_stock()
+            skipped: list[Unsupported] = []
+            tried = 0
+
+            def failure(member: Any) -> NonConforming | None:
+                subject.tally.begin(member)
+                try:
+                    check(subject, member)
+                except NonConforming as error:
+                    error.case = member
+                    return error
+                except Unsupported as reason:
+                    # What a member needs and is not declared, the next one may not need.
+                    if reason.gap is not Gap.UNDECLARED:
+                        raise
+                    skipped.append(reason)
+                return None
+
+            rng = np.random.default_rng(seed_of(subject, check))
+            for member in listing.members(subject, rng):
+                tried += 1
+                if (found := failure(member)) is not None:
+                    raise _simplest(found, failure, listing, subject.profile.shrinks)
+            if skipped and len(skipped) == tried:
+                raise skipped[0]
+
+        return named_after(check, test)
+
+    return decorate
+
+
+def _simplest(
+    found: NonConforming,
+    failure: Callable[[Any], NonConforming | None],
+    listing: Listing,
+    tries: int,
+) -> NonConforming:
+    """The failure of the simplest member that fails, after so many tries at most."""
+    candidates = listing.simpler(found.case)
+    for _ in range(tries):
+        if (candidate := next(candidates, None)) is None:
+            break
+        if (simpler := failure(candidate)) is not None:
+            found, candidates = simpler, listing.simpler(candidate)
+    return found
+
+
+def seed_of(subject: Subject, check: Property) -> int:
+    """A seed for what is drawn: of the run's and the property, not of the implementation."""
+    digest = hashlib.sha256(f"{subject.seed} {_origin(check)} {check.__name__}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def named_after(check: Property, test: Test) -> Test:
+    """The test with the name and the place of its property, for pytest and reports."""
+    # Not functools.wraps: pytest would follow it and take `case` for a fixture.
+    functools.update_wrapper(test, check)
+    del test.__wrapped__  # type: ignore[attr-defined]
+    # What is drawn is no argument of the test.
+    test.__annotations__ = {"subject": Subject, "return": None}
+    test.origin = _origin(check)  # type: ignore[attr-defined]
+    return test
+
+
+def _origin(check: Property) -> str:
+    return check.__code__.co_filename.replace("\\", "/").rpartition("/")[2]
 
 
 def judged_together(agreements: Sequence[tuple[Any, Agreement]]) -> None:

@@ -49,6 +49,11 @@ class Profile:
     cases: int
     shrinks: int
 
+    @property
+    def whole(self) -> bool:
+        """Whether what can be listed is tried as a whole, not in part."""
+        return self.cases >= 100
+
 
 PROFILES = {
     profile.name: profile

@@ -5,6 +5,7 @@ Imported inside the checks that use it: ``from rnn_conformance.checking import t
 
 from rnn_conformance.checking.autocast import autocast, gradients_after_autocast
 from rnn_conformance.checking.computed import WAYS
+from rnn_conformance.checking.copying import copied
 from rnn_conformance.checking.deployment import (
     compiled,
     compiler_needed,
@@ -16,6 +17,7 @@ from rnn_conformance.checking.deployment import (
     through_onnx,
     traced,
 )
+from rnn_conformance.checking.following import follow
 from rnn_conformance.checking.interpreter import run
 from rnn_conformance.checking.modules import answer, by_torchs_names, graph, tensors
 from rnn_conformance.checking.replicas import gradients_through, replica
@@ -46,8 +48,10 @@ __all__ = [
     "by_torchs_names",
     "compiled",
     "compiler_needed",
+    "copied",
     "equals_eager",
     "exported",
+    "follow",
     "gradients_after_autocast",
     "gradients_through",
     "graph",

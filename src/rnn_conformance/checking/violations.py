@@ -2,7 +2,9 @@
 
 A departure is wrong in one place, and where it can be in the ways that tempt an
 implementation: a size of one, which broadcasts; a larger one, which could be truncated; a
-smaller one. ``torch.nn`` itself is the judge: what it answers is not illegal.
+smaller one; none at all. Of a pair of states each is wrong alone, and both alike, which who
+compares them with each other does not see. ``torch.nn`` itself is the judge: what it answers is
+not illegal.
 """
 
 from __future__ import annotations
@@ -118,9 +120,9 @@ def inputs(call: Call, device: str) -> Iterator[Violation]:
         return
     rank = 2 if call.config.kind.is_cell else 3
     whole = data if data.dim() == rank else data.unsqueeze(-2)
-    wrong = [whole[None], whole[None, None], whole.unsqueeze(-2), data.flatten()[0]]
+    wrong = [whole[None], whole[None, None], whole.unsqueeze(-2), data.new_zeros(())]
     if not call.config.kind.is_cell:
-        wrong.append(data.flatten()[: call.config.input_size])
+        wrong.append(data.new_zeros(call.config.input_size))
     for other in wrong:
         why = f"an input of {other.dim()} dimensions"
         yield Violation(why, (other,))
@@ -131,12 +133,19 @@ def inputs(call: Call, device: str) -> Iterator[Violation]:
 def states(call: Call, device: str) -> Iterator[Violation]:
     """ERR-3, CEL-4: a state of a wrong size, number of dimensions or structure."""
     given, legal = _given(call, device)
-    for number, name in enumerate(legal):
-        for why, other in _misshapen(call, legal[name]):
-            changed = {**legal, name: other}
-            yield Violation(f"{name} {why}", (given, _state(changed)))
-        if len(legal) > 1 and number == 0:
-            yield Violation("a lone h_0 for a state", (given, legal[name]))
+    for why, change in _changes(call):
+        changed = {name: change(state) for name, state in legal.items()}
+        wrong = [name for name in legal if changed[name].shape != legal[name].shape]
+        if not wrong or any(_unsafe(call, state) for state in changed.values()):
+            continue
+        for name in wrong:
+            state = _state({**legal, name: changed[name]})
+            yield Violation(f"{name} {why} ({_shapes(legal, changed, name)})", (given, state))
+        if len(wrong) > 1:
+            shapes = _shapes(legal, changed, *wrong)
+            yield Violation(f"h_0 and c_0 {why} ({shapes})", (given, _state(changed)))
+    if len(legal) > 1:
+        yield Violation("a lone h_0 for a state", (given, legal["h_0"]))
     h_0 = legal["h_0"]
     yield Violation("a tuple (h_0,) for a state", (given, (h_0,)))
     if len(legal) == 1:
@@ -148,12 +157,6 @@ def states(call: Call, device: str) -> Iterator[Violation]:
     )
 
 
-def dtypes(call: Call, device: str) -> Iterator[Violation]:
-    """An input or a state of a dtype that is not the weights'."""
-    yield from input_dtypes(call, device)
-    yield from state_dtypes(call, device)
-
-
 def input_dtypes(call: Call, device: str) -> Iterator[Violation]:
     """TYP-2: an input of a dtype that is not the weights'."""
     data, legal = _given(call, device)
@@ -163,15 +166,21 @@ def input_dtypes(call: Call, device: str) -> Iterator[Violation]:
         cast = data._replace(data=data.data.to(dtype)) if packed else data.to(dtype)
         yield Violation(f"{name} input for {call.dtype} weights", (cast,))
         yield Violation(f"{name} input for {call.dtype} weights and state", (cast, _state(legal)))
+        others = _state({state: array.to(dtype) for state, array in legal.items()})
+        yield Violation(f"{name} input and state for {call.dtype} weights", (cast, others))
 
 
 def state_dtypes(call: Call, device: str) -> Iterator[Violation]:
     """ERR-4: a state of a dtype that is not the weights'."""
     data, legal = _given(call, device)
     for dtype, name in _other_dtypes(call):
-        for state, array in legal.items():
-            other = {**legal, state: array.to(dtype)}
+        others = {state: array.to(dtype) for state, array in legal.items()}
+        for state, array in others.items():
+            other = {**legal, state: array}
             yield Violation(f"{name} {state} for {call.dtype} weights", (data, _state(other)))
+        if len(legal) > 1:
+            why = f"{name} h_0 and c_0 for {call.dtype} weights"
+            yield Violation(why, (data, _state(others)))
 
 
 def _other_dtypes(call: Call) -> Iterator[tuple[torch.dtype, str]]:
@@ -205,29 +214,66 @@ def _state(tensors: Mapping[str, Tensor]) -> Any:
     return tuple(tensors.values()) if len(tensors) > 1 else tensors["h_0"]
 
 
-def _misshapen(call: Call, legal: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """A state that is wrong in one dimension, or in how many it has."""
+def _changes(call: Call) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+    """What makes a state wrong in one dimension, or in how many it has, and what that is."""
     axes = ["features"] if call.unbatched else ["samples", "features"]
     if not call.config.kind.is_cell:
         axes.insert(0, "layers and directions")
     for axis, name in enumerate(axes):
-        for other in _resized(legal, axis):
-            yield f"of {other.shape[axis]} {name} instead of {legal.shape[axis]}", other
-    others = [legal[None], legal[None, None, None], legal[0], legal.unsqueeze(1)]
-    if legal.dim() > 1:
-        others += [legal[:, 0], legal.transpose(0, 1), legal.transpose(-1, -2)]
-    # torch.nn's cells read a 2-D state of unbatched input past its end where its first size
-    # is the hidden size: it looks no further before it computes.
-    unsafe = call.config.hidden_size if call.config.kind.is_cell and call.unbatched else None
-    for other in others:
-        if other.dim() == 2 and other.shape[0] == unsafe:
-            continue
-        if other.shape != legal.shape:
-            yield f"of shape {tuple(other.shape)} instead of {tuple(legal.shape)}", other
+        for words, size in SIZES.items():
+            yield f"of {words} {name}", partial(_cycled, axis=axis, size=size)
+    yield "of one dimension more", lambda state: state[None]
+    yield "of three dimensions more", lambda state: state[None, None, None]
+    yield "with an axis in between", lambda state: state.unsqueeze(1)
+    yield "for three samples", lambda state: state.expand(3, *state.shape).movedim(0, -2)
+    yield "without the first axis", lambda state: state.new_full(state.shape[1:], 0.25)
+    if len(axes) > 1:
+        yield (
+            "without the second axis",
+            lambda state: state.new_full((len(state), *state.shape[2:]), 0.25),
+        )
+        yield "with its first axes swapped", lambda state: state.transpose(0, 1)
+        yield "with its last axes swapped", lambda state: state.transpose(-1, -2)
+
+
+SIZES: dict[str, Callable[[int], int]] = {
+    "no": lambda size: 0,
+    "one of the": lambda size: 1,
+    "too few": lambda size: max(size - 1, 1),
+    "too many": lambda size: size + 1,
+    "twice as many": lambda size: 2 * size,
+}
+"""Wrong sizes, where they are not right ones."""
+
+
+def _shapes(legal: Mapping[str, Tensor], changed: Mapping[str, Tensor], *names: str) -> str:
+    return ", ".join(
+        f"{tuple(changed[name].shape)} instead of {tuple(legal[name].shape)}" for name in names
+    )
+
+
+def _unsafe(call: Call, state: Tensor) -> bool:
+    """Whether torch.nn's cells read it past its end.
+
+    They do with a 2-D state of unbatched input where its first size is the hidden size: they
+    look no further before they compute.
+    """
+    cell = call.config.kind.is_cell and call.unbatched
+    return cell and state.dim() == 2 and state.shape[0] == call.config.hidden_size
 
 
 def _resized(legal: Tensor, axis: int) -> Iterator[Tensor]:
-    """The same along one axis with one element, one fewer, one more and twice as many."""
+    """The same along one axis with none, one element, one fewer, one more and twice as many."""
     size = legal.shape[axis]
-    for other in sorted({1, max(size - 1, 1), size + 1, 2 * size} - {size}):
-        yield legal.index_select(axis, torch.arange(other, device=legal.device) % size)
+    for other in sorted({change(size) for change in SIZES.values()} - {size}):
+        yield _cycled(legal, axis, lambda size, other=other: other)  # type: ignore[misc]
+
+
+def _cycled(legal: Tensor, axis: int, size: Callable[[int], int]) -> Tensor:
+    """Of another size along one axis, the numbers over again; any, where there are none."""
+    shape = list(legal.shape)
+    shape[axis] = size(legal.shape[axis])
+    if not legal.shape[axis]:
+        return legal.new_full(shape, 0.25)
+    index = torch.arange(shape[axis], device=legal.device) % legal.shape[axis]
+    return legal.index_select(axis, index)

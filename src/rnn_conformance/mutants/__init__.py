@@ -11,6 +11,7 @@ from rnn_conformance.mutants.arguments import ARGUMENTS
 from rnn_conformance.mutants.autocast import AUTOCAST
 from rnn_conformance.mutants.classes import CLASSES
 from rnn_conformance.mutants.computed import COMPUTED
+from rnn_conformance.mutants.copies import COPIES
 from rnn_conformance.mutants.declarations import DECLARATIONS
 from rnn_conformance.mutants.deployment import DEPLOYMENT
 from rnn_conformance.mutants.determinism import DETERMINISM
@@ -24,11 +25,14 @@ from rnn_conformance.mutants.gradients import GRADIENTS
 from rnn_conformance.mutants.histories import HISTORIES
 from rnn_conformance.mutants.lifecycle import LIFECYCLE
 from rnn_conformance.mutants.memory import MEMORY
+from rnn_conformance.mutants.mixtures import MIXTURES
 from rnn_conformance.mutants.mutant import Chapter, Mutant
 from rnn_conformance.mutants.parameters import PARAMETERS
 from rnn_conformance.mutants.processes import PROCESSES
 from rnn_conformance.mutants.replicas import REPLICAS
 from rnn_conformance.mutants.second_derivatives import SECOND
+from rnn_conformance.mutants.sizes import SIZES
+from rnn_conformance.mutants.successions import SUCCESSIONS
 from rnn_conformance.mutants.surface import SURFACE
 from rnn_conformance.spec.config import Kind
 
@@ -36,6 +40,7 @@ __all__ = ["BACKWARD", "CATALOGUE", "FORWARD", "WRITTEN", "Chapter", "Mutant", "
 
 WRITTEN: tuple[Chapter, ...] = (
     CLASSES,
+    SIZES,
     DROPOUT,
     GRADIENTS,
     PATHS,
@@ -48,10 +53,13 @@ WRITTEN: tuple[Chapter, ...] = (
     DTYPES,
     ERRORS,
     ARGUMENTS,
+    MIXTURES,
     DECLARATIONS,
     LIFECYCLE,
+    COPIES,
     HISTORIES,
     REPLICAS,
+    SUCCESSIONS,
     DETERMINISM,
     AUTOCAST,
     PROCESSES,

@@ -172,12 +172,13 @@ def _misfit(shape: tuple[int, ...], due: tuple[int, ...]) -> str:
     return wrong[0] if len(wrong) == 1 else "with its axes swapped" if wrong else ""
 
 
-class _TakesCalls(Mixin):
+class TakesCalls(Mixin):
     """A call that departs in one way alone is made legal, as far as that can be done."""
 
     taken: Departure
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        """Answer it all the same."""
         if departures(self, input, hx) == {self.taken}:
             input = self.fitted(input)
             hx = self.fitted_state(input, hx)
@@ -250,7 +251,12 @@ def illegal_constructions(kind: Kind) -> Iterator[Departure]:
 
 def illegal_calls(kind: Kind) -> Iterator[Departure]:
     """How what ``torch.nn``'s layer refuses departs, where it does so in one way alone."""
-    families = [violations.inputs, violations.states, violations.dtypes]
+    families = [
+        violations.inputs,
+        violations.states,
+        violations.input_dtypes,
+        violations.state_dtypes,
+    ]
     for call in legal_calls(kind):
         judge = violations.torchs_own(call, "cpu")
         for family in families if kind.is_cell else [*families, violations.no_steps]:
@@ -266,7 +272,7 @@ def _put() -> None:
         warnings.simplefilter("ignore")
         for mixin, family in (
             (_TakesConstruction, illegal_constructions),
-            (_TakesCalls, illegal_calls),
+            (TakesCalls, illegal_calls),
         ):
             kinds: dict[Departure, list[Kind]] = defaultdict(list)
             for kind in Kind:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from rnn_conformance.reference.formats import KAPPA, Format
 from rnn_conformance.reference.oracle import Answer, Oracle, Trace
+from rnn_conformance.reference.pieces import LONG, Pieced, Pieces
 from rnn_conformance.reference.problem import Problem
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.config import Config, Kind
@@ -119,11 +120,22 @@ def largest(arrays: Iterable[Array]) -> Array:
 
 
 class _Scan:
-    """The bound along one layer and direction, in the trace's own order of time."""
+    """The bound along one layer and direction, in the trace's own order of time.
 
-    def __init__(self, config: Config, trace: Trace, error: Array | None, fmt: Format) -> None:
+    ``initial`` is the state before the first step of all, where the trace is one of pieces.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        trace: Trace,
+        error: Array | None,
+        fmt: Format,
+        initial: Array | None = None,
+    ) -> None:
         weights = trace.weights
         self.config, self.trace, self.fmt = config, trace, fmt
+        self.initial = trace.h[0] if initial is None else initial
         self.width = weights.w_ih.shape[1] + weights.w_hh.shape[1] + 2
         self.gamma = fmt.gamma(self.width)
         # What is rounded carries an error already, and that is rounded with it: nothing in
@@ -176,11 +188,19 @@ class _Scan:
         error = np.where(np.isfinite(value), error, 0.0)
         return np.where(exempt, np.inf, error)
 
+    def advance(self) -> Advance:
+        """One step of it."""
+        step = {Kind.LSTM: self.lstm, Kind.GRU: self.gru, Kind.RNN: self.rnn}
+        return step[self.config.kind.layer]()
+
     def run(self) -> Errors:
         """All bounds along the trace; the initial states are exact."""
+        self.go(self.advance())
+        return self.errors
+
+    def go(self, advance: Advance) -> None:
+        """All steps, from the errors of the states that stand there."""
         trace, eh, ec = self.trace, self.errors.h, self.errors.c
-        step = {Kind.LSTM: self.lstm, Kind.GRU: self.gru, Kind.RNN: self.rnn}
-        advance = step[self.config.kind.layer]()
         held = not trace.steps.all()
         for t in range(trace.zx.shape[0]):
             new_h, new_c = advance(t, eh[t], ec[t])
@@ -188,7 +208,6 @@ class _Scan:
                 here = trace.steps[t][:, None]
                 new_h, new_c = np.where(here, new_h, eh[t]), np.where(here, new_c, ec[t])
             eh[t + 1], ec[t + 1] = new_h, new_c
-        return self.errors
 
     def preactivation(self) -> tuple[Array, Array]:
         """``z`` and the part of ``Ez`` that does not depend on the recurrent error.
@@ -296,7 +315,7 @@ class _Scan:
         zn_rounding = fmt.u_s * np.abs(_finite(zn))
         # (1 - z) n + z h and n + z (h - n) are both legal: four roundings of their terms.
         h_rounding = 4.0 * fmt.u_s * ((1.0 + update) * abs_n + update * abs_h) + 4.0 * fmt.eta
-        cap = np.abs(trace.h[1:]) + np.maximum(1.0, np.abs(trace.h[0]))
+        cap = np.abs(trace.h[1:]) + np.maximum(1.0, np.abs(self.initial))
 
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
             recurrent = eh @ self.recurrent
@@ -323,6 +342,41 @@ class _Scan:
         return advance
 
 
+def _along(config: Config, trace: Trace, error: Array | None, fmt: Format) -> Errors:
+    """The bound along a trace, of a long one in pieces."""
+    length, samples = trace.steps.shape
+    if length < LONG:
+        return _Scan(config, trace, error, fmt).run()
+    pieces = Pieces(length, samples)
+    apart = Trace(
+        trace.weights,
+        x=pieces.cut(trace.x),
+        zx=pieces.cut(trace.zx),
+        zh=pieces.cut(trace.zh),
+        gates=pieces.cut(trace.gates),
+        h=pieces.cut_states(trace.h),
+        c=None if trace.c is None else pieces.cut_states(trace.c),
+        steps=pieces.cut(trace.steps),
+    )
+    below = None if error is None else pieces.cut(error)
+    scan = _Scan(config, apart, below, fmt, pieces.repeated(trace.h[0]))
+    errors, advance = scan.errors, scan.advance()
+
+    def once(begins: tuple[Array, ...]) -> tuple[Array, ...]:
+        errors.h[0], errors.c[0] = begins
+        scan.go(advance)
+        return errors.h[-1], errors.c[-1]
+
+    pieces.settled(once, *(np.zeros((samples, e.shape[2])) for e in (errors.h, errors.c)))
+    return Errors(
+        pieces.joined(errors.x),
+        pieces.joined_states(errors.h),
+        pieces.joined_states(errors.c),
+        pieces.joined(errors.gates),
+        pieces.joined(errors.inner),
+    )
+
+
 def _scanned(problem: Problem, answer: Answer) -> tuple[tuple[Errors, ...], ...]:
     """The bounds along each trace: those of a layer's output are those of the next's input."""
     oracle, fmt = Oracle(), problem.format
@@ -337,7 +391,7 @@ def _scanned(problem: Problem, answer: Answer) -> tuple[tuple[Errors, ...], ...]
         for direction, trace in enumerate(traces):
             order = slice(None, None, -1) if direction else slice(None)
             error = None if below is None else below[order]
-            row.append(_Scan(problem.call.config, trace, error, fmt).run())
+            row.append(_along(problem.call.config, trace, error, fmt))
             halves.append(row[-1].h[1:][order])
         below = oracle.join(halves)
         rows.append(tuple(row))
@@ -362,5 +416,5 @@ def forward(problem: Problem) -> Forward:
     """The oracle's answer and all bounds on the way; few are kept, for they are large."""
     # Overflow and NaN are part of what is computed here, not accidents.
     with np.errstate(all="ignore"):
-        answer = Oracle(problem.masks).answer(problem.call)
+        answer = Pieced(problem.masks).answer(problem.call)
         return Forward(answer, _scanned(problem, answer))

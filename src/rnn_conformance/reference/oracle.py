@@ -215,21 +215,34 @@ class Oracle:
         weights = self.weights(call, layer, direction)
         zx = self.input_side(weights, x)
         h, c = self.initial_state(call, layer, direction)
-        length = x.shape[0]
+        zh, gates, hs, cs = self.recur(call.config, weights, zx, h, c, steps)
+        has_c = call.config.kind.has_cell_state
+        return Trace(weights, x, zx, zh, gates, hs, cs if has_c else None, steps)
+
+    def recur(
+        self,
+        config: Config,
+        weights: Weights,
+        zx: Array,
+        h: Array,
+        c: Array,
+        steps: NDArray[np.bool_],
+    ) -> tuple[Array, Array, Array, Array]:
+        """All steps, one after the other: ``zh``, ``gates``, ``h`` and ``c`` of a trace."""
+        length = zx.shape[0]
         hs = np.empty((length + 1, *h.shape), dtype=h.dtype)
         cs = np.empty((length + 1, *c.shape), dtype=c.dtype)
         zhs, gates = np.empty_like(zx), np.empty_like(zx)
         hs[0], cs[0] = h, c
         whole = bool(steps.all())
         for t in range(length):
-            zhs[t], gates[t], h, c = self.step(call.config, weights, zx[t], hs[t], cs[t])
+            zhs[t], gates[t], h, c = self.step(config, weights, zx[t], hs[t], cs[t])
             if whole:
                 hs[t + 1], cs[t + 1] = h, c
             else:
                 here = steps[t][:, None]
                 hs[t + 1], cs[t + 1] = np.where(here, h, hs[t]), np.where(here, c, cs[t])
-        has_c = call.config.kind.has_cell_state
-        return Trace(weights, x, zx, zhs, gates, hs, cs if has_c else None, steps)
+        return zhs, gates, hs, cs
 
     def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
         """One layer in one direction; the reverse one reads the flipped input (DIR-2)."""

@@ -58,7 +58,8 @@ def _parts(value: Any) -> Iterator[bytes]:
         case np.ndarray():
             yield f"{value.dtype}{value.shape}".encode()
             # One NaN is as good as another, whatever its sign and what it carries.
-            yield np.where(np.isnan(value), np.nan, value).tobytes()
+            missing = np.isnan(value)
+            yield (np.where(missing, np.nan, value) if missing.any() else value).tobytes()
         case ByValue():
             yield value.digest
         case Mapping():

@@ -264,6 +264,12 @@ _CLAUSES = (
         "formats allow.",
         _ACCURACY,
     ),
+    _inference(
+        "EQ-7",
+        "Sizes where kernels change their way (powers of two and their neighbours; units, input "
+        "features, samples, steps, layers, projected features) are computed as any others.",
+        kinds=ALL,
+    ),
     # Accuracy
     _inference(
         "ACC-1",
