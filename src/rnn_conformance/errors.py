@@ -207,7 +207,7 @@ def interrupts(error: BaseException) -> bool:
     # Not isinstance, which believes what an object says of its class.
     if issubclass(type(error), Overdue):
         return True
-    heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    heard = not _deaf and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     return issubclass(type(error), KeyboardInterrupt) and heard
 
 
