@@ -60,7 +60,7 @@ def test_a_copy_goes_on_where_the_original_was(subject: Subject, program: Progra
 
 
 @clause("LIF-2")
-@for_all(Programs(CASES, (Step.TRAIN, Step.EVAL, Step.BACKWARD)), examples=0.5)
+@for_all(Programs(CASES, (Step.TRAIN, Step.EVAL, Step.BACKWARD)))
 def test_the_mode_of_earlier_calls_does_not_matter(subject: Subject, program: Program) -> None:
     run(subject, program)
 
