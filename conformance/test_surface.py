@@ -69,7 +69,7 @@ def test_input_and_hx_are_the_keywords_of_forward(subject: Subject, case: Case) 
 
 
 @clause("PAR-7")
-@for_all(cases(**SMALL | {"hidden": (4, 9)}), examples=0.2)
+@for_all(cases(**SMALL | {"layers": (2, 3), "hidden": (4, 9)}), examples=0.3)
 def test_reset_parameters_draws_all_of_them_anew(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 

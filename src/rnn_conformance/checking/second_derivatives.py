@@ -45,7 +45,7 @@ def assert_right_changes(subject: Subject, backward: Backward, seed: int, *ways:
     direction = directions(backward.call, seed)
     due = None
     for way in ways:
-        what = (way.__doc__ or "").partition(".")[0]
+        what = (way.__doc__ or "").splitlines()[0].rstrip(".")
         try:
             found = _tried(subject, backward, direction, way, what)
         except NonConforming as error:
