@@ -69,8 +69,25 @@ def test_each_kind_of_call_follows_each_in_every_quick_run(kind: Kind, seed: int
 def test_each_kind_of_call_is_the_first_of_some_layer(kind: Kind) -> None:
     subject, listed = Subject(torchs(kind), kind), members(kind)
     assert {one.asked[0].form for one in listed} == set(Successions().forms(subject))
-    around = Successions().circumstances(subject)
-    assert {one.asked[0].circumstances for one in listed} == set(around)
+    assert {one.asked[0].circumstances.recording for one in listed} == set(Recording)
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("kind", list(Kind))
+def test_each_turn_of_circumstances_is_taken_by_two_calls_of_one_form(
+    kind: Kind, *, given: bool
+) -> None:
+    turns = set()
+    for one in members(kind):
+        first, second = one.asked[:2]
+        if first.form == second.form and first.form.given is given:
+            assert first.circumstances.dtype is second.circumstances.dtype
+            turns.add((first.circumstances.recording, second.circumstances.recording))
+    assert turns >= {
+        (Recording.INFERENCE, Recording.ON),
+        (Recording.OFF, Recording.ON),
+        (Recording.ON, Recording.OFF),
+    }
 
 
 def test_forms_and_circumstances_meet_otherwise_in_other_runs() -> None:

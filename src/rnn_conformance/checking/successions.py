@@ -5,11 +5,13 @@ made for the first batch, in one of another size; weights prepared without gradi
 that wants them. Drawn programs hardly ever meet the right two. So each run calls in the order
 of Williams' designs ("Experimental designs balanced for the estimation of residual effects of
 treatments", 1949): of ``n`` kinds, ``n`` rows, each a permutation in which every kind follows
-every other exactly once. Each row is a fresh layer, and calls its first kind twice: so every
-kind is also the first of all once, and follows itself.
+every other exactly once. Each row is a fresh layer, so that every kind also comes first.
 
 A kind of call is its *form* (what is handed over) and its *circumstances* (what is set around
 it). Either goes through a design of its own, with rows that belong to other rows in every run.
+What is kept for calls of one form shows only in the next of that form, so that each row begins
+with two of its first: in circumstances that follow one another in :data:`TURNS`, of which each
+turn is taken with a state and without.
 """
 
 from __future__ import annotations
@@ -94,6 +96,16 @@ class Circumstances:
         return f"{self.recording}, in {mode}, {self.dtype}"
 
 
+TURNS = (
+    (Recording.INFERENCE, False),
+    (Recording.ON, True),
+    (Recording.OFF, False),
+    (Recording.ON, False),
+    (Recording.OFF, True),
+)
+"""What becomes of gradients and whether in training, one after the other and round again."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """One call of a succession."""
@@ -154,16 +166,23 @@ class Successions:
         forms, around = self.forms(subject), self.circumstances(subject)
         size = max(len(forms), len(around))
         size += size % 2
-        rows, listed = design(size), []
+        rows, listed, begun = design(size), [], {True: 0, False: 0}
         for _ in range(5 if subject.profile.whole else 1):
-            case = self.case(subject, rng)
+            case, dtypes = self.case(subject, rng), self.dtypes(subject)
             order, others = rng.permutation(size), rng.permutation(size)
             for row, other in zip(rows, rng.permutation(size), strict=True):
                 pairs = [
                     Asked(forms[order[f] % len(forms)], around[others[c] % len(around)])
                     for f, c in zip(row, rows[other], strict=True)
                 ]
-                listed.append(Succession(case, (pairs[0], *pairs)))
+                first = pairs[0].form
+                turn = begun[first.given] = begun[first.given] + 1
+                dtype = dtypes[int(rng.integers(len(dtypes)))]
+                beginning = [
+                    Asked(first, Circumstances(*TURNS[place % len(TURNS)], dtype))
+                    for place in (turn, turn + 1)
+                ]
+                listed.append(Succession(case, (*beginning, *pairs, pairs[-1])))
         return listed
 
     def forms(self, subject: Subject) -> list[Form]:

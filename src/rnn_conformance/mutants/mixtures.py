@@ -86,6 +86,17 @@ class _FitsTheRankOfAPair(_ComparesStates):
 
 
 @MIXTURES.add(
+    "a pair of states with its axes in another order reshaped",
+    "ERR-3 CEL-4",
+    kinds=LSTMS,
+    source="pytorch/pytorch#15260",
+)
+class _FitsASwappedPair(_ComparesStates):
+    def but_for(self, shape: tuple[int, ...], due: tuple[int, ...]) -> bool:
+        return shape != due and sorted(shape) == sorted(due)
+
+
+@MIXTURES.add(
     "a single sample with a batch of states taken for a batch",
     "CEL-4",
     kinds=[Kind.RNN_CELL, Kind.LSTM_CELL, Kind.GRU_CELL],
@@ -101,8 +112,7 @@ class _ExpandsTheSample(Mixin):
 
 @MIXTURES.add(
     "states of another dtype cast if all of them are",
-    "ERR-4",
-    kinds=LAYERS,
+    "ERR-4 TYP-2",
     source="keras-team/keras#2209",
 )
 class _CastsStates(Mixin):
@@ -115,8 +125,7 @@ class _CastsStates(Mixin):
 
 @MIXTURES.add(
     "input and state of another dtype cast if both are",
-    "ERR-4",
-    kinds=LAYERS,
+    "ERR-4 TYP-2",
     source="keras-team/keras#2209",
 )
 class _CastsAll(Mixin):

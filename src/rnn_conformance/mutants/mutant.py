@@ -133,6 +133,10 @@ def state_shape(module: Any, input: Any) -> tuple[int, ...] | None:
 
 
 def cycled(array: Tensor, axis: int, size: int) -> Tensor:
-    """Repeated or cut along one axis."""
+    """Repeated or cut along one axis; zeros, where there is nothing to repeat."""
+    if not array.shape[axis]:
+        shape = list(array.shape)
+        shape[axis] = size
+        return array.new_zeros(shape)
     index = torch.arange(size, device=array.device) % array.shape[axis]
     return array.index_select(axis, index)

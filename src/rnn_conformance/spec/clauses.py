@@ -266,8 +266,8 @@ _CLAUSES = (
     ),
     _inference(
         "EQ-7",
-        "Sizes where kernels change their way (powers of two and their neighbours; units, input "
-        "features, samples, steps, layers, projected features) are computed as any others.",
+        "Sizes where kernels change their way, powers of two and their neighbours along each axis, "
+        "are computed as any others.",
         kinds=ALL,
     ),
     # Accuracy
