@@ -101,6 +101,14 @@ ACTS: dict[str, Callable[[], object]] = {
 }
 
 
+def test_what_the_environment_holds_is_told_nobody() -> None:
+    take_stock()
+    with watching() as changes, contained():
+        os.environ["RNN_TEST"] = "a secret"
+    assert [change.what for change in changes] == ["the environment variable RNN_TEST"]
+    assert "secret" not in str(changes[0])
+
+
 @pytest.mark.parametrize("what", ACTS)
 def test_what_was_changed_is_told_and_set_back(what: str) -> None:
     told = tells(ACTS[what])

@@ -162,8 +162,11 @@ def _word(value: Any) -> str:
     """A value for a reader, the same in every process: no address in memory."""
     if value is ABSENT:
         return "nothing"
-    if isinstance(value, bytes | str):
-        return repr(_text(value)[:80])
+    if isinstance(value, bytes):
+        # A variable of the environment, which may be a secret: a report is shown around.
+        return f"a value of {len(value)} characters"
+    if isinstance(value, str):
+        return repr(value[:80])
     if value is None or type(value) in (bool, int, float):
         return repr(value)
     if type(value) in (tuple, list):
