@@ -22,7 +22,19 @@ from rnn_conformance.running.performing import perform
 from rnn_conformance.running.schedule import Schedule
 
 PER_JOB = 25
-"""Checks of a job: some seconds, beside which handing it out and loading it is little."""
+"""Checks of a job at least: some seconds, beside which handing it out and loading it is little."""
+
+ROUNDS = 4
+"""Jobs for each worker at least, so that none waits long for the last of the others."""
+
+
+def share(checks: int, workers: int) -> int:
+    """The checks of a job, of so many in all: as many as leave enough jobs for all workers.
+
+    Each job may meet a worker that holds another implementation, and has to load its own.
+    """
+    return max(PER_JOB, checks // (ROUNDS * max(1, workers)))
+
 
 CONNECTING = 30.0
 """Seconds until a scheduler must have answered."""
@@ -33,8 +45,11 @@ class Cluster:
     """The workers that a Dask client has."""
 
     client: Any
-    per_job: int = PER_JOB
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    def share(self, checks: int) -> int:
+        """See :func:`share`; a worker counts as often as it has threads."""
+        return share(checks, sum(self.client.nthreads().values()))
 
     def describe(self, requests: Sequence[Mapping[str, Any]], limits: Limits) -> list[Any]:
         """Each by a process of its own, beside a worker."""

@@ -17,8 +17,8 @@ from rnn_conformance.running.schedule import Schedule
 class Executor(Protocol):
     """Performs jobs, and answers questions about targets before there are any."""
 
-    per_job: int
-    """The checks of a job: more where handing one out takes long."""
+    def share(self, checks: int) -> int:
+        """The checks of a job, of so many in all: more where handing one out takes long."""
 
     def describe(self, requests: Sequence[Mapping[str, Any]], limits: Limits) -> list[Any]:
         """The answers to requests of no implementation in particular, in their order."""
@@ -35,8 +35,11 @@ class Processes:
     """Several processes on this machine."""
 
     workers: int
-    per_job: int = 1
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    def share(self, checks: int) -> int:
+        """One at a time: a process is at hand, and knows what it holds."""
+        return 1
 
     def describe(self, requests: Sequence[Mapping[str, Any]], limits: Limits) -> list[Any]:
         """Each by a process of its own."""
@@ -114,7 +117,9 @@ class Processes:
 class Here:
     """This process, for a debugger: nothing is isolated, and nothing has a limit."""
 
-    per_job: int = 1
+    def share(self, checks: int) -> int:
+        """One at a time."""
+        return 1
 
     def describe(self, requests: Sequence[Mapping[str, Any]], limits: Limits) -> list[Any]:
         """One after the other."""

@@ -134,7 +134,7 @@ def _perform(
         candidates,
         Trying(PROFILES[selection.profile], selection.seed, selection.without),
         options.limited(),
-        per_job=executor.per_job,
+        per_job=executor.share(sum(len(candidate.due) for candidate in candidates)),
         known=known(journal.recorded),
     )
     watcher.planned(sum(len(candidate.due) for candidate in candidates))
@@ -240,6 +240,11 @@ def _journal(options: Options, header: Header) -> Journal:
     with suppress(OSError):
         if not path.stat().st_size:
             return Journal.begin(path, header)
+    if not path.exists():
+        raise UsageError(
+            f"there is no run in {options.output} to go on with; run without --resume",
+            Refusal.FILE,
+        )
     there, wanted = read_journal(path).header.to_record(), header.to_record()
     for line in (there, wanted):
         del line["header"]["run"]["started"]

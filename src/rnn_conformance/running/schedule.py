@@ -100,6 +100,9 @@ class Schedule:
             candidate.key: self._begun(candidate, trying, first, (known or {}).get(candidate.key))
             for candidate in self._order
         }
+        # In this order; those that are over are taken out.
+        self._live = [one for one in self._progress.values() if one.errand is not None]
+        self._hands = Counter[object]()
         self._changed = threading.Condition()
         self._stopped = False
 
@@ -131,8 +134,9 @@ class Schedule:
             while not self._stopped:
                 if progress := self._next(holding):
                     progress.underway += 1
+                    self._hands[progress.candidate.source.holding] += 1
                     return self._job(progress)
-                if not wait or all(one.errand is None for one in self._progress.values()):
+                if not wait or not self._live:
                     return None
                 self._changed.wait()
         return None
@@ -163,6 +167,7 @@ class Schedule:
         with self._changed:
             progress = self._progress[job.candidate.key]
             progress.underway -= 1
+            self._hands[progress.candidate.source.holding] -= 1
             given_up = self._proceed(progress)
             self._changed.notify_all()
             return given_up
@@ -184,16 +189,12 @@ class Schedule:
             self._changed.notify_all()
 
     def _next(self, holding: object) -> _Progress | None:
-        free = [self._progress[candidate.key] for candidate in self._order]
-        free = [progress for progress in free if progress.free]
-        hands = Counter[object]()
-        for progress in self._progress.values():
-            hands[progress.candidate.source.holding] += progress.underway
+        free = [progress for progress in self._live if progress.free]
         for progress in free:
             if progress.candidate.source.holding == holding:
                 return progress
         for progress in free:
-            if not hands[progress.candidate.source.holding]:
+            if not self._hands[progress.candidate.source.holding]:
                 return progress
         # Another process for something that one has loaded already, where enough is left.
         joined = max(free, key=lambda progress: len(progress.waiting), default=None)
@@ -224,6 +225,7 @@ class Schedule:
         elif progress.errand is Errand.DIAGNOSE:
             progress.errand = None
         if progress.errand is not Errand.EXAMINE:
+            self._close(progress)
             return []
         count = progress.last(self.limits.deaths)
         if count is not None:
@@ -239,7 +241,12 @@ class Schedule:
         given_up = self._given_up(progress, count) if progress.abandoned else []
         explained = self.explain and progress.evidence
         progress.errand = Errand.DIAGNOSE if explained else None
+        self._close(progress)
         return given_up
+
+    def _close(self, progress: _Progress) -> None:
+        if progress.errand is None and progress in self._live:
+            self._live.remove(progress)
 
     def _given_up(self, progress: _Progress, count: int | None) -> list[dict[str, Any]]:
         """Records of the checks beyond ``count``, or of those that have none."""
