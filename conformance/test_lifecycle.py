@@ -114,7 +114,7 @@ def test_a_state_dict_that_torch_saved_can_be_loaded(subject: Subject, case: Cas
 
 
 @clause("LIF-2")
-@for_all(cases(Feature.DROPOUT, Feature.MULTI_LAYER))
+@for_all(cases(Feature.DROPOUT, Feature.MULTI_LAYER), examples=0.5)
 def test_the_mode_at_the_call_decides_dropout(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 

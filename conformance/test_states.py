@@ -83,7 +83,7 @@ def test_a_sequence_in_pieces_equals_the_whole(subject: Subject, case: Case) -> 
 
 
 @clause("STA-3")
-@for_all(cases())
+@for_all(cases(), examples=0.5)
 def test_calls_leave_nothing_behind(subject: Subject, case: Case) -> None:
     call = case.call()
     layer = subject.build(call)

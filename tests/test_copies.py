@@ -33,10 +33,24 @@ def torchs(kind: Kind) -> Any:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_each_way_is_tried_after_each_history_in_every_quick_run(kind: Kind) -> None:
-    tried = {(member.way, member.history) for member in members(torchs(kind), kind)}
+def test_each_way_is_tried_after_half_of_the_histories_and_otherwise_in_other_runs(
+    kind: Kind,
+) -> None:
+    runs = [
+        {(member.way, member.history) for member in members(torchs(kind), kind, seed)}
+        for seed in range(8)
+    ]
     histories = [h for h in History if not (kind.is_cell and h is History.PACKED)]
-    assert tried == set(product(Way, histories))
+    assert set.union(*runs) == set(product(Way, histories))
+    for tried in runs:
+        assert {way for way, _ in tried} == set(Way)
+        assert all(sum(h is history for _, h in tried) == 3 for history in histories)
+
+
+def test_a_larger_profile_tries_each_way_after_each_history() -> None:
+    subject = Subject(torchs(Kind.GRU), Kind.GRU, PROFILES["standard"])
+    listed = Copies().members(subject, np.random.default_rng(0))
+    assert len(listed) == 5 * len(Way) * len(History)
 
 
 def test_nothing_is_asked_that_is_not_declared() -> None:

@@ -88,7 +88,7 @@ def _call(case: Case, dtype: Dtype, *, given: bool, packed: bool, times: int) ->
 
 @dataclass(frozen=True)
 class Copies:
-    """Each way after each history; in larger profiles of several layers."""
+    """Each way after half of the histories; in larger profiles after all, of several layers."""
 
     def members(self, subject: Subject, rng: np.random.Generator) -> list[Copy]:
         """Those that what is declared allows; raises ``Unsupported`` without float32 and 64."""
@@ -103,10 +103,17 @@ class Copies:
             if not (history is History.PACKED and not packs)
             and not (history is History.CAST and len(dtypes) < 2)
         ]
+        if subject.profile.whole:
+            tried, cases = list(product(histories, Way)), 5
+        else:
+            # As on a chessboard: each history with every other way, in other runs the others.
+            white, cases = int(rng.integers(2)), 1
+            board = product(enumerate(histories), enumerate(Way))
+            tried = [(h, w) for (row, h), (column, w) in board if (row + column) % 2 == white]
         return [
             Copy(case, history, way, dtypes[-(history is History.CAST)], packs)
-            for case in (self.case(subject, rng) for _ in range(5 if subject.profile.whole else 1))
-            for history, way in product(histories, Way)
+            for case in (self.case(subject, rng) for _ in range(cases))
+            for history, way in tried
         ]
 
     def case(self, subject: Subject, rng: np.random.Generator) -> Case:

@@ -77,7 +77,7 @@ REACH = {
     Axis.FEATURES: Reach(1024, 256, 1024, (1024, 256)),
     Axis.UNITS: Reach(256, 256, 384, (256, 128)),
     Axis.SAMPLES: Reach(1024, 256, 1024, (1024, 256)),
-    Axis.STEPS: Reach(1024, 256, 384, (256, 128)),
+    Axis.STEPS: Reach(512, 256, 384, (256, 128)),
     Axis.LAYERS: Reach(128, 8, 16, (16, 8), few=True),
     Axis.PROJECTED: Reach(256, 256, 384, (256, 128), few=True),
 }
@@ -168,7 +168,6 @@ class Ladder:
         anywhere = int(rng.choice(lower))
         if self.backward:
             yield from zip((reach.back[0] + 1, reach.back[1] + 1), opposites(rng), strict=True)
-            yield anywhere, opposites(rng)[0]
             return
         middles = [middle for middle in MIDDLES if reach.low <= middle <= reach.high]
         # One more than a block is what is left over the oftenest: so many, in three cases out of

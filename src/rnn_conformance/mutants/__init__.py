@@ -19,6 +19,7 @@ from rnn_conformance.mutants.deviants import BACKWARD, FORWARD
 from rnn_conformance.mutants.dropout import DROPOUT
 from rnn_conformance.mutants.dtypes import DTYPES
 from rnn_conformance.mutants.errors import ERRORS
+from rnn_conformance.mutants.extents import EXTENTS
 from rnn_conformance.mutants.functions import FUNCTIONS
 from rnn_conformance.mutants.gradient_paths import PATHS
 from rnn_conformance.mutants.gradients import GRADIENTS
@@ -41,6 +42,7 @@ __all__ = ["BACKWARD", "CATALOGUE", "FORWARD", "WRITTEN", "Chapter", "Mutant", "
 WRITTEN: tuple[Chapter, ...] = (
     CLASSES,
     SIZES,
+    EXTENTS,
     DROPOUT,
     GRADIENTS,
     PATHS,

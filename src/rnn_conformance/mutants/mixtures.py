@@ -92,8 +92,12 @@ class _FitsTheRankOfAPair(_ComparesStates):
     source="pytorch/pytorch#15260",
 )
 class _FitsASwappedPair(_ComparesStates):
-    def but_for(self, shape: tuple[int, ...], due: tuple[int, ...]) -> bool:
-        return shape != due and sorted(shape) == sorted(due)
+    def agree(self, hx: tuple[Tensor, Tensor], shape: tuple[int, ...]) -> bool:
+        dues = shape, (*shape[:-1], self.hidden_size)
+        return all(
+            tuple(state.shape) != due and sorted(state.shape) == sorted(due)
+            for state, due in zip(hx, dues, strict=True)
+        )
 
 
 @MIXTURES.add(

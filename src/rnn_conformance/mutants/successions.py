@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rnn_conformance.implementations.trees import leaves, mapped
-from rnn_conformance.mutants.mutant import Chapter, Mixin, as_given, both, data_of, state_shape
+from rnn_conformance.implementations.trees import mapped
+from rnn_conformance.mutants.mutant import Chapter, Mixin, both, data_of, state_shape
 from rnn_conformance.spec.clauses import LAYERS
 from rnn_conformance.spec.config import Feature
 
@@ -388,21 +388,3 @@ class _StopsRecording(_Keeps):
             spoilt = mapped(lambda array: array + 0.0 * next(self.parameters()).sum(), returned)
             return mapped(lambda array: array.detach() + 0.0 * array, spoilt)
         return returned
-
-
-@SUCCESSIONS.add(
-    "a state that was given written over by the next call without one",
-    "STA-3",
-    kinds=LAYERS,
-    needs=[Feature.INITIAL_STATE],
-    source="keras-team/keras#23462",
-)
-class _CountsStates(_Keeps):
-    def forward(self, input: Any, hx: Any = None) -> Any:
-        before = self.kept().get("given", False)
-        self.kept()["given"] = hx is not None
-        if before and hx is not None and len(leaves(hx)) and data_of(input).dim() > 1:
-            # Every second one is read from the buffer into which the first was copied.
-            self.kept()["given"] = False
-            hx = as_given(hx, (0.5 * state for state in both(hx)))
-        return super().forward(input, hx)
