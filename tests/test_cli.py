@@ -178,31 +178,21 @@ def test_an_implementation_that_kills_its_process_does_not_take_the_run_with_it(
     assert gru["verdict"] == "fails"
 
 
-SHORT_OF_TIME = """
-from rnn_conformance.running import run
-
-run.TIMEOUT["quick"] = 2
-
-if __name__ == "__main__":
-    from rnn_conformance.cli import main
-
-    main(["run", "hanging.py", "--select", "EQ-3", "-n", "0"])
-"""
-
-
 def test_an_implementation_that_hangs_is_told_so_and_is_at_fault(tmp_path: Path) -> None:
     (tmp_path / "hanging.py").write_text(HANGING, "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", SHORT_OF_TIME],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    limits = ["--check-timeout", "2"]
+    done = command(
+        "run", "hanging.py", "--select", "EQ-3", "--select", "DCL", *limits, cwd=tmp_path
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     (gru,) = results(tmp_path / "reports/latest")["implementations"]
-    assert gru["clauses"]["EQ-3"] == "timeout"
-    for check in gru["checks"]:
-        assert check["outcome"] == "timeout"
-        assert check["failure"]["fault"] == "implementation"
-        assert check["failure"]["sort"] == "did not end in time"
+    assert gru["clauses"]["DCL-1"] == "timeout"
+    assert gru["clauses"]["EQ-3"] == "not run"
+    (answered,) = (check for check in gru["checks"] if check["outcome"] == "timeout")
+    assert answered["failure"]["fault"] == "implementation"
+    assert answered["failure"]["sort"] == "did not end in time"
+    reasons = {check["reason"] for check in gru["checks"] if check is not answered}
+    assert all("did not end in 2 s" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (3, 3), (64, 8)])

@@ -69,6 +69,15 @@ def test_a_death_is_recorded_with_its_signal_its_case_and_its_call(performed: Ru
     assert "Segmentation fault" in failure["output"]
 
 
+def test_what_is_wrong_is_explained_in_whatever_process(performed: Run) -> None:
+    document = read(performed(workers=2) / "results.json").content
+    (wrong,) = (one for one in document["implementations"] if one["name"].endswith("Wrong"))
+    failures = [check["failure"] for check in wrong["checks"] if check["failure"]]
+    named = [failure["diagnosis"] for failure in failures if failure["diagnosis"]]
+    assert named
+    assert {diagnosis["known"][0]["name"] for diagnosis in named} == {"gates in the order z, r, n"}
+
+
 def test_shards_together_give_what_one_run_gives(performed: Run) -> None:
     shards = [read(performed(workers=1, shard=(k, 2)) / "results.json").content for k in (1, 2)]
     whole = json.loads((performed(workers=2) / "results.json").read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -215,3 +216,9 @@ def test_a_record_is_read_with_nothing_but_json() -> None:
     layer = through_json(call.layer.to_record())
     assert layer["config"]["hidden_size"] == 2
     assert layer["parameters"]["weight_ih_l0"]["shape"] == [8, 1]
+
+
+def test_what_is_sent_to_another_process_is_the_same_there() -> None:
+    call = Case(Config(Kind.LSTM, 3, 4, bidirectional=True), 2, 3, lengths=(2, 1, 2)).call()
+    for value in (call, drawn(call, 0)):
+        assert pickle.loads(pickle.dumps(value)) == value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rnn_conformance.errors import Gap, Refusal, Unsupported, UsageError
@@ -106,6 +106,15 @@ class Declaration:
             compiles_per_shape=compiles_per_shape,
             fails_on_purpose=fails_on_purpose,
             excluded=dict(excluded or {}),
+        )
+
+    def without(self, left_out: Collection[str]) -> Declaration:
+        """The same but for some features and dtypes, and for what is part of those features."""
+        features = {feature for feature in self.features if feature.value not in left_out}
+        return replace(
+            self,
+            features=frozenset(feature for feature in features if feature.within <= features),
+            dtypes=frozenset(dtype for dtype in self.dtypes if dtype.value not in left_out),
         )
 
     def undeclared(self, call: Call) -> frozenset[Feature]:

@@ -12,6 +12,7 @@ from rnn_conformance.locations import relative
 from rnn_conformance.results.records import Failure, Outcome, Record
 from rnn_conformance.running.isolation import Death
 from rnn_conformance.running.jobs import Begun, Due, Errand, Failing, Found, Job, Source
+from rnn_conformance.spec.config import Dtype
 
 DIAGNOSIS = 2.0
 """Times the limit of a check that its explanation may take, which asks more than it did."""
@@ -70,7 +71,9 @@ def _probe(holder: Holder, job: Job) -> Found:
             # What cannot be loaded again, or is the suite's own fault, the checks will say.
             return Found(job, answer={"unusable": answer.get("unusable", ""), "without": fatal})
         asked = answer.seen.get("asked", "")
-        if not asked or asked in without:
+        # What hangs in a plain call is not waited for in every dtype.
+        hangs = answer.sort is Sort.TIMEOUT and asked in list(Dtype)
+        if not asked or asked in without or hangs:
             call = answer.seen.get("call", "loading it")
             return Found(job, answer={"unusable": f"{call}: {answer.message}", "without": fatal})
         fatal.append(asked)

@@ -149,9 +149,7 @@ class Selection:
 
     def narrowed(self, implementation: Implementation) -> Implementation:
         """The implementation with what is left out no longer declared."""
-        declaration = implementation.declaration
-        features = declaration.features - frozenset(map(Feature, self.without))
-        return replace(implementation, declaration=replace(declaration, features=features))
+        return replace(implementation, declaration=implementation.declaration.without(self.without))
 
     def level_of(self, subject: Subject) -> Level:
         """The level to which a subject is held: what it claims, or less if so chosen."""

@@ -124,13 +124,8 @@ class Session:
             implementation: Implementation = mutants[position].implementation(Kind(kind))
         else:
             implementation = self.loaded[position].on(self.source.device)
-        declaration = implementation.declaration
-        narrow = replace(
-            declaration,
-            features=frozenset(one for one in declaration.features if one.value not in without),
-            dtypes=frozenset(one for one in declaration.dtypes if one.value not in without),
-        )
-        return replace(implementation, name=name, declaration=narrow)
+        declaration = implementation.declaration.without(without)
+        return replace(implementation, name=name, declaration=declaration)
 
     def examine(
         self,
@@ -220,11 +215,7 @@ def evidence(error: BaseException | None) -> str:
     if not isinstance(error, NonConforming):
         return ""
     shown = Shown(error.calls, error.case, error.backward)
-    try:
-        pickled = pickle.dumps(shown)
-    except Exception:
-        # A failure that cannot be handed on stands without an explanation.
-        return ""
+    pickled = pickle.dumps(shown)
     return base64.b64encode(pickled).decode() if len(pickled) <= EVIDENCE else ""
 
 

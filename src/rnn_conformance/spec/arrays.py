@@ -51,6 +51,13 @@ class ByValue:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To be sent to another process: made anew there, since no view of a mapping travels."""
+        values = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return type(self), tuple(
+            dict(value) if isinstance(value, Mapping) else value for value in values
+        )
+
 
 def _parts(value: Any) -> Iterator[bytes]:
     """A value as bytes that tell it from every other of its sort."""
