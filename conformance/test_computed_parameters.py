@@ -63,7 +63,7 @@ def computed_parameters_are_used(subject: Subject, case: Case, ways: str) -> Non
     names = [n for n, a in call.parameters.items() if a.ndim == 2 or ways != "norms"]
     if case.seed // 16 % 2:
         names = [names[case.seed // 32 % len(names)]]
-    module = subject.module(call)
+    module = torch_kit.named(subject, call)
     if case.seed // 8 % 2:
         # Called once, so that whatever it keeps is kept.
         torch_kit.answer(subject, module, call)
@@ -139,7 +139,7 @@ def test_gradients_reach_what_a_parameter_is_computed_from(subject: Subject, cas
     from rnn_conformance.checking import torch_kit
 
     call, then = case.call(), scaled(case.call())
-    module = subject.module(call)
+    module = torch_kit.named(subject, call)
     sources = dict(module.named_parameters())
     backward = drawn(then, case.seed)
     if case.seed // 4 % 2:
@@ -192,7 +192,7 @@ def test_tied_parameters_stay_tied(subject: Subject, case: Case) -> None:
     from rnn_conformance.checking import torch_kit
 
     call, one, two = tied(case.call(), case.seed)
-    module = subject.module(call)
+    module = torch_kit.named(subject, call)
     dtype, device = torch_kit.torch_dtype(call.dtype), subject.implementation.device
 
     def called(module: Any) -> Any:
@@ -250,7 +250,7 @@ def test_tied_parameters_get_both_gradients(subject: Subject, case: Case) -> Non
     from rnn_conformance.checking import torch_kit
 
     call, one, two = tied(case.call(), case.seed)
-    module, backward = subject.module(call), drawn(call, case.seed)
+    module, backward = torch_kit.named(subject, call), drawn(call, case.seed)
     with subject.doing(call, f"{backward.described} with {two} tied to {one}"):
         setattr(module, two, getattr(module, one))
         sources = {name: getattr(module, name) for name in call.parameters}
@@ -266,7 +266,7 @@ def test_functional_call_keeps_ties_or_loosens_them(subject: Subject, case: Case
     from rnn_conformance.checking import torch_kit
 
     call, one, two = tied(case.call(), case.seed)
-    module = subject.module(call)
+    module = torch_kit.named(subject, call)
     tie = case.seed // 2 % 2 == 0
     given = {one: scaled(call).parameters[one]}
     if not tie:
@@ -289,7 +289,7 @@ def test_parameters_thawed_again_get_gradients(subject: Subject, case: Case) -> 
     from rnn_conformance.checking import torch_kit
 
     call = case.call()
-    module, backward = subject.module(call), drawn(call, case.seed)
+    module, backward = torch_kit.named(subject, call), drawn(call, case.seed)
     names = list(call.parameters)
     frozen = names if case.seed % 2 else names[case.seed // 2 % len(names) :]
     what = "once the parameters ask for gradients again"
@@ -312,7 +312,7 @@ def test_swapped_parameters_are_used_by_the_next_call(subject: Subject, case: Ca
     from rnn_conformance.checking import torch_kit
 
     call, then = case.call(), scaled(case.call())
-    module = subject.module(call)
+    module = torch_kit.named(subject, call)
     torch_kit.answer(subject, module, call)
     with subject.doing(call, "torch.utils.swap_tensors"):
         for name, new in torch_kit.tensors(subject, then).items():

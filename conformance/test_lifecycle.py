@@ -158,7 +158,7 @@ def test_functional_call_uses_the_parameters_given_for_that_call_alone(
                 name: (then if name in names else call).parameters[name] for name in then.parameters
             },
         )
-    module = subject.module(call)
+    module = torch_kit.named(subject, call)
     first = torch_kit.answer(subject, module, call)
     new = {name: array for name, array in torch_kit.tensors(subject, then).items() if name in names}
     with subject.doing(call, "torch.func.functional_call"), torch.no_grad():

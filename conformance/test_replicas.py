@@ -41,7 +41,7 @@ def test_each_replica_computes_with_what_it_is_given(subject: Subject, case: Cas
     call, then = case.call(), other(case.call())
     # The state that a layer makes for itself is often made like a parameter.
     without = then.replace(h_0=None, c_0=None)
-    module = subject.module(call)
+    module = torch_kit.named(subject, call)
     due = {asked: subject(asked) for asked in (call, then, without)}
     if case.seed % 2:
         torch_kit.answer(subject, module, call)
@@ -64,7 +64,7 @@ def test_gradients_reach_what_a_replica_was_made_of(subject: Subject, case: Case
     from rnn_conformance.checking import torch_kit
 
     call, then = case.call(), other(case.call())
-    module = subject.module(call)
+    module = torch_kit.named(subject, call)
     backward = drawn(then, case.seed)
     with subject.doing(then, "the backward pass through a replica"):
         sources = dict(module.named_parameters())

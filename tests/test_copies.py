@@ -60,7 +60,7 @@ def test_nothing_is_asked_that_is_not_declared() -> None:
     assert not {member.history for member in listed} & {History.PACKED, History.CAST}
     for member in listed:
         for call in member.calls():
-            assert call.features <= {Feature.BIDIRECTIONAL}
+            assert call.features <= {Feature.BIDIRECTIONAL, Feature.OMITTED_STATE}
             assert call.dtype is Dtype.FLOAT64
 
 

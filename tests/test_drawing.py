@@ -80,4 +80,4 @@ def test_a_lazy_object_in_a_file_is_passed_by(tmp_path: Path) -> None:
         "class MyGRU(torch.nn.GRU):\n"
         "    pass\n"
     )
-    assert [found.name for found in load(str(file))] == ["MyGRU"]
+    assert [found.name for found in load(str(file))] == [f"{file}:MyGRU"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ class CastsTheInput(nn.GRU):
     """An input of any dtype is taken."""
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        dtype = next(self.parameters()).dtype
+        dtype = cast(Tensor, self.weight_ih_l0).dtype
         if isinstance(input, PackedSequence):
             return super().forward(input._replace(data=input.data.to(dtype)), hx)
         return super().forward(input.to(dtype), hx)
@@ -50,7 +50,7 @@ class CastsTheState(nn.GRU):
     """A state of any dtype is taken."""
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        state = hx.to(next(self.parameters()).dtype) if isinstance(hx, Tensor) else hx
+        state = hx.to(cast(Tensor, self.weight_ih_l0).dtype) if isinstance(hx, Tensor) else hx
         return super().forward(input, state)
 
 

@@ -524,7 +524,7 @@ def test_message_and_diagnosis_are_in_the_summary_a_line_each(pytester: pytest.P
     lines = run(pytester, "Zeros", STEP, "--tb=no").outlines
     at = next(n for n, text in enumerate(lines) if "rnn-conformance: what is wrong" in text)
     assert lines[at + 1].startswith("Its results are all zeros. Multiply them")
-    assert len(lines[at + 1]) == 300
+    assert len(lines[at + 1].encode()) <= 512
     assert lines[at + 2] == f"  {STEP}[layers.py:Zeros[RNNCell]]"
     assert lines[at + 3].startswith("    h_n at sample 0, unit 0 is 0, not ")
     assert "short test summary info" in lines[at + 4]

@@ -273,4 +273,4 @@ def test_whatever_the_schema_lets_through_can_be_rendered(power: bool, folder: P
         except Exception as error:
             error.add_note(f"with {value!r} at {way}")
             raise
-    assert rendered > 10
+    assert rendered > 5

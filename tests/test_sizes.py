@@ -146,7 +146,7 @@ def test_cases_need_nothing_that_is_not_declared(profile: str) -> None:
     few = declaring(features=[Feature.BATCH_FIRST], dtypes=[Dtype.FLOAT64])
     for axis in (Axis.UNITS, Axis.SAMPLES, Axis.FEATURES, Axis.STEPS):
         for case in members(axis, profile=profile, implementation=few):
-            assert case.features <= {Feature.BATCH_FIRST}
+            assert case.features <= {Feature.BATCH_FIRST, Feature.OMITTED_STATE}
             assert case.dtype is Dtype.FLOAT64
     for axis in (Axis.LAYERS, Axis.PROJECTED):
         with pytest.raises(Unsupported, match="does not declare"):
@@ -278,7 +278,7 @@ def test_the_smallest_rung_that_fails_is_told_without_all_that_does_not_matter()
     assert record.failure is not None
     case = Case.from_record(dict(record.failure.case or {}))
     assert case.config.hidden_size == 129
-    assert case.features <= {Feature.BIAS_FREE}
+    assert case.features <= {Feature.BIAS_FREE, Feature.OMITTED_STATE}
 
 
 # Who passes.

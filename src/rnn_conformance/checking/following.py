@@ -9,6 +9,7 @@ import torch
 
 from rnn_conformance.checking.assertions import assert_within_bound
 from rnn_conformance.checking.dropout import nothing_kept
+from rnn_conformance.checking.modules import by_torchs_names
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.checking.successions import Asked, Recording, Succession
 from rnn_conformance.errors import NonConforming
@@ -45,8 +46,9 @@ def _ask(subject: Subject, module: torch.nn.Module, call: Call, asked: Asked) ->
     masks = nothing_kept(call) if dropped else None
     recording = asked.circumstances.recording
     given = tensors(call, subject.implementation.device)
-    parameters = dict(module.named_parameters())
-    leaves = given | {name: parameters[name] for name in call.parameters if name in parameters}
+    leaves = dict(given)
+    if recording is Recording.ON:
+        leaves |= by_torchs_names(subject, call, dict(module.named_parameters()))
     with subject.doing(call), GRADIENTS[recording]():
         for leaf in given.values():
             leaf.requires_grad_(recording is Recording.ON)

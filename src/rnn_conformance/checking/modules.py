@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.errors import NonConforming, Sort
+from rnn_conformance.errors import Gap, NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.autograd import Graph
 from rnn_conformance.implementations.tensors import parameters
 from rnn_conformance.spec.calls import Call
@@ -23,6 +23,17 @@ def answer(subject: Subject, module: Any, call: Call) -> Result:
     with subject.doing(call), torch.no_grad():
         returned = module(*given)
     return subject.result(call, returned)
+
+
+def named(subject: Subject, call: Call) -> Any:
+    """A module whose parameters have ``torch.nn``'s names, for what is done to them by name.
+
+    Raises ``Unsupported`` for one that has other names, declared or not.
+    """
+    names = subject.implementation.names(call.config)
+    if any(name != own for name, own in names.items()):
+        raise Unsupported("has its parameters under names of its own", Gap.NAMES)
+    return subject.module(call)
 
 
 def tensors(subject: Subject, call: Call) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ from rnn_conformance.checking.deployment import (
 )
 from rnn_conformance.checking.following import follow
 from rnn_conformance.checking.interpreter import run
-from rnn_conformance.checking.modules import answer, by_torchs_names, graph, tensors
+from rnn_conformance.checking.modules import answer, by_torchs_names, graph, named, tensors
 from rnn_conformance.checking.replicas import gradients_through, replica
 from rnn_conformance.checking.second_derivatives import (
     assert_right_changes,
@@ -58,6 +58,7 @@ __all__ = [
     "input_dtypes",
     "inputs",
     "mapped",
+    "named",
     "no_steps",
     "quiet",
     "refuses_calls",

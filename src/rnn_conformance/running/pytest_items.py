@@ -30,7 +30,7 @@ from _pytest._code.code import (
 
 from rnn_conformance.checking.checks import Check, checks
 from rnn_conformance.checking.examining import record, settle
-from rnn_conformance.checking.probing import ANSWERS, probe
+from rnn_conformance.checking.probing import probe
 from rnn_conformance.checking.subject import Subject, Tally
 from rnn_conformance.errors import (
     Fault,
@@ -40,13 +40,14 @@ from rnn_conformance.errors import (
     Unsupported,
     UsageError,
 )
+from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.locations import bundled, relative
 from rnn_conformance.report.wording import one_line
 from rnn_conformance.results.records import Failure, Outcome, Record
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.running.surroundings import surroundings
 from rnn_conformance.spec.clauses import CLAUSES
-from rnn_conformance.texts import bounded, printable
+from rnn_conformance.texts import LINE, bounded, printable
 
 if TYPE_CHECKING:
     from rnn_conformance.diagnosis.diagnosis import Diagnostician
@@ -118,6 +119,7 @@ class Suite(pytest.Collector):
         super().__init__(**keywords)
         self.selection, self.named = selection, named
         self.diagnosticians: dict[Subject, Diagnostician] = {}
+        self.probed: dict[Subject, Implementation] = {}
 
     def collect(self) -> Iterator[Chapter]:
         """A chapter for each file; raises ``CollectError``, in one line, if there is no check."""
@@ -127,9 +129,7 @@ class Suite(pytest.Collector):
         pairs = [
             (check, subject)
             for check in checks()
-            for subject in everything.applicable(check, [*subjects])
-            # One check says that nothing is answered; the others would, once each.
-            if subjects[subject] or ANSWERS in check.clauses
+            for subject in everything.applicable(check, subjects)
         ]
         if self.named:
             for name in self.named:
@@ -153,19 +153,19 @@ class Suite(pytest.Collector):
                 pairs=list(group),
             )
 
-    def loaded(self) -> dict[Subject, bool]:
-        """What is to be tested, and whether it answers at all.
+    def narrowed(self, subject: Subject) -> Subject:
+        """A fresh subject that declares what it was found to answer; asked by the first check."""
+        if subject not in self.probed:
+            with uninterrupted():
+                self.probed[subject] = probe(subject.implementation, subject.kind).implementation
+        # It counts what one check costs, also where the same item is run again.
+        return replace(subject, implementation=self.probed[subject], tally=Tally())
 
-        Raises ``CollectError`` if it cannot be loaded.
-        """
+    def loaded(self) -> list[Subject]:
+        """What is to be tested; raises ``CollectError`` if it cannot be loaded."""
         try:
             with uninterrupted(), surroundings(self.selection.seed):
-                subjects = {}
-                for subject in self.selection.subjects():
-                    probed = probe(subject.implementation, subject.kind)
-                    narrowed = replace(subject, implementation=probed.implementation)
-                    subjects[narrowed] = probed.unusable is None
-                return subjects
+                return self.selection.subjects()
         except UsageError as error:
             raise self.CollectError(one_line(str(error), 1000)) from error
         except Stopped as stopped:
@@ -238,11 +238,15 @@ class CheckItem(pytest.Item):
         user's own Ctrl-C, and the end that a debugger makes, are none.
         """
         self.failure = self.remark = None
-        # It counts what one check costs, also where the same item is run again.
-        subject = replace(self.subject, tally=Tally())
-        begun = perf_counter()
+        subject, begun = replace(self.subject, tally=Tally()), perf_counter()
         with surroundings(subject.seed), self.timed():
-            error = raised(self.check, subject)
+            try:
+                subject = self.suite.narrowed(self.subject)
+                error = raised(self.check, subject)
+            except Overdue as late:
+                error = late
+            except Stopped as stopped:
+                error = ended(stopped)
             examined = self.examined(subject, error, perf_counter() - begun)
         if error is None:
             return
@@ -294,7 +298,7 @@ class CheckItem(pytest.Item):
         assert self.failure is not None
         diagnosis = self.failure.diagnosis
         return "\n".join(
-            one_line(text)
+            one_line(text, LINE)
             for text in (self.failure.message, "" if diagnosis is None else diagnosis["text"])
             if text
         )
@@ -321,10 +325,15 @@ def raised(check: Check, subject: Subject) -> BaseException | None:
             settle(f"{subject.seed} {check.id}")
             check.test(subject)
     except Stopped as stopped:
-        return NonConforming(f"raised {stopped}", sort=Sort.RAISED, exception=stopped.error)
+        return ended(stopped)
     except (Exception, Overdue) as error:
         return error
     return None
+
+
+def ended(stopped: Stopped) -> NonConforming:
+    """The failure of an implementation that would have ended the run."""
+    return NonConforming(f"raised {stopped}", sort=Sort.RAISED, exception=stopped.error)
 
 
 @contextmanager
