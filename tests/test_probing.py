@@ -391,7 +391,12 @@ def test_other_names_are_one_clause_and_no_gradient_is_cut(cls: type[nn.Module])
     probed = found(cls, Kind.GRU)
     assert not probed.named
     assert (probed.unusable, probed.refused, probed.defaults) == (None, {}, {})
-    records = failing(probed.implementation, Kind.GRU)
+    # What is set on a wrapper, and not passed on, is PAR-7's matter.
+    records = [
+        record
+        for record in failing(probed.implementation, Kind.GRU)
+        if record.clauses != ("PAR-7",)
+    ]
     assert {record.clauses for record in records} == {("PAR-1",)}
     assert all(record.outcome is Outcome.FAILED for record in records)
     due = [check for check in checks() if check.clauses[0].startswith(("GRD", "LIF"))]
@@ -431,7 +436,8 @@ def test_what_loads_in_part_is_wrong_in_the_rest() -> None:
 def test_other_names_that_are_declared_are_used() -> None:
     probed = found(RenamedAndSayingSo, Kind.GRU)
     assert probed.named
-    assert failing(probed.implementation, Kind.GRU) == []
+    # What is set on a wrapper, and not passed on, is PAR-7's matter.
+    assert {record.clauses for record in failing(probed.implementation, Kind.GRU)} <= {("PAR-7",)}
     gradients = [check for check in checks() if check.clauses == ("GRD-1",)]
     told = [examine(check, Subject(probed.implementation, Kind.GRU, FEW)) for check in gradients]
     assert any(record.outcome is Outcome.PASSED for record in told)

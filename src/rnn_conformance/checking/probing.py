@@ -65,9 +65,7 @@ def probe(
     the implementation raises.
     """
     with _quiet():
-        implementation = _whole(implementation, kind).knowing(told=())
-        defaults = other_defaults(implementation, kind, _dtypes(implementation)[0])
-        implementation = implementation.knowing(told=defaults)
+        implementation, defaults = _told(_whole(implementation), kind)
         unusable, answers = _answers(implementation, kind, observe)
     refused = {asked: answer.sentence for asked, answer in answers.items()}
     return Probed(
@@ -83,11 +81,7 @@ def probe(
 def demand_answers(subject: Subject) -> None:
     """What is declared is answered (DCL-1); raises ``NonConforming`` for what is refused."""
     with _quiet():
-        implementation = _whole(subject.implementation, subject.kind)
-        told = other_defaults(
-            implementation.knowing(told=()), subject.kind, _dtypes(implementation)[0]
-        )
-        implementation = implementation.knowing(told=told)
+        implementation, _ = _told(_whole(subject.implementation), subject.kind)
         unusable, answers = _answers(implementation, subject.kind)
     if not implementation.loads:
         raise _unloaded(implementation, subject.kind)
@@ -158,8 +152,8 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _whole(implementation: Implementation, kind: Kind) -> Implementation:
-    """As it was declared, with what was refused since; and how it names its parameters."""
+def _whole(implementation: Implementation) -> Implementation:
+    """As it was declared, with what was refused since."""
     declaration = implementation.declaration
     refused = declaration.refused
     whole = replace(
@@ -168,15 +162,25 @@ def _whole(implementation: Implementation, kind: Kind) -> Implementation:
         dtypes=declaration.dtypes | {asked for asked in refused if isinstance(asked, Dtype)},
         refused={},
     )
-    implementation = replace(implementation, declaration=whole).knowing(named=True, loads=True)
+    return replace(implementation, declaration=whole).knowing(named=True, loads=True)
+
+
+def _told(implementation: Implementation, kind: Kind) -> tuple[Implementation, Mapping[str, Any]]:
+    """The implementation, told what it would default otherwise and known by its names; and that.
+
+    In this order: without an argument that has another default it has other parameters.
+    """
+    dtype = _dtypes(implementation)[0]
+    defaults = other_defaults(implementation.knowing(told=()), kind, dtype)
+    implementation = implementation.knowing(told=defaults)
     if _are_named(implementation, kind):
-        return implementation
+        return implementation, defaults
     implementation = implementation.knowing(named=False)
     try:
         implementation.build(_call(kind, (), declaration.features, Dtype.FLOAT32).layer)
     except FAILS:
-        return implementation.knowing(loads=False)
-    return implementation
+        return implementation.knowing(loads=False), defaults
+    return implementation, defaults
 
 
 def _without(
