@@ -177,7 +177,8 @@ def _told(implementation: Implementation, kind: Kind) -> tuple[Implementation, M
         return implementation, defaults
     implementation = implementation.knowing(named=False)
     try:
-        implementation.build(_call(kind, (), declaration.features, Dtype.FLOAT32).layer)
+        call = _call(kind, (), implementation.declaration.features, Dtype.FLOAT32)
+        implementation.build(call.layer)
     except FAILS:
         return implementation.knowing(loads=False), defaults
     return implementation, defaults
