@@ -213,7 +213,8 @@ class Successions:
 
     def case(self, subject: Subject, rng: np.random.Generator) -> Case:
         """The layer: everything dropped in training where it can be, so that the mode shows."""
-        possible = [Feature.BIDIRECTIONAL, Feature.BATCH_FIRST, Feature.BIAS_FREE, Feature.RELU]
+        # Not relu, nor without biases: a state of zeros does not show that it is kept.
+        possible = [Feature.BIDIRECTIONAL, Feature.BATCH_FIRST]
         features = {feature for feature in possible if rng.random() < 0.5}
         features |= {Feature.MULTI_LAYER, Feature.DROPOUT}
         features &= subject.features
