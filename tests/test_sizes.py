@@ -107,6 +107,7 @@ def test_each_trait_is_there_and_not_there_in_some_run(
     cases = [case for run in runs for case in run]
     never = {Feature.UNBATCHED} if axis is Axis.SAMPLES else set()
     never |= {Feature.PROJECTION} if axis is Axis.UNITS else set()
+    never |= {Feature.RELU} if axis is Axis.STEPS else set()
     never |= {Feature.BIAS_FREE, Feature.RELU} if axis is Axis.LAYERS else set()
     for trait in set(TRAITS) & Feature.of(kind) - never:
         needed = {Axis.LAYERS: Feature.MULTI_LAYER, Axis.PROJECTED: Feature.PROJECTION}.get(axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ def follow(subject: Subject, succession: Succession) -> None:
             _ask(subject, module, call, asked)
         except NonConforming as error:
             error.message = _after(succession.asked[:place], asked) + error.message
+            error.case = replace(succession, asked=succession.asked[: place + 1])
             raise
 
 

@@ -77,7 +77,7 @@ REACH = {
     Axis.FEATURES: Reach(1024, 256, 1024, (1024, 256)),
     Axis.UNITS: Reach(256, 256, 384, (256, 128)),
     Axis.SAMPLES: Reach(1024, 256, 1024, (1024, 256)),
-    Axis.STEPS: Reach(512, 256, 384, (256, 128)),
+    Axis.STEPS: Reach(768, 256, 384, (256, 128)),
     Axis.LAYERS: Reach(128, 8, 16, (16, 8), few=True),
     Axis.PROJECTED: Reach(256, 256, 384, (256, 128), few=True),
 }
@@ -110,6 +110,13 @@ def opposites(rng: np.random.Generator) -> Bits:
     """Two cases' traits: each is there once."""
     some = rng.random(len(TRAITS) + 1) < 0.5
     return np.stack([some, ~some])
+
+
+def extremes(rng: np.random.Generator) -> Bits:
+    """Likewise, but one has all of the first three and the other none, as a plain call."""
+    two = opposites(rng)
+    two[:, :3] = two[:, :1]
+    return two
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ class Ladder:
         lower = [rung for rung in RUNGS if rung <= min(2 * reach.high, 129)]
         anywhere = int(rng.choice(lower))
         if self.backward:
-            yield from zip((reach.back[0] + 1, reach.back[1] + 1), opposites(rng), strict=True)
+            yield from zip((reach.back[0] + 1, reach.back[1] + 1), extremes(rng), strict=True)
             return
         middles = [middle for middle in MIDDLES if reach.low <= middle <= reach.high]
         # One more than a block is what is left over the oftenest: so many, in three cases out of
@@ -176,7 +183,7 @@ class Ladder:
         # One less than the least of the middles would not lie beyond it.
         other = int(rng.choice(middles[1:])) - int(rng.integers(2))
         sizes = (reach.top + 1, *one_more, other)
-        yield from zip(sizes, opposites(rng) if reach.few else rows(rng), strict=False)
+        yield from zip(sizes, extremes(rng) if reach.few else rows(rng), strict=False)
         yield anywhere, opposites(rng)[0]
 
     def case(
@@ -227,6 +234,9 @@ class Ladder:
         if self.axis is Axis.LAYERS:
             # Without them less comes through from layer to layer, and nothing in the end.
             spared |= {Feature.BIAS_FREE, Feature.RELU}
+        if self.axis is Axis.STEPS:
+            # Two units may both be dead, and then show nothing.
+            spared.add(Feature.RELU)
         if self.axis is Axis.LAYERS and size > 64:
             spared.add(Feature.BIDIRECTIONAL)
         heavy = self.axis in (Axis.UNITS, Axis.PROJECTED, Axis.STEPS)

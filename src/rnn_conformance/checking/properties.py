@@ -140,7 +140,8 @@ def for_each(listing: Listing) -> Callable[[Property], Test]:
                 try:
                     check(subject, member)
                 except NonConforming as error:
-                    error.case = member
+                    # A part of it, where the property tells which.
+                    error.case = member if error.case is None else error.case
                     return error
                 except Unsupported as reason:
                     # What a member needs and is not declared, the next one may not need.
@@ -174,7 +175,7 @@ def _simplest(
         if (candidate := next(candidates, None)) is None:
             break
         if (simpler := failure(candidate)) is not None:
-            found, candidates = simpler, listing.simpler(candidate)
+            found, candidates = simpler, listing.simpler(simpler.case)
     return found
 
 

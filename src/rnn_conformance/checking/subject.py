@@ -22,9 +22,11 @@ from rnn_conformance.errors import (
 from rnn_conformance.implementations.interface import Bare, Implementation
 from rnn_conformance.implementations.process import Change, contained, watching
 from rnn_conformance.implementations.trees import describe
+from rnn_conformance.reference import expected as reference
 from rnn_conformance.reference.expected import Expected, expected
 from rnn_conformance.reference.oracle import Masks
 from rnn_conformance.reference.tolerance import Agreement
+from rnn_conformance.spec import cases
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Call, LayerSpec
 from rnn_conformance.spec.config import Feature, Kind
@@ -39,6 +41,10 @@ OURS = (NonConforming, AdapterError, SuiteError, Unsupported)
 
 Pullback: TypeAlias = Callable[[Backward], Gradients]
 """Passes back through calls of one layer; raises ``SuiteError`` for one of another."""
+
+
+LARGE = 2**21
+"""How many numbers a call may have for it and its reference to be kept: 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,14 @@ class Subject:
         ``masks`` are what dropout drew in the call.
         """
         return expected(asked, masks, tf32=self.implementation.declaration.tf32)
+
+    @staticmethod
+    def forget(call: Call) -> None:
+        """Let go of all that is kept if a call is so large that few of its sort fit in memory."""
+        arrays = (call.input, *call.parameters.values())
+        if sum(array.size for array in arrays) > LARGE:
+            cases.forget()
+            reference.forget()
 
     def __call__(self, call: Call) -> Result:
         """Build a layer and call it once."""

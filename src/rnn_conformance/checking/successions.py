@@ -213,7 +213,8 @@ class Successions:
 
     def case(self, subject: Subject, rng: np.random.Generator) -> Case:
         """The layer: everything dropped in training where it can be, so that the mode shows."""
-        possible = [Feature.BIDIRECTIONAL, Feature.BATCH_FIRST, Feature.BIAS_FREE, Feature.RELU]
+        # Not relu, nor without biases: a state of zeros does not show that it is kept.
+        possible = [Feature.BIDIRECTIONAL, Feature.BATCH_FIRST]
         features = {feature for feature in possible if rng.random() < 0.5}
         features |= {Feature.MULTI_LAYER, Feature.DROPOUT}
         features &= subject.features
@@ -223,10 +224,13 @@ class Successions:
         return Case.having(features, config, STEPS, SAMPLES, seed=int(rng.integers(2**16)))
 
     def simpler(self, member: Succession) -> Iterator[Succession]:
-        """Without one of the calls; the last is what failed."""
-        for place in range(len(member.asked) - 1):
-            shorter = (*member.asked[:place], *member.asked[place + 1 :])
-            yield replace(member, asked=shorter)
+        """One of the calls and the last, which is what failed; then all without one of them."""
+        *before, last = member.asked
+        if len(before) > 1:
+            for one in reversed(before):
+                yield replace(member, asked=(one, last))
+        for place in range(len(before)):
+            yield replace(member, asked=(*before[:place], *before[place + 1 :], last))
 
 
 def pairs(listed: Sequence[Succession]) -> set[tuple[Asked, Asked]]:

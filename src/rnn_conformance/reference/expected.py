@@ -15,14 +15,14 @@ from types import MappingProxyType
 import numpy as np
 
 from rnn_conformance.reference.bounds import assembled, forward
-from rnn_conformance.reference.ensemble import Ensemble, ensemble, nothing
+from rnn_conformance.reference.ensemble import Ensemble, ensemble, nothing, run
 from rnn_conformance.reference.extended import WIDE, ExtendedAdjoint, extended, split, widest
 from rnn_conformance.reference.gradient_bounds import derivative, gradient_bounds
 from rnn_conformance.reference.gradient_ensemble import gradient_ensemble
 from rnn_conformance.reference.oracle import Masks
 from rnn_conformance.reference.problem import Problem
 from rnn_conformance.spec.arrays import Array, frozen
-from rnn_conformance.spec.backward import Backward
+from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
 
 
@@ -211,6 +211,22 @@ def expected(asked: Call | Backward, masks: Masks | None = None, *, tf32: bool =
     if isinstance(asked, Backward):
         return _gradients(asked, Problem(asked.call, masks, tf32))
     return _results(Problem(asked, masks, tf32))
+
+
+def forget() -> None:
+    """Let go of all that is kept: for whoever asked for what is too large to be."""
+    for kept in (
+        _results,
+        _gradients,
+        forward,
+        derivative,
+        extended,
+        run,
+        ensemble,
+        gradient_ensemble,
+        drawn,
+    ):
+        kept.cache_clear()
 
 
 class Sum(Expected):

@@ -209,6 +209,11 @@ def _signal(case: Case, rng: np.random.Generator, shape: tuple[int, ...]) -> Arr
     return flat.reshape(shape)
 
 
+def forget() -> None:
+    """Let go of the calls that are kept: for whoever made such as are too large to be."""
+    _call.cache_clear()
+
+
 @lru_cache(maxsize=1024)
 def _call(case: Case) -> Call:
     config = case.config
