@@ -244,6 +244,8 @@ class CheckItem(pytest.Item):
                 subject = self.suite.narrowed(self.subject)
                 error = raised(self.check, subject)
             except Overdue as late:
+                # Asked what it can at all, it did not answer: the time was its own.
+                subject.tally.seconds_inside = perf_counter() - begun
                 error = late
             except Stopped as stopped:
                 error = ended(stopped)
