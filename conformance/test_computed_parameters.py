@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnn_conformance.checking import (
+    SMALL,
     Call,
     Case,
     Dtype,
@@ -15,7 +16,6 @@ from rnn_conformance.checking import (
     Kind,
     NonConforming,
     Sort,
-    State,
     Subject,
     assert_equivalent,
     assert_tied_within_bound,
@@ -27,18 +27,6 @@ from rnn_conformance.checking import (
     for_all,
 )
 
-SMALL: dict[str, Any] = {
-    "layers": (1, 2),
-    "length": (2, 4),
-    "inputs": (2, 5),
-    "hidden": (2, 6),
-    "states": [State.GIVEN, State.OMITTED],
-    "degenerate": False,
-}
-
-FACTOR = -0.5
-"""What stands in a parameter's place is this times the parameter, which is exact."""
-
 
 def fails(call: Call, message: str) -> NonConforming:
     """A failure of a layer as such."""
@@ -46,9 +34,11 @@ def fails(call: Call, message: str) -> NonConforming:
 
 
 def scaled(call: Call) -> Call:
-    """The call with every parameter ``FACTOR`` times as large."""
+    """The call with its parameters as what is computed in their places is, where all are."""
+    from rnn_conformance.checking import torch_kit
+
     return call.replace(
-        parameters={name: FACTOR * array for name, array in call.parameters.items()}
+        parameters={name: torch_kit.FACTOR * array for name, array in call.parameters.items()}
     )
 
 
@@ -100,7 +90,7 @@ def computed_parameters_are_used(subject: Subject, case: Case, ways: str) -> Non
             computed.remove()
         # As an optimizer does.
         for n in names:
-            getattr(module, n).mul_(FACTOR)
+            getattr(module, n).mul_(torch_kit.FACTOR)
 
     uses(in_words, lambda n: made[n].value(), before)
     uses(f"{in_words}, of which something changed", lambda n: made[n].value(), change)
@@ -146,13 +136,13 @@ def test_gradients_reach_what_a_parameter_is_computed_from(subject: Subject, cas
         torch_kit.answer(subject, module, call)
 
     def functional(*arguments: Any) -> Any:
-        given = {name: FACTOR * source for name, source in sources.items()}
+        given = {name: torch_kit.FACTOR * source for name, source in sources.items()}
         return torch.func.functional_call(module, given, arguments)
 
     def attributes(*arguments: Any) -> Any:
         for name, source in sources.items():
             delattr(module, name)
-            setattr(module, name, FACTOR * source)
+            setattr(module, name, torch_kit.FACTOR * source)
         return module(*arguments)
 
     def parametrized(*arguments: Any) -> Any:
@@ -166,7 +156,9 @@ def test_gradients_reach_what_a_parameter_is_computed_from(subject: Subject, cas
         ("parametrizations", parametrized),
     )[case.seed % 3]
     with subject.doing(then, f"{backward.described} and {what}"):
-        gradients = torch_kit.gradients_through(subject, called, backward, sources, FACTOR)
+        gradients = torch_kit.gradients_through(
+            subject, called, backward, sources, torch_kit.FACTOR
+        )
     assert_within_bound(gradients, what=f"through {what}, to what they are computed from")
 
 
@@ -241,7 +233,7 @@ def test_tied_parameters_stay_tied(subject: Subject, case: Case) -> None:
     changed = {one: then.parameters[one], two: then.parameters[two]}
     then = call.replace(parameters={**call.parameters, **changed})
     with subject.doing(call, f"{one} changed in place"), torch.no_grad():
-        getattr(module, one).mul_(FACTOR)
+        getattr(module, one).mul_(torch_kit.FACTOR)
     assert_equivalent(
         subject(then),
         torch_kit.answer(subject, module, then),

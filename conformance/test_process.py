@@ -109,6 +109,15 @@ def does_not_seed(subject: Subject, call: Call, act: Callable[[], Any], what: st
             )
 
 
+def in_each_mode(subject: Subject, call: Call, what: str) -> None:
+    """A call leaves the process as it was, whatever records gradients."""
+    layer = of(subject, call)
+    for how, mode in modes().items():
+        with mode, watching() as changes:
+            layer(call)
+        left_as_found(call, changes, f"{what} {how}".rstrip())
+
+
 def held_to_refuse(subject: Subject) -> None:
     """Others may do whatever they like with an illegal call, a crash not excepted."""
     if subject.implementation.declaration.level is not Level.DROP_IN:
@@ -127,12 +136,7 @@ def test_a_construction_leaves_the_process_as_it_was(subject: Subject, case: Cas
 @clause("ENV-1")
 @for_all(cases())
 def test_a_call_leaves_the_process_as_it_was(subject: Subject, case: Case) -> None:
-    call = case.call()
-    layer = of(subject, call)
-    for how, mode in modes().items():
-        with mode, watching() as changes:
-            layer(call)
-        left_as_found(call, changes, f"a call {how}".rstrip())
+    in_each_mode(subject, case.call(), "a call")
 
 
 @clause("ENV-1")
@@ -140,12 +144,7 @@ def test_a_call_leaves_the_process_as_it_was(subject: Subject, case: Case) -> No
 def test_a_call_with_packed_input_leaves_the_process_as_it_was(
     subject: Subject, case: Case
 ) -> None:
-    call = case.call()
-    layer = of(subject, call)
-    for how, mode in modes().items():
-        with mode, watching() as changes:
-            layer(call)
-        left_as_found(call, changes, f"a call with packed input {how}".rstrip())
+    in_each_mode(subject, case.call(), "a call with packed input")
 
 
 @clause("ENV-1")

@@ -1,11 +1,9 @@
 """LIF: replicas, as data-parallel wrappers make them of a module."""
 
-from typing import Any
-
 from rnn_conformance.checking import (
+    SMALL,
     Call,
     Case,
-    State,
     Subject,
     assert_equivalent,
     assert_within_bound,
@@ -14,15 +12,6 @@ from rnn_conformance.checking import (
     drawn,
     for_all,
 )
-
-SMALL: dict[str, Any] = {
-    "layers": (1, 2),
-    "length": (2, 4),
-    "inputs": (2, 5),
-    "hidden": (2, 6),
-    "states": [State.GIVEN, State.OMITTED],
-    "degenerate": False,
-}
 
 OTHER = -0.5
 """What a replica's parameters are multiplied with, to be told from the module's own."""

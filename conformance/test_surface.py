@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from rnn_conformance.checking import (
+    SMALL,
     Case,
     Feature,
     NonConforming,
     Sort,
-    State,
     Subject,
     assert_equivalent,
     cases,
@@ -26,15 +26,6 @@ from rnn_conformance.checking import (
     for_all,
     reading_zeros,
 )
-
-SMALL: dict[str, Any] = {
-    "layers": (1, 2),
-    "length": (2, 4),
-    "inputs": (2, 5),
-    "hidden": (2, 6),
-    "states": [State.GIVEN, State.OMITTED],
-    "degenerate": False,
-}
 
 
 def fails(case: Case, message: str) -> NonConforming:

@@ -48,7 +48,7 @@ from rnn_conformance.checking.storage import (
     overwrite,
     snapshot,
 )
-from rnn_conformance.checking.strategies import Cases, cases
+from rnn_conformance.checking.strategies import SMALL, Cases, cases
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.checking.successions import Succession, Successions
 from rnn_conformance.checking.surroundings import generators, set_generators, set_otherwise
@@ -74,6 +74,7 @@ __all__ = [
     "FALSE_ALARM",
     "FORMATS",
     "LAYOUTS",
+    "SMALL",
     "Agreement",
     "Array",
     "Axis",

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -37,6 +37,18 @@ NEEDED_BY = {
 PALETTE = ((2, 3, 4, 5), (3, 4, 2, 6), (1, 1, 3, 4), (5, 1, 4, 3))
 """Sizes ``(L, N, H_in, H)`` for implementations that compile each new shape: two that
 discriminate, a single step of a single sample, and a single sample."""
+
+
+SMALL: dict[str, Any] = {
+    "layers": (1, 2),
+    "length": (2, 4),
+    "inputs": (2, 5),
+    "hidden": (2, 6),
+    "states": [State.GIVEN, State.OMITTED],
+    "degenerate": False,
+}
+"""What narrows :func:`cases` for properties of what is done with a layer, which take many calls a
+case and do not show by its size."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Imported inside the checks that use it: ``from rnn_conformance.checking import t
 """
 
 from rnn_conformance.checking.autocast import autocast, gradients_after_autocast
-from rnn_conformance.checking.computed import WAYS
+from rnn_conformance.checking.computed import FACTOR, WAYS
 from rnn_conformance.checking.copying import copied
 from rnn_conformance.checking.deployment import (
     compiled,
@@ -40,6 +40,7 @@ from rnn_conformance.checking.violations import (
 from rnn_conformance.implementations.devices import seed_generators, torch_dtype
 
 __all__ = [
+    "FACTOR",
     "WAYS",
     "Training",
     "answer",

@@ -79,12 +79,10 @@ class Cluster:
             future = next(ending)
             job = jobs.pop(future.key)
             outcome = _outcome(future)
-            for found in _lost(job, outcome) if isinstance(outcome, BaseException) else outcome:
-                yield Begun(job, found.check)
-                schedule.give(found)
-                yield found
-            for record in schedule.end(job):
-                yield Found(job, record["check"], record)
+            came = _lost(job, outcome) if isinstance(outcome, BaseException) else outcome
+            yield from schedule.follow(
+                job, (event for found in came for event in (Begun(job, found.check), found))
+            )
 
     def stop(self) -> None:
         """Ask for nothing more; what is underway on workers ends by itself, or by its limit."""

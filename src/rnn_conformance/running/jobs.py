@@ -48,11 +48,10 @@ class Limits:
 
 
 def limited(profile: str, chosen: Mapping[str, float | None]) -> Limits:
-    """The limits of a profile, but for those chosen; memory and output in MiB."""
+    """The limits of a profile, but for those chosen; memory in MiB."""
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
-    for name in ("memory", "output"):
-        if name in given:
-            given[name] = int(given[name] * MEBIBYTE)
+    if "memory" in given:
+        given["memory"] *= MEBIBYTE
     return Limits(**{"check": CHECK_SECONDS[profile], **given})
 
 

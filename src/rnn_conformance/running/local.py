@@ -72,12 +72,8 @@ class Processes:
             process = Isolated(schedule.limits, self._stop)
             try:
                 while (job := schedule.take(process.holding)) is not None:
-                    for event in perform(process, job):
-                        if isinstance(event, Found):
-                            schedule.give(event)
+                    for event in schedule.follow(job, perform(process, job)):
                         events.put(event)
-                    for record in schedule.end(job):
-                        events.put(Found(job, record["check"], record))
             except Stopped:
                 pass
             except BaseException as error:
@@ -131,12 +127,7 @@ class Here:
         """One after the other."""
         holder = _Session()
         while (job := schedule.take(holder.holding, wait=False)) is not None:
-            for event in perform(holder, job):
-                if isinstance(event, Found):
-                    schedule.give(event)
-                yield event
-            for record in schedule.end(job):
-                yield Found(job, record["check"], record)
+            yield from schedule.follow(job, perform(holder, job))
 
     def stop(self) -> None:
         """Nothing else is being done."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +16,7 @@ from rnn_conformance.running.jobs import Begun, Candidate, Due, Key, Limits, Sou
 from rnn_conformance.running.local import Executor, Here, Processes
 from rnn_conformance.running.schedule import Schedule
 from rnn_conformance.running.trials import QUICK, Choice, judged, kills, trial
+from rnn_conformance.running.versions import versions
 from rnn_conformance.spec.config import Kind
 
 FAMILY = "rnn_conformance.mutants:CATALOGUE"
@@ -86,10 +85,7 @@ def measure(
         kinds=choice.kinds,
         select=choice.clauses,
         mutant=choice.mutant,
-        versions={
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("rnn-conformance", "torch", "numpy", "hypothesis")},
-        },
+        versions=versions(),
         started=started,
         seconds=perf_counter() - begun,
         complete=len(trials) == len(asked),

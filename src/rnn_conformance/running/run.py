@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import platform
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -24,19 +22,20 @@ from rnn_conformance.results.verdict import FAILING
 from rnn_conformance.results.writing import probe, write
 from rnn_conformance.running.isolation import warm
 from rnn_conformance.running.jobs import (
-    CHECK_SECONDS,
     Begun,
     Candidate,
     Errand,
     Key,
     Limits,
     Trying,
+    limited,
     shard,
 )
 from rnn_conformance.running.local import Executor, Here, Processes
 from rnn_conformance.running.planning import plan
 from rnn_conformance.running.schedule import Schedule
 from rnn_conformance.running.selection import Selection
+from rnn_conformance.running.versions import versions
 
 
 class Watcher(Protocol):
@@ -87,7 +86,7 @@ class Options:
 
     def limited(self) -> Limits:
         """The limits asked for, or those of the profile."""
-        return self.limits or Limits(check=CHECK_SECONDS[self.selection.profile])
+        return self.limits or limited(self.selection.profile, {})
 
 
 def run(options: Options, watcher: Watcher = UNWATCHED) -> dict[str, Any]:
@@ -210,15 +209,11 @@ def _executor(options: Options) -> Iterator[Executor]:
 
 def _header(options: Options, candidates: list[Candidate]) -> Header:
     selection = options.selection
-    names = ("rnn-conformance", "torch", "numpy", "hypothesis")
     run = Run(
         seed=selection.seed,
         profile=selection.profile,
         select=selection.clauses,
-        versions={
-            "python": platform.python_version(),
-            **{name: version(name) for name in names},
-        },
+        versions=versions(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=0.0,
         complete=False,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnn_conformance.checking.probing import ANSWERS
 from rnn_conformance.results.records import Outcome, Record
 from rnn_conformance.running.jobs import (
+    Begun,
     Candidate,
     Due,
     Errand,
@@ -171,6 +172,15 @@ class Schedule:
             given_up = self._proceed(progress)
             self._changed.notify_all()
             return given_up
+
+    def follow(self, job: Job, events: Iterable[Begun | Found]) -> Iterator[Begun | Found]:
+        """What comes of a job that was taken, each given back as it comes, up to its end."""
+        for event in events:
+            if isinstance(event, Found):
+                self.give(event)
+            yield event
+        for record in self.end(job):
+            yield Found(job, record["check"], record)
 
     def curtail(self, key: Key | None = None) -> None:
         """Run no more checks, of a candidate or of all; what has failed is still explained."""
