@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -29,6 +30,20 @@ PACKING = {"_pack_padded_sequence", "_pad_packed_sequence"}
 """What gives an array on the device, and lengths that are always on the CPU."""
 
 
+class Generators:
+    """What torch's module of an accelerator has for its generator."""
+
+    @staticmethod
+    def get_rng_state(device: Any) -> Tensor:
+        """The state of the one generator that there is."""
+        return torch.default_generator.get_state()
+
+    @staticmethod
+    def manual_seed(seed: int) -> None:
+        """Seed it."""
+        torch.default_generator.manual_seed(seed)
+
+
 class Elsewhere(TorchFunctionMode):
     """While it is entered, there is a device :data:`DEVICE`; in this thread alone."""
 
@@ -36,6 +51,20 @@ class Elsewhere(TorchFunctionMode):
         super().__init__()
         # Kept, so that no other tensor is given the memory of one that is gone.
         self.storages: dict[int, Any] = {}
+        self.device_module = torch.get_device_module
+        self.patched = patch.object(torch, "get_device_module", self._device_module)
+
+    def __enter__(self) -> Any:
+        self.patched.start()
+        return super().__enter__()  # type: ignore[no-untyped-call]  # torch's
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]  # torch's
+        self.patched.stop()
+
+    def _device_module(self, device: Any = None) -> Any:
+        """The device draws from the CPU's generator, as its tensors lie in the CPU's memory."""
+        return Generators if str(device) == DEVICE else self.device_module(device)
 
     def __torch_function__(
         self,
