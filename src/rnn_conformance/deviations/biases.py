@@ -241,7 +241,7 @@ class _ForwardBiases(Deviant):
 
 @BIASES.add(
     "biases left out of calls with more than 256 steps times samples",
-    "EQ-5",
+    "EQ-5 EQ-7",
     fix="Add both biases whatever the size of the call: the code for more than 256 rows, "
     "steps times samples, leaves them out.",
     kinds=LAYERS,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 
@@ -107,7 +108,7 @@ def fresh(kind: Kind, declaration: Declaration, count: int, seed: int) -> list[C
 
 
 def ladder(kind: Kind, declaration: Declaration) -> Iterator[Case]:
-    """The simplest case, each feature by itself in two sizes and with a state, and all at once."""
+    """The simplest case, each feature by itself in two sizes, each two of them, all at once."""
     # The finer ones come with what they are within.
     declared = {
         feature for feature in declaration.features & Feature.of(kind) if not feature.is_finer
@@ -128,6 +129,10 @@ def ladder(kind: Kind, declaration: Declaration) -> Iterator[Case]:
         yield rung(with_layers, 4, 5)
         if feature not in states:
             yield rung(with_layers | states, 4, 5)
+    for pair in combinations(sorted(declared - {Feature.DROPOUT}), 2):
+        # A call has one sort of batch: packed, empty or of a single sample.
+        if not set(pair) <= {Feature.PACKED, Feature.EMPTY_BATCH, Feature.UNBATCHED}:
+            yield rung(pair, 4, 5)
     whole = declared - {Feature.UNBATCHED, Feature.EMPTY_BATCH, Feature.DROPOUT, Feature.BIAS_FREE}
     deep = whole & {Feature.BIDIRECTIONAL, Feature.MULTI_LAYER}
     for needs in (deep, deep | states, whole - {Feature.PACKED}, whole):

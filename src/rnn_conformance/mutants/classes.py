@@ -119,7 +119,7 @@ class _WantsSquareStates(Mixin):
 
 @CLASSES.add(
     "no bias in calls of more than 128 steps times samples",
-    "EQ-5",
+    "EQ-7",
     kinds=LAYERS,
     source="ROCm/rocm-libraries#10551",
 )

@@ -116,7 +116,7 @@ class _ExpandsTheSample(Mixin):
 
 @MIXTURES.add(
     "states of another dtype cast if all of them are",
-    "ERR-4 TYP-2",
+    "ERR-4",
     source="keras-team/keras#2209",
 )
 class _CastsStates(Mixin):
@@ -129,7 +129,7 @@ class _CastsStates(Mixin):
 
 @MIXTURES.add(
     "input and state of another dtype cast if both are",
-    "ERR-4 TYP-2",
+    "TYP-2",
     source="keras-team/keras#2209",
 )
 class _CastsAll(Mixin):
