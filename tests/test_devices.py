@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,22 +16,28 @@ import torch
 from click.testing import CliRunner
 
 from rnn_conformance import drop_in, implementation
+from rnn_conformance.checking import deployment, properties
 from rnn_conformance.checking.checks import Check, checks
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.subject import Profile, Subject
 from rnn_conformance.cli import main
 from rnn_conformance.errors import Fault, Gap, Refusal, Sort, Unsupported, UsageError
+from rnn_conformance.implementations.devices import silenced
+from rnn_conformance.implementations.trees import mapped
 from rnn_conformance.reference.expected import expected
 from rnn_conformance.reference.oracle import Oracle, Weights
-from rnn_conformance.results.records import Outcome
+from rnn_conformance.results.records import Outcome, Record
 from rnn_conformance.results.verdict import Exit
+from rnn_conformance.running.jobs import Source
 from rnn_conformance.running.selection import Selection
+from rnn_conformance.running.serving import GONE, serve
+from rnn_conformance.running.session import Session
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Values
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
-from tests.support.elsewhere import DEVICE, MISMATCH, Elsewhere
+from tests.support.elsewhere import DEVICE, MISMATCH, Elsewhere, Generators
 from tests.support.random_calls import random_case
 
 # Of these, what they check is known without any value.
@@ -129,8 +138,10 @@ def elsewhere() -> Iterator[str]:
     ],
 )
 def test_all_that_a_check_hands_over_is_on_the_implementation_s_device(
-    elsewhere: str, check: Check, kind: Kind
+    elsewhere: str, check: Check, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # torch.nn's class would excuse itself.
+    monkeypatch.setattr(properties, "excuse", lambda *_: None)
     subject = Subject(drop_in(getattr(torch.nn, kind.value)).on(elsewhere), kind, FEW)
     record = examine(check, subject)
     assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED, Outcome.UNTESTED), record.failure
@@ -160,6 +171,106 @@ def test_what_is_made_on_the_wrong_device_is_caught_on_a_feigned_one(
     assert any(MISMATCH in failure.message or failure.sort is Sort.TYPE for failure in failures), (
         failures
     )
+
+
+# What torch.nn itself does on a device is what is right there.
+
+
+class Coarse(torch.nn.GRU):
+    """As cuDNN: a little off."""
+
+    error = 1e-4
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        output, h_n = super().forward(input, hx)
+        return mapped(lambda array: array * (1.0 + self.error), output), h_n
+
+
+class Coarser(Coarse):
+    error = 1e-3
+
+
+class Raises(Coarse):
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        raise RuntimeError("hx is not contiguous")
+
+
+def found_beside(
+    device: str, torchs: type[torch.nn.Module], cls: type[torch.nn.Module]
+) -> dict[str, Record]:
+    """What EQ-3's and EQ-7's checks find of ``cls`` where ``torch.nn`` itself has ``torchs``."""
+    own = Subject(drop_in(torchs).on(device), Kind.GRU)
+    with patch.object(deployment, "torchs", lambda subject: own):
+        return {
+            check.id: examine(check, Subject(drop_in(cls).on(device), Kind.GRU, FEW))
+            for check in checks()
+            if Kind.GRU in check.kinds and {"EQ-3", "EQ-7"} & set(check.clauses)
+        }
+
+
+def test_on_a_device_nothing_is_demanded_where_torch_s_own_class_fails(elsewhere: str) -> None:
+    for torchs, cls in ((Coarse, Coarse), (Raises, Raises), (Coarse, torch.nn.GRU)):
+        for check, record in found_beside(elsewhere, torchs, cls).items():
+            assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED), check
+            if cls is torchs and record.cases:
+                assert "torch.nn.GRU" in str(record.reason), check
+
+
+def test_what_is_worse_or_fails_otherwise_than_torch_s_own_class_is_not_excused(
+    elsewhere: str,
+) -> None:
+    for torchs, cls in ((Coarse, Coarser), (Coarse, Raises), (Raises, Coarse)):
+        found = found_beside(elsewhere, torchs, cls)
+        failed = [check for check, record in found.items() if record.outcome is Outcome.FAILED]
+        assert failed == [check for check, record in found.items() if record.cases], cls
+
+
+def test_on_the_cpu_nothing_is_excused() -> None:
+    found = found_beside("cpu", Coarse, Coarse)
+    assert all(record.outcome is Outcome.FAILED for record in found.values() if record.cases)
+
+
+def test_a_device_that_no_longer_answers_is_seen_after_a_check_that_failed(
+    elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(device: Any) -> None:
+        raise RuntimeError("device-side assert triggered")
+
+    assert not silenced("cpu")
+    assert not silenced("meta")
+    assert not silenced(elsewhere)
+    monkeypatch.setattr(Generators, "synchronize", refuse)
+    session = Session(source=Source("torch.nn.GRU", device=elsewhere), loaded=[drop_in(Coarse)])
+    asked = {"position": 0, "name": "x", "kind": "GRU", "profile": asdict(FEW), "seed": 0}
+    for check, lost in (
+        ("test_shapes.py::test_output_is_steps_by_samples_by_directions_times_features", ""),
+        ("test_equations.py::test_a_gru_resets_after_the_matrix_product", "device-side assert"),
+    ):
+        session.examine(**asked, check=f"conformance/{check}", without=[])
+        assert lost in session.lost
+        assert bool(session.lost) == bool(lost)
+
+
+def test_a_process_whose_device_no_longer_answers_ends_and_says_so(tmp_path: Path) -> None:
+    class Lost:
+        lost = "cuda:0 no longer answers: device-side assert triggered"
+
+        def __init__(self, observe: Any) -> None: ...
+
+        def answer(self, request: Any) -> dict[str, Any]:
+            return {}
+
+    fork = multiprocessing.get_context("fork")
+    (ours, theirs), (life, other) = fork.Pipe(), fork.Pipe()
+    with patch("rnn_conformance.running.session.Session", Lost):
+        process = fork.Process(target=serve, args=(theirs, other, str(tmp_path)))
+        process.start()
+    ours.send_bytes(json.dumps([0, 60, {"do": "examine"}]).encode())
+    process.join(60)
+    assert process.exitcode == GONE
+    assert not ours.poll()
+    assert Lost.lost in (tmp_path / "output").read_text("utf-8")
+    life.close()
 
 
 # Which devices there are.

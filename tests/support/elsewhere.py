@@ -43,6 +43,10 @@ class Generators:
         """Seed it."""
         torch.default_generator.manual_seed(seed)
 
+    @staticmethod
+    def synchronize(device: Any) -> None:
+        """There is nothing to wait for."""
+
 
 class Elsewhere(TorchFunctionMode):
     """While it is entered, there is a device :data:`DEVICE`; in this thread alone."""

@@ -16,7 +16,7 @@ from rnn_conformance.checking.modules import by_torchs_names
 from rnn_conformance.checking.programs import CALLS, Program, Step
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import NonConforming, Sort
-from rnn_conformance.implementations.devices import torch_dtype
+from rnn_conformance.implementations.devices import torch_dtype, trains_only
 from rnn_conformance.implementations.tensors import values
 from rnn_conformance.implementations.trees import leaves
 from rnn_conformance.spec.arrays import Array
@@ -243,7 +243,10 @@ STEPS: dict[Step, Callable[[Interpreter], object]] = {
     Step.UNBATCHED: Interpreter.unbatched,
     Step.PACKED: Interpreter.packed,
     Step.TRAIN: lambda interpreter: interpreter.module.train(),
-    Step.EVAL: lambda interpreter: interpreter.module.eval(),
+    # Where torch.nn differentiates in training mode alone, no program evaluates and then does.
+    Step.EVAL: lambda interpreter: interpreter.module.train(
+        trains_only(interpreter.subject.implementation.device)
+    ),
     Step.BACKWARD: lambda interpreter: interpreter.forward(interpreter.call, backward=True),
     Step.OPTIMISER: Interpreter.optimiser,
     Step.IN_PLACE: lambda interpreter: interpreter.change("mul_", lambda p: p.mul_(-0.5)),

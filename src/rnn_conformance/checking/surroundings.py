@@ -43,7 +43,9 @@ def set_generators(seed: int, drawn: int, device: str) -> None:
         torch.rand(drawn)
         if device != "cpu":
             torch.get_device_module(device).manual_seed(seed)
-            torch.rand(drawn, device=device)
+            # One by one: an accelerator's generator counts calls of a few numbers, not numbers.
+            for _ in range(drawn):
+                torch.rand(1, device=device)
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def states(call: Call, device: str) -> Iterator[Violation]:
     for why, change in _changes(call):
         changed = {name: change(state) for name, state in legal.items()}
         wrong = [name for name in legal if changed[name].shape != legal[name].shape]
-        if not wrong or any(_unsafe(call, state) for state in changed.values()):
+        if not wrong or any(_unsafe(call, state, device) for state in changed.values()):
             continue
         for name in wrong:
             state = _state({**legal, name: changed[name]})
@@ -252,14 +252,17 @@ def _shapes(legal: Mapping[str, Tensor], changed: Mapping[str, Tensor], *names: 
     )
 
 
-def _unsafe(call: Call, state: Tensor) -> bool:
-    """Whether torch.nn's cells read it past its end.
+def _unsafe(call: Call, state: Tensor, device: str) -> bool:
+    """Whether torch.nn reads it past its end.
 
-    They do with a 2-D state of unbatched input where its first size is the hidden size: they
-    look no further before they compute.
+    Its cells do with a 2-D state of unbatched input where its first size is the hidden size: they
+    look no further before they compute. Its layers sort a state as the packed sequences are
+    sorted before they look at its size; on an accelerator, whose kernels cannot refuse, that
+    stops the device for the rest of the process.
     """
-    cell = call.config.kind.is_cell and call.unbatched
-    return cell and state.dim() == 2 and state.shape[0] == call.config.hidden_size
+    if call.config.kind.is_cell:
+        return call.unbatched and state.dim() == 2 and state.shape[0] == call.config.hidden_size
+    return device != "cpu" and call.lengths is not None
 
 
 def _resized(legal: Tensor, axis: int) -> Iterator[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 from rnn_conformance.errors import Refusal, UsageError
@@ -42,3 +44,33 @@ def seed_generators(seed: int, device: str) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
+
+
+@cache
+def trains_only(device: str) -> bool:
+    """Whether ``torch.nn`` differentiates on a device in training mode alone, as cuDNN does."""
+    if device == "cpu":
+        return False
+    layer = torch.nn.GRU(1, 1, device=device).eval()
+    try:
+        layer(torch.ones(1, 1, 1, device=device))[0].sum().backward()
+    except RuntimeError:
+        return True
+    return False
+
+
+def silenced(device: str) -> str:
+    """What a device says to everything since a kernel of it failed; empty if it answers.
+
+    CUDA ends a context for good with the first assertion of a kernel that does not hold.
+    """
+    try:
+        module = torch.get_device_module(device)
+    except RuntimeError:
+        # Nothing computes there: it is meta.
+        return ""
+    try:
+        module.synchronize(device)
+    except Exception as error:
+        return f"{device} no longer answers: {error}"
+    return ""

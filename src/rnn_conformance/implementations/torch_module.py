@@ -11,7 +11,12 @@ import torch
 from rnn_conformance.errors import Gap, Refusal, Unsupported, UsageError
 from rnn_conformance.implementations.autograd import Graph
 from rnn_conformance.implementations.class_kinds import DECLARATION, kind_of
-from rnn_conformance.implementations.devices import device_named, seed_generators, torch_dtype
+from rnn_conformance.implementations.devices import (
+    device_named,
+    seed_generators,
+    torch_dtype,
+    trains_only,
+)
 from rnn_conformance.implementations.interface import (
     Bare,
     Declaration,
@@ -135,7 +140,8 @@ class DropInImplementation(Implementation):
         with contained():
             module = self.construct(layer.config).to(self.device, torch_dtype(layer.dtype))
             module.load_state_dict(given)
-            return module.eval()
+            # Without dropout, the two modes differ in nothing but in what can be differentiated.
+            return module.train(not layer.config.dropout and trains_only(self.device))
 
     def build(self, layer: LayerSpec) -> Layer:
         """A module, called without gradients."""

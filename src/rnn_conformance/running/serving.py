@@ -23,6 +23,9 @@ from typing import Any
 
 from rnn_conformance.errors import no_keyboard
 
+GONE = 70
+"""The exit code of a process whose device no longer answers: ``EX_SOFTWARE`` of sysexits.h."""
+
 fcntl: Any = importlib.import_module("fcntl") if sys.platform == "linux" else None
 
 
@@ -67,6 +70,10 @@ def serve(connection: Connection, life: Connection, folder: str) -> None:
             # Says where it was, before it is ended.
             faulthandler.dump_traceback_later(seconds, file=output)
         answer = session.answer(request)
+        if session.lost:
+            # What the check found after its device was gone is not what it was asked for.
+            os.write(output, session.lost.encode())
+            os._exit(GONE)
         faulthandler.cancel_dump_traceback_later()
         _flush()
         _redirect(output)

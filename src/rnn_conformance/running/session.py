@@ -23,6 +23,7 @@ from rnn_conformance.checking.examining import examined, settle
 from rnn_conformance.checking.probing import Probed, probe
 from rnn_conformance.checking.subject import Profile, Subject, Tally
 from rnn_conformance.errors import Fault, NonConforming, Sort, UsageError, interrupts
+from rnn_conformance.implementations.devices import silenced
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import relative
@@ -48,7 +49,7 @@ class Session:
     """Answers requests: ``{"do": name of a method, **its arguments}``.
 
     ``observe`` is told each case and each call before it is made, so that what a process died
-    of can be said.
+    of can be said. ``lost`` says why nothing more can be had of a device in this process.
     """
 
     observe: Callable[[Mapping[str, Any]], None] = lambda seen: None
@@ -57,6 +58,7 @@ class Session:
     probed: dict[tuple[int, str, tuple[str, ...]], Probed] = field(default_factory=dict)
     modules: Mapping[str, ModuleType] = field(default_factory=lambda: dict(sys.modules))
     diagnosticians: dict[tuple[int, str], Diagnostician] = field(default_factory=dict)
+    lost: str = ""
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What a request gives; a refusal or a fault of the suite's is an answer as well."""
@@ -151,6 +153,8 @@ class Session:
             # It has put its own code where ours runs, or taken from under it what that needs.
             failure = replace(record.failure, fault=Fault.IMPLEMENTATION, sort=Sort.SIDE_EFFECT)
             record = replace(record, outcome=Outcome.FAILED, failure=failure)
+        if record.outcome in (Outcome.FAILED, Outcome.ERROR):
+            self.lost = silenced(implementation.device)
         return {"record": record.to_record(), "evidence": evidence(error)}
 
     def _brought(self, error: BaseException | None, depth: int = 10) -> bool:
