@@ -15,7 +15,7 @@ from rnn_conformance.checking.copies import Copy, History, Way
 from rnn_conformance.checking.modules import answer, tensors
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import NonConforming, Sort
-from rnn_conformance.implementations.devices import torch_dtype
+from rnn_conformance.implementations.devices import torch_dtype, trains_only
 from rnn_conformance.implementations.trees import leaves
 from rnn_conformance.spec.config import Dtype
 
@@ -125,6 +125,8 @@ class Copying:
         """Gradients for a module's parameters, and for no others."""
         others = [self.module] if module is not self.module else []
         before = [_gradients(other) for other in others]
+        with self.doing("train()"):
+            module.train(module.training or trains_only(self.subject.implementation.device))
         results = self.recorded(module)
         with self.doing("backward"):
             torch.autograd.backward(results, [torch.ones_like(array) for array in results])

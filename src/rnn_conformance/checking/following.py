@@ -15,7 +15,7 @@ from rnn_conformance.checking.subject import Subject
 from rnn_conformance.checking.successions import Asked, Recording, Succession
 from rnn_conformance.errors import NonConforming
 from rnn_conformance.implementations.autograd import Graph
-from rnn_conformance.implementations.devices import torch_dtype
+from rnn_conformance.implementations.devices import torch_dtype, trains_only
 from rnn_conformance.implementations.tensors import assembled, tensors, tensors_of
 from rnn_conformance.spec.backward import drawn
 from rnn_conformance.spec.calls import Call
@@ -46,8 +46,11 @@ def follow(subject: Subject, succession: Succession) -> None:
 def _ask(subject: Subject, module: torch.nn.Module, call: Call, asked: Asked) -> None:
     dropped = call.training and call.config.dropout and call.config.num_layers > 1
     masks = nothing_kept(call) if dropped else None
-    recording = asked.circumstances.recording
-    given = tensors(call, subject.implementation.device)
+    device = subject.implementation.device
+    # Where torch.nn differentiates in training mode alone, evaluation records nothing.
+    recorded = call.training or not trains_only(device)
+    recording = asked.circumstances.recording if recorded else Recording.OFF
+    given = tensors(call, device)
     leaves = dict(given)
     if recording is Recording.ON:
         leaves |= by_torchs_names(subject, call, dict(module.named_parameters()))

@@ -35,6 +35,10 @@ TWICE = 2.0
 """How much further off than ``torch.nn`` on the same device a value may be to be as it is there:
 two that are each as far off as the other's kernel allows, on either side."""
 
+TRIES = 4
+"""How often ``torch.nn``'s class is asked: cuDNN draws other masks each time, from no seed of ours,
+and a wrong one is seen in half of them."""
+
 
 class Family(Protocol):
     """What is drawn for a check, narrowed to one kind of one implementation."""
@@ -188,17 +192,17 @@ def excuse(
     from rnn_conformance.checking.deployment import fails_itself, torchs
 
     own = torchs(subject)
-    try:
-        check(own, case)
-    except Unsupported:
-        return None
-    except NonConforming as failure:
-        as_large = error.error is None or error.error <= TWICE * (failure.error or 0.0)
-        if failure.sort is not error.sort or not as_large:
+    for _ in range(TRIES):
+        try:
+            check(own, case)
+        except Unsupported:
             return None
-        reason = fails_itself(subject, failure)
-        subject.tally.notes[f"left out where {reason}"] = None
-        return reason
+        except NonConforming as failure:
+            as_large = error.error is None or error.error <= TWICE * (failure.error or 0.0)
+            if failure.sort is error.sort and as_large:
+                reason = fails_itself(subject, failure)
+                subject.tally.notes[f"left out where {reason}"] = None
+                return reason
     return None
 
 
