@@ -2,6 +2,8 @@
 
     python -m benchmarks.diagnosis            # every mutant in every kind
     python -m benchmarks.diagnosis --pairs 200
+    python -m benchmarks.diagnosis --scoped 200             # deviations in drawn scopes
+    python -m benchmarks.diagnosis --scoped 200 --held-out  # of which the search knows four fifths
 
 Each is an opaque implementation that is run against the checks of the clauses that it breaks
 until one fails, and that failure is diagnosed. What is named is right if the mutant is among
@@ -16,8 +18,11 @@ import multiprocessing
 import random
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import repeat
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
@@ -28,11 +33,12 @@ from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import CATALOGUE as DEVIATIONS
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation, deviations_of
+from rnn_conformance.deviations.scopes import SCOPES, scoped
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.diagnosis.evidence import ask
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh
 from rnn_conformance.diagnosis.suspects import PARTS, composed
-from rnn_conformance.errors import NonConforming, Unsupported
+from rnn_conformance.errors import NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.mutants.equations import miniature
 from rnn_conformance.running.trials import QUICK, Choice
@@ -161,18 +167,78 @@ def pair(seed: int) -> Verdict | None:
     return tried(names, "pairs", miniature(" and ".join(names), kind, both), kind, clauses)
 
 
+def held_out(names: Iterable[str]) -> frozenset[str]:
+    """A fifth of them, always the same."""
+    return frozenset(name for name in names if sha256(name.encode()).digest()[0] % 5 == 0)
+
+
+def confined(seed: int, unknown: bool) -> Verdict | None:
+    """A drawn deviation in a drawn scope; ``unknown`` if one of the two is not searched for.
+
+    ``None`` where the one cannot be in the other, or where no probe shows it.
+    """
+    warnings.simplefilter("ignore")
+    rng = random.Random(seed)
+    kind = rng.choice(list(Kind))
+    without = held_out([scope.words for scope in SCOPES] + [one.name for one in DEVIATIONS])
+    deviation, scope = rng.choice(deviations_of(kind)), rng.choice(SCOPES)
+    if unknown is not bool({deviation.name, scope.words} & without):
+        return None
+    try:
+        variant = scoped(deviation.variant, scope)
+    except TypeError:
+        return None
+    name = f"{deviation.name}, {scope.words}"
+    implementation = miniature(name, kind, variant)
+    begun = perf_counter()
+    diagnostician = Diagnostician(implementation, kind, without if unknown else ())
+    wrong = [piece for piece in diagnostician.results.evidence if piece.telling]
+    if not wrong:
+        return None
+    failed = NonConforming("a call is off", sort=Sort.VALUE, calls=wrong[0].probe.calls)
+    diagnosis = diagnostician.diagnose(failed, deviation.breaks)
+    seconds = perf_counter() - begun
+    verdict = of_confined(name, diagnostician, diagnosis)
+    return Verdict(name, str(kind), "scopes", verdict, seconds, diagnosis.text if diagnosis else "")
+
+
+def of_confined(name: str, diagnostician: Diagnostician, diagnosis: Diagnosis | None) -> str:
+    """One word or two for what was said of a deviation in a scope."""
+    if diagnosis is None:
+        return "left to the message"
+    if diagnosis.plain:
+        return "told plainly"
+    if not diagnosis.known:
+        return "left to the symptoms"
+    if any(name in {known.name, *known.same} for known in diagnosis.known):
+        return "named"
+    if diagnosis.where:
+        return "named in part" if name.startswith(diagnosis.known[0].name) else "a part is named"
+    # By another name: then it is the same in cases that were not tried.
+    suspect = diagnostician.results.searches[-1].suspects[0]
+    cases = fresh(diagnostician.kind, diagnostician.declaration, OTHERS, seed=2)
+    answers = [ask(diagnostician.subject, Probe.of(case)) for case in cases]
+    telling = [piece for piece in answers if piece and (piece.telling or not piece.wrong)]
+    return "named by an equal" if all(p.fits(suspect.variant) for p in telling) else "WRONG"
+
+
 def main() -> None:
     """Print the shares, what is wrong, and the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs, not single mutants")
+    parser.add_argument("--scoped", type=int, default=0, help="so many deviations in scopes")
+    parser.add_argument("--held-out", action="store_true", help="a fifth of which is not known")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kind", choices=list(Kind), help="this kind alone")
     parser.add_argument("--chapter", default="", help="mutants of this chapter alone")
     options = parser.parse_args()
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, spawning) as pool:
+        jobs: Iterable[Verdict | None]
         if options.pairs:
             jobs = pool.map(pair, range(options.pairs))
+        elif options.scoped:
+            jobs = pool.map(confined, range(options.scoped), repeat(options.held_out))
         else:
             numbered = enumerate(Choice().trials())
             chosen = [

@@ -196,6 +196,7 @@ def _bar(console: Console, what: str) -> Progress:
     help="Run on the workers of a Dask cluster.",
 )  # fmt: skip
 @limit_options
+@click.option("--no-diagnosis", is_flag=True, help="Do not look for what is behind failures.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @debug_option
 def run(
@@ -213,6 +214,7 @@ def run(
     resume: bool,
     shard: tuple[int, int] | None,
     cluster: str,
+    no_diagnosis: bool,
     quiet: bool,
     debug: bool,
     **limits: float | None,
@@ -244,6 +246,7 @@ def run(
             cluster,
             shard,
             resume,
+            not no_diagnosis,
         )
         with Display(console) as display:
             document = run_checks(options, display)

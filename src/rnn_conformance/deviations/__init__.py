@@ -24,6 +24,7 @@ from rnn_conformance.deviations.lengths import LENGTHS
 from rnn_conformance.deviations.precisions import PRECISIONS
 from rnn_conformance.deviations.projections import PROJECTIONS
 from rnn_conformance.deviations.samples import SAMPLES
+from rnn_conformance.deviations.sites import SITES
 from rnn_conformance.deviations.specials import SPECIALS
 from rnn_conformance.deviations.states import STATES
 from rnn_conformance.reference.derivatives import Adjoint
@@ -47,6 +48,7 @@ CATALOGUE: tuple[Deviation[Deviant], ...] = (
     *PRECISIONS,
     *SPECIALS,
     *LAWS,
+    *SITES,
 )
 
 GRADIENT_DEVIATIONS: tuple[Deviation[Adjoint], ...] = (*GRADIENTS, *FLOWS)

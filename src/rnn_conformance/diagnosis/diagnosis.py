@@ -16,7 +16,9 @@ from typing import Any
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation, deviations_of
+from rnn_conformance.deviations.scopes import SCOPES
 from rnn_conformance.diagnosis.evidence import Evidence, ask
+from rnn_conformance.diagnosis.plain import facts, measured
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh, passes, probes
 from rnn_conformance.diagnosis.suspects import Part, Suspect, conditional, suspects
 from rnn_conformance.diagnosis.symptoms import arguments, bisected, located, raised, repeated
@@ -31,6 +33,12 @@ from rnn_conformance.spec.result import Quantity
 
 CONFIRMING = 20
 """Fresh cases that a finding must stand, and twice as many more where there are several."""
+
+CHANCES = 3
+"""Failing cases that are asked again: none of them gives the same if it is by chance."""
+
+PLAINLY = 10
+"""Failing cases of which something is plain without a search: in a few, it has a cause."""
 
 SEARCHES = 3
 """Searches for one implementation at most; each failure that none has explained begins one."""
@@ -57,8 +65,9 @@ class Diagnosis:
     ``known`` are one deviation, two that act together, or none. Of ``failing`` cases that
     were tried they explain ``explained``; ``passing`` others are right, as they are with the
     deviations. ``where`` is the part of all cases of which that is said, empty for the whole.
-    ``symptoms`` are sentences without a capital and a full stop. ``of`` is ``results`` or
-    ``gradients``.
+    ``plain`` is what needs no explanation, such as that all is zero; where there is any, nothing
+    was searched for. ``symptoms`` are sentences without a capital and a full stop, as it is.
+    ``of`` is ``results`` or ``gradients``.
     """
 
     of: Quantity
@@ -68,17 +77,25 @@ class Diagnosis:
     failing: int
     passing: int
     symptoms: tuple[str, ...] = ()
+    plain: str = ""
 
     @property
     def text(self) -> str:
-        """All of it, in words."""
-        said = [
-            *self._named(),
-            *(f"{symptom[:1].upper()}{symptom[1:]}." for symptom in self.symptoms),
-        ]
+        """All of it, in words; what is true of most first."""
+        symptoms = [f"{symptom[:1].upper()}{symptom[1:]}." for symptom in self.symptoms]
+        # What fits a small part is not what is wrong with most.
+        small = bool(self.known) and 2 * self.explained < self.failing
+        said = [*symptoms, *self._named()] if small else [*self._named(), *symptoms]
         return " ".join(said)
 
     def _named(self) -> Iterator[str]:
+        if self.plain:
+            tried = self.failing + self.passing
+            yield (
+                f"{self.plain[:1].upper()}{self.plain[1:]}, in each of the {self.failing} failing "
+                f"of {tried} cases tried."
+            )
+            return
         if not self.known:
             yield (
                 f"No known deviation, and no two of them, give these {self.of}; "
@@ -135,22 +152,30 @@ class _Questions:
 
 
 class Diagnostician:
-    """Diagnoses the failures of one kind of one implementation; what it has found it keeps."""
+    """Diagnoses the failures of one kind of one implementation; what it has found it keeps.
 
-    def __init__(self, implementation: Implementation, kind: Kind) -> None:
+    ``without`` are names of deviations and words of scopes that it is not to know: so it is
+    measured what it says of what is unknown.
+    """
+
+    def __init__(
+        self, implementation: Implementation, kind: Kind, without: Collection[str] = ()
+    ) -> None:
         self.subject = Subject(implementation, kind)
         self.kind, self.declaration = kind, implementation.declaration
-        gradients = [deviation for deviation in GRADIENT_DEVIATIONS if kind in deviation.kinds]
-        self.results = _Questions(
-            Quantity.RESULTS, deviations_of(kind), self._answers, self._answer
-        )
+        self.scopes = [scope for scope in SCOPES if scope.words not in without]
+        results = [one for one in deviations_of(kind) if one.name not in without]
+        gradients = [
+            one for one in GRADIENT_DEVIATIONS if kind in one.kinds and one.name not in without
+        ]
+        self.results = _Questions(Quantity.RESULTS, results, self._answers, self._answer)
         self.gradients = _Questions(Quantity.GRADIENTS, gradients, self._passes, self._pass)
 
     def diagnose(self, error: NonConforming, clauses: Collection[str]) -> Diagnosis | None:
         """What is behind a failure of a check of these clauses, if it can be told.
 
         ``None`` where the failing calls and backward pass are right by themselves, and nothing
-        is known to be wrong that breaks one of the clauses.
+        is plainly wrong with all results, or known to be and to break one of the clauses.
         """
         asked = [Probe((call,)) for call in error.calls if self._answerable(call)]
         answers = [answer for probe in asked if (answer := ask(self.subject, probe)) is not None]
@@ -163,6 +188,8 @@ class Diagnostician:
         for how in (self.results, self.gradients):
             if any(piece.wrong for piece in how.evidence):
                 diagnosis = self._explained(how, [], None)
+                if diagnosis is not None and diagnosis.plain:
+                    return diagnosis
                 known = () if diagnosis is None else diagnosis.known
                 if not {clause for deviation in known for clause in deviation.clauses}.isdisjoint(
                     clauses
@@ -191,7 +218,9 @@ class Diagnostician:
         return how.searches[-1].diagnosis
 
     def _search(self, how: _Questions, evidence: list[Evidence], by_probes: bool) -> _Search:
-        whole = suspects(evidence, how.candidates)
+        if plain := self._plain(how, evidence):
+            return _Search((), plain, by_probes)
+        whole = suspects(evidence, how.candidates, self.scopes)
         whole = whole and self._confirmed(how, whole, evidence)
         where, scope, fitting = "", evidence, whole
         if not whole:
@@ -211,6 +240,36 @@ class Diagnostician:
             symptoms=tuple(raised(wrong) if whole else self._symptoms(how, wrong)),
         )
         return _Search(whole, diagnosis, by_probes)
+
+    def _plain(self, how: _Questions, evidence: Sequence[Evidence]) -> Diagnosis | None:
+        """What needs no search, if there is such a thing."""
+        wrong = [piece for piece in evidence if piece.wrong]
+        if how is not self.results or len(wrong) < PLAINLY:
+            return None
+        found = [fact.words for fact in facts(wrong) if fact.whole]
+        if not found and self._by_chance(wrong):
+            found = ["the same call of a layer made anew gives something else each time"]
+        if not found:
+            return None
+        return Diagnosis(
+            how.of,
+            "",
+            (),
+            explained=0,
+            failing=len(wrong),
+            passing=len(evidence) - len(wrong),
+            symptoms=tuple(raised(wrong)),
+            plain=found[0],
+        )
+
+    def _by_chance(self, wrong: Sequence[Evidence]) -> bool:
+        """Whether what is wrong is another thing each time, whatever is the same."""
+        answered = [piece for piece in wrong if piece.given is not None][:CHANCES]
+        again = [ask(self.subject, piece.probe) for piece in answered]
+        return bool(answered) and all(
+            other is not None and other.given is not None and not piece.near(other.given)
+            for piece, other in zip(answered, again, strict=True)
+        )
 
     def _confirmed_in(
         self, how: _Questions, part: Part, fitting: list[Suspect], evidence: list[Evidence]
@@ -255,6 +314,9 @@ class Diagnostician:
         yield from raised(wrong)
         yield from repeated(wrong, self._twice)
         answers = [answer for answer in wrong if not answer.raised]
+        if how is self.results:
+            yield from (fact.words for fact in facts(wrong))
+            yield from measured(answers)
         if answers:
             yield from located(answers) if how is self.results else arguments(answers)
         yield from bisected(wrong, how.ask, self._declared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -178,28 +178,32 @@ def _dtypes_of(probe: Probe) -> dict[Place, str]:
 
 def _predicting(probe: Probe) -> Callable[[type[Any]], Given]:
     """What a variant of the oracle gives to a probe, or of its derivative."""
+    return partial(_results if probe.backward is None else _gradients, probe)
+
+
+# The probes are the same for all that declare the same, and so is what a variant gives to them.
+@lru_cache(maxsize=2**13)
+def _gradients(probe: Probe, variant: type[Any]) -> Given:
     backward = probe.backward
+    assert backward is not None
+    call = backward.call
+    with np.errstate(all="ignore"):
+        answer = forward(Problem(call)).answer
+        arrays = variant().derivative(backward, answer).gradients
+    return Given({(0, name): rounded(arrays[name], call.dtype) for name in backward.arguments})
 
-    def gradients(variant: type[Any]) -> Given:
-        assert backward is not None
-        call = backward.call
+
+@lru_cache(maxsize=2**13)
+def _results(probe: Probe, variant: type[Any]) -> Given:
+    layer = variant()
+    arrays, dtypes = dict[Place, Array](), dict[Place, str]()
+    for number, call in enumerate(probe.calls):
+        handed_over = layer.dtypes(call)
         with np.errstate(all="ignore"):
-            answer = forward(Problem(call)).answer
-            arrays = variant().derivative(backward, answer).gradients
-        return Given({(0, name): rounded(arrays[name], call.dtype) for name in backward.arguments})
-
-    def results(variant: type[Any]) -> Given:
-        layer = variant()
-        arrays, dtypes = dict[Place, Array](), dict[Place, str]()
-        for number, call in enumerate(probe.calls):
-            handed_over = layer.dtypes(call)
-            with np.errstate(all="ignore"):
-                for name, array in layer.results(call).items():
-                    arrays[number, name] = rounded(array, Dtype(handed_over[name]))
-            dtypes |= {(number, name): dtype for name, dtype in handed_over.items()}
-        return Given(arrays, dtypes)
-
-    return results if backward is None else gradients
+            for name, array in layer.results(call).items():
+                arrays[number, name] = rounded(array, Dtype(handed_over[name]))
+        dtypes |= {(number, name): dtype for name, dtype in handed_over.items()}
+    return Given(arrays, dtypes)
 
 
 def _given(answers: list[Answer]) -> Given:

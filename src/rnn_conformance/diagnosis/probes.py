@@ -101,10 +101,11 @@ def differentiable(every: Iterable[Case]) -> Iterator[Case]:
             yield case
 
 
-def fresh(kind: Kind, declaration: Declaration, count: int, seed: int) -> list[Case]:
+@lru_cache(maxsize=256)
+def fresh(kind: Kind, declaration: Declaration, count: int, seed: int) -> tuple[Case, ...]:
     """Drawn cases of every sort that is declared."""
     family = cases(dtypes=tuple(dtype for dtype in Dtype if dtype in declaration.dtypes))
-    return examples(family.strategy(kind, declaration), count, seed)
+    return tuple(examples(family.strategy(kind, declaration), count, seed))
 
 
 def ladder(kind: Kind, declaration: Declaration) -> Iterator[Case]:

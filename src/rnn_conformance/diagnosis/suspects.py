@@ -7,14 +7,16 @@ with the smallest evidence, on which few deviations show at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice, permutations
 from typing import Any
 
 from rnn_conformance.deviations import Deviation
+from rnn_conformance.deviations.scopes import SCOPES, Scope, larger, narrowed, scoped
 from rnn_conformance.diagnosis.evidence import Evidence
+from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.config import Feature
 
 SMALL = 12
@@ -26,7 +28,19 @@ LEADS = 8
 ENOUGH = 3
 """How much must be off in a part of the evidence that is explained by itself."""
 
-PAIRS = 20_000
+CONFINED = 20_000
+"""How many deviations confined to scopes are tried at most."""
+
+SIZES: dict[str, Callable[[Call], int]] = {
+    "units": lambda call: call.config.hidden_size,
+    "input features": lambda call: call.config.input_size,
+    "samples": lambda call: call.batch,
+    "steps": lambda call: call.length,
+    "layers": lambda call: call.config.num_layers,
+}
+"""Where code has been seen to change its ways."""
+
+PAIRS = 6_000
 """How many pairs are tried at most: a number, not a time, so that it is the same everywhere."""
 
 
@@ -51,10 +65,9 @@ def composed(variants: tuple[type[Any], ...]) -> type[Any]:
 def suspects(
     evidence: Sequence[Evidence],
     candidates: Sequence[Deviation[Any]],
-    *,
-    pairs: bool = True,
+    scopes: Sequence[Scope] = SCOPES,
 ) -> list[Suspect]:
-    """All that fit the whole evidence; single ones if there are any, or else ``pairs``.
+    """All that fit the whole evidence: single ones; or else one in a scope, or two; or in two.
 
     Empty if none does, or if nothing is far enough off to be told.
     """
@@ -62,9 +75,85 @@ def suspects(
     passing = _by_size(piece for piece in evidence if not piece.wrong)
     if not wrong:
         return []
-    single = [Suspect((candidate,)) for candidate in candidates]
-    fitting = [suspect for suspect in single if _fits(suspect, wrong) and _fits(suspect, passing)]
-    return fitting or (_pairs(single, wrong, passing) if pairs else [])
+    single = singly(evidence, candidates)
+    if single:
+        return single
+    possible = [scope for scope in (*scopes, *_sizes(evidence)) if _could_be(scope, evidence)]
+    return (
+        _in_scopes(possible, candidates, wrong, passing)
+        or _pairs([Suspect((candidate,)) for candidate in candidates], wrong, passing)
+        or _in_scopes(list(narrowed(possible)), candidates, wrong, passing)
+    )
+
+
+def singly(evidence: Sequence[Evidence], candidates: Sequence[Deviation[Any]]) -> list[Suspect]:
+    """The deviations that fit all of it as they are."""
+    wrong = _by_size(piece for piece in evidence if piece.telling)
+    passing = _by_size(piece for piece in evidence if not piece.wrong)
+    every = [Suspect((candidate,)) for candidate in candidates] if wrong else []
+    return [suspect for suspect in every if _fits(suspect, wrong) and _fits(suspect, passing)]
+
+
+def _numbered(piece: Evidence) -> Iterator[tuple[int, Call]]:
+    return enumerate(piece.probe.calls, 1)
+
+
+def _could_be(scope: Scope, evidence: Sequence[Evidence]) -> bool:
+    """Whether all that is wrong is in a scope, in part at least, and something is not."""
+    elsewhere = False
+    for piece in evidence:
+        covered = [scope.covers(call, number) for number, call in _numbered(piece)]
+        if piece.wrong and not any(part for part, _ in covered):
+            return False
+        elsewhere |= not all(whole for _, whole in covered)
+    return elsewhere
+
+
+def _sizes(evidence: Sequence[Evidence]) -> Iterator[Scope]:
+    """The sizes above which, and only above which, something is wrong."""
+    for words, of in SIZES.items():
+        wrong = [max(map(of, piece.probe.calls)) for piece in evidence if piece.wrong]
+        passing = [max(map(of, piece.probe.calls)) for piece in evidence if not piece.wrong]
+        if wrong and passing and min(wrong) > max(passing):
+            yield larger(words, of, max(passing))
+
+
+def _in_scopes(
+    scopes: Sequence[Scope],
+    candidates: Sequence[Deviation[Any]],
+    wrong: Sequence[Evidence],
+    passing: Sequence[Evidence],
+) -> list[Suspect]:
+    """Deviations that fit everything if each is confined to a scope."""
+    plainly: dict[Evidence, list[Deviation[Any]]] = {}
+    fitting: list[Suspect] = []
+    tried = 0
+    for scope in scopes:
+        # Where a scope is everything, a deviation in it is the deviation itself.
+        whole = [piece for piece in wrong if _is_whole(scope, piece)][:1]
+        left = candidates
+        for piece in whole:
+            if piece not in plainly:
+                plainly[piece] = [one for one in candidates if piece.fits(one.variant)]
+            left = plainly[piece]
+        rest = [piece for piece in wrong if piece not in whole]
+        for candidate in left:
+            tried += 1
+            if tried > CONFINED:
+                return fitting
+            try:
+                variant = scoped(candidate.variant, scope)
+            except TypeError:
+                continue
+            confined = replace(candidate, name=f"{candidate.name}, {scope.words}", variant=variant)
+            suspect = Suspect((confined,))
+            if _fits(suspect, rest) and _fits(suspect, passing):
+                fitting.append(suspect)
+    return fitting
+
+
+def _is_whole(scope: Scope, piece: Evidence) -> bool:
+    return all(scope.covers(call, number)[1] for number, call in _numbered(piece))
 
 
 def _by_size(evidence: Iterable[Evidence]) -> list[Evidence]:
@@ -191,7 +280,5 @@ def conditional(
     """The parts of the evidence that single deviations fit; first those with most that is off."""
     telling = {part: sum(piece.telling for piece in part.of(evidence)) for part in PARTS}
     for part in sorted(PARTS, key=lambda part: -telling[part]):
-        if telling[part] >= ENOUGH and (
-            fitting := suspects(part.of(evidence), candidates, pairs=False)
-        ):
+        if telling[part] >= ENOUGH and (fitting := singly(part.of(evidence), candidates)):
             yield part, fitting

@@ -19,6 +19,7 @@ from rnn_conformance.deviations.lengths import LENGTHS
 from rnn_conformance.deviations.precisions import PRECISIONS
 from rnn_conformance.deviations.projections import PROJECTIONS
 from rnn_conformance.deviations.samples import SAMPLES
+from rnn_conformance.deviations.sites import SITES
 from rnn_conformance.deviations.specials import SPECIALS
 from rnn_conformance.deviations.states import STATES
 from rnn_conformance.implementations.interface import Implementation
@@ -65,6 +66,7 @@ FORWARD: tuple[Chapter, ...] = tuple(
         ("Samples and units", SAMPLES),
         ("Precision", PRECISIONS),
         ("Special values", SPECIALS),
+        ("Sites", SITES),
         ("Laws", LAWS),
     )
 )

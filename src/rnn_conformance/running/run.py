@@ -72,7 +72,8 @@ class Options:
     """How to run: ``workers`` processes (0: in this one), and where to write.
 
     ``cluster`` is the address of a Dask scheduler, or ``local``; ``shard`` is the share of the
-    work that is done here; ``resume`` goes on with the run in ``output``.
+    work that is done here; ``resume`` goes on with the run in ``output``. ``diagnosis`` asks what
+    is behind the failures.
     """
 
     selection: Selection
@@ -83,6 +84,7 @@ class Options:
     cluster: str = ""
     shard: Shard | None = None
     resume: bool = False
+    diagnosis: bool = True
 
     def limited(self) -> Limits:
         """The limits asked for, or those of the profile."""
@@ -114,7 +116,8 @@ def run(options: Options, watcher: Watcher = UNWATCHED) -> dict[str, Any]:
             seconds = perf_counter() - begun
             if options.resume:
                 seconds += recorded.seconds
-            journal.end(complete=due <= ran and not recorded.undiagnosed, seconds=seconds)
+            explained = not (options.diagnosis and recorded.undiagnosed)
+            journal.end(complete=due <= ran and explained, seconds=seconds)
             document = document_of(journal.recorded)
     write(output / "results.json", json.dumps(document, indent=1))
     write(output / "index.html", render(document))
@@ -134,7 +137,8 @@ def _perform(
         Trying(PROFILES[selection.profile], selection.seed, selection.without),
         options.limited(),
         per_job=executor.share(sum(len(candidate.due) for candidate in candidates)),
-        known=known(journal.recorded),
+        known=known(journal.recorded, options.diagnosis),
+        explain=options.diagnosis,
     )
     watcher.planned(sum(len(candidate.due) for candidate in candidates))
     for record in journal.recorded.records:
@@ -159,13 +163,13 @@ def _perform(
                 journal.diagnosis(key, event.answer["diagnosis"], event.answer["reason"])
 
 
-def known(recorded: Recorded) -> dict[Key, dict[str, Mapping[str, Any]]]:
+def known(recorded: Recorded, diagnosis: bool = True) -> dict[Key, dict[str, Mapping[str, Any]]]:
     """What need not be run again, by candidate and check.
 
     What explains the failures of a candidate needs all of its counterexamples: where that was
-    not done, its failing checks find them again.
+    not done and is to be, its failing checks find them again.
     """
-    unexplained = {key[:2] for key in recorded.undiagnosed}
+    unexplained = {key[:2] for key in recorded.undiagnosed} if diagnosis else set()
     by_candidate: dict[Key, dict[str, Mapping[str, Any]]] = {}
     for record in recorded.records:
         key = record["implementation"], record["kind"]
