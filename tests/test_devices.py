@@ -241,7 +241,13 @@ def test_a_device_that_no_longer_answers_is_seen_after_a_check_that_failed(
     assert not silenced(elsewhere)
     monkeypatch.setattr(Generators, "synchronize", refuse)
     session = Session(source=Source("torch.nn.GRU", device=elsewhere), loaded=[drop_in(Coarse)])
-    asked = {"position": 0, "name": "x", "kind": "GRU", "profile": asdict(FEW), "seed": 0}
+    asked: dict[str, Any] = {
+        "position": 0,
+        "name": "x",
+        "kind": "GRU",
+        "profile": asdict(FEW),
+        "seed": 0,
+    }
     for check, lost in (
         ("test_shapes.py::test_output_is_steps_by_samples_by_directions_times_features", ""),
         ("test_equations.py::test_a_gru_resets_after_the_matrix_product", "no longer answers"),

@@ -464,6 +464,11 @@ def _of_both(change: Callable[[Array], Array]) -> Callable[[Answer], Answer]:
     )
 
 
+def _of_the_first_layer(answer: Answer) -> Answer:
+    layers, directions = len(answer.traces), len(answer.traces[0])
+    return _of_both(lambda state: np.tile(state[:directions], (layers, 1, 1)))(answer)
+
+
 for words, end, kinds in (
     ("the final states doubled", _of_both(lambda state: 2.0 * state), LAYERS),
     ("the final states negated", _of_both(lambda state: -state), ALL),
@@ -477,11 +482,7 @@ for words, end, kinds in (
     ("zeros for h_n", lambda answer: replace(answer, h_n=0.0 * answer.h_n), LSTMS),
     ("zeros for c_n", lambda answer: replace(answer, c_n=0.0 * answer.c_n), LSTMS),
     ("tanh of c in place of c_n", lambda answer: replace(answer, c_n=np.tanh(answer.c_n)), LSTMS),
-    (
-        "the first layer's final states in every layer's place",
-        _of_both(lambda state: 0.0 * state + state[:1]),
-        LAYERS,
-    ),
+    ("the first layer's final states in every layer's place", _of_the_first_layer, LAYERS),
 ):
     SITES.add(
         words,
