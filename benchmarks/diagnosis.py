@@ -219,7 +219,10 @@ def of_confined(name: str, diagnostician: Diagnostician, diagnosis: Diagnosis | 
     cases = fresh(diagnostician.kind, diagnostician.declaration, OTHERS, seed=2)
     answers = [ask(diagnostician.subject, Probe.of(case)) for case in cases]
     telling = [piece for piece in answers if piece and (piece.telling or not piece.wrong)]
-    return "named by an equal" if all(p.fits(suspect.variant) for p in telling) else "WRONG"
+    if all(piece.fits(suspect.variant) for piece in telling):
+        return "named by an equal"
+    first = diagnosis.known[0].name
+    return "named without its scope" if name.startswith(first) else "WRONG"
 
 
 def main() -> None:

@@ -211,6 +211,22 @@ def test_fail_fast_stops_and_says_that_the_run_was_cut_short(wrong: Path) -> Non
     assert "cut short" in done.stdout
 
 
+def test_without_a_diagnosis_the_run_is_whole_and_says_none(wrong: Path) -> None:
+    for told in ([], ["--no-diagnosis"]):
+        done = command("run", "wrong.py", "--select", "CEL", "-n", "0", *told, cwd=wrong)
+        assert done.returncode == 1
+        document = results(wrong / "reports/latest")
+        assert document["run"]["complete"]
+        failures = [
+            check["failure"]
+            for implementation in document["implementations"]
+            for check in implementation["checks"]
+            if check["outcome"] == "failed"
+        ]
+        assert failures
+        assert all(failure["diagnosis"] is None for failure in failures) is bool(told)
+
+
 def test_a_selection_runs_those_clauses_and_leaves_the_others_untested(wrong: Path) -> None:
     command("run", "torch.nn:GRU", "--select", "SHP-2", "--select", "TYP", cwd=wrong)
     (gru,) = results(wrong / "reports/latest")["implementations"]

@@ -49,6 +49,7 @@ def said_of(cls: type[nn.Module]) -> Diagnosis:
     ("change", "plain"),
     [
         (torch.zeros_like, "every result is zero"),
+        (lambda array: 0 * array, "every result is zero"),
         (lambda array: array * torch.nan, "every result is NaN"),
         (
             lambda array: torch.full_like(array, 0.25),

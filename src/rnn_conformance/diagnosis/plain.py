@@ -123,7 +123,12 @@ FACTS = (
 
 def facts(failing: Sequence[Evidence]) -> list[Fact]:
     """What is plain of all that failed and was answered, the most telling first."""
-    answered = [(piece, piece.given) for piece in failing if piece.given is not None]
+    answered = [
+        (piece, piece.given)
+        for piece in failing
+        # What is made of NaN, be it multiplied by zero, is NaN.
+        if piece.given is not None and all(map(_is_finite, piece.exact.arrays.values()))
+    ]
     if not answered:
         return []
     found = [
