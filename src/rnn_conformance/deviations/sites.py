@@ -118,10 +118,10 @@ class _NoRecurrence(Deviant):
 # Which function of which gate.
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "left as it is": lambda z: z,
-    "put through tanh": np.tanh,
-    "put through a sigmoid": sigmoid,
-    "put through relu": lambda z: np.maximum(z, 0.0),
+    "no activation": lambda z: z,
+    "tanh": np.tanh,
+    "a sigmoid": sigmoid,
+    "relu": lambda z: np.maximum(z, 0.0),
 }
 
 
@@ -152,7 +152,7 @@ def _gate_of_gru(number: int, function: Callable[[Array], Array]) -> type[Devian
 
 
 # Those of g and o, and of n, that were seen are in other chapters.
-KNOWN = {("g", "put through a sigmoid"), ("o", "put through tanh"), ("n", "put through a sigmoid")}
+KNOWN = {("g", "a sigmoid"), ("o", "tanh"), ("n", "a sigmoid")}
 
 for kinds, having, equation, make in (
     (LSTMS, Kind.LSTM, "EQ-2", _gate_of_lstm),
@@ -160,11 +160,11 @@ for kinds, having, equation, make in (
 ):
     for number, gate in enumerate(having.gates):
         right = "tanh" if gate in ("g", "n") else "a sigmoid"
-        for words, function in FUNCTIONS.items():
-            if words.endswith(right) or (gate, words) in KNOWN:
+        for other, function in FUNCTIONS.items():
+            if other == right or (gate, other) in KNOWN:
                 continue
             SITES.add(
-                f"the gate {gate} of {having} {words}",
+                f"the gate {gate} of {having} put through {other}",
                 f"{equation} CEL-2",
                 fix=f"Put the gate {gate} through {right}.",
                 kinds=kinds,

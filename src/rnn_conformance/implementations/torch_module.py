@@ -141,7 +141,8 @@ class DropInImplementation(Implementation):
             module = self.construct(layer.config).to(self.device, torch_dtype(layer.dtype))
             module.load_state_dict(given)
             # Without dropout, the two modes differ in nothing but in what can be differentiated.
-            return module.train(not layer.config.dropout and trains_only(self.device))
+            trains = trains_only(self.device) and not layer.config.dropout
+            return module.train() if trains else module.eval()
 
     def build(self, layer: LayerSpec) -> Layer:
         """A module, called without gradients."""
