@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
+import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -15,7 +16,8 @@ from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.declarations import CLAUSES as CLAUSES_OF
 from rnn_conformance.mutants.declarations import refusing
 from rnn_conformance.results.records import Outcome, Record
-from rnn_conformance.spec.config import ARGUMENTS, Config, Feature, Kind
+from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.config import ARGUMENTS, Config, Feature, Kind, Level
 
 QUICK = Profile("quick, without shrinking", 20, 0)
 
@@ -76,3 +78,30 @@ def test_a_layer_that_refuses_one_thing_and_is_wrong_in_all_others_does_not_fail
         for record in records:
             told = record.failure and record.failure.message
             assert record.outcome is Outcome.UNSUPPORTED, (feature, record.check, told)
+
+
+class Evaluates:
+    """Is for inference, as it declares: it refuses training mode, and its results no gradient."""
+
+    rnn_conformance: ClassVar[dict[str, Any]] = {"level": "inference"}
+
+    def forward(self, *args: Any, **keywords: Any) -> Any:
+        if cast(nn.Module, self).training:
+            raise NotImplementedError("training mode")
+        with torch.no_grad():
+            return super().forward(*args, **keywords)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", [Kind.GRU, Kind.LSTM_CELL])
+def test_what_is_for_inference_is_asked_for_no_training(kind: Kind) -> None:
+    base = getattr(nn, kind.value)
+    subject = drop_in(cast(type[nn.Module], type(f"Evaluates{kind}", (Evaluates, base), {})))
+    for check in checks():
+        clauses = [CLAUSES[id] for id in check.clauses]
+        if kind not in check.kinds or any(
+            one.level is not Level.INFERENCE or one.optional for one in clauses
+        ):
+            continue
+        record = examine(check, Subject(subject, kind, Profile("a few", 5, 0)))
+        told = record.failure and record.failure.message
+        assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED), (check.id, told)

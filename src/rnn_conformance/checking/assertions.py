@@ -27,8 +27,9 @@ Answer: TypeAlias = Result | Gradients
 
 def expected_of(answer: Answer) -> Expected:
     """What should have come, in the arithmetic in which the implementation computes."""
-    asked = answer.call if isinstance(answer, Result) else answer.backward
-    return expected(asked, tf32=answer.tf32)
+    if isinstance(answer, Result):
+        return expected(answer.call, tf32=answer.tf32, weights=answer.weights)
+    return expected(answer.backward, tf32=answer.tf32)
 
 
 def between_calls(result: Result, name: str) -> Array:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rnn_conformance.checking.strategies import Cases
 from rnn_conformance.implementations.interface import Declaration
 from rnn_conformance.spec.cases import Case
-from rnn_conformance.spec.config import Kind
+from rnn_conformance.spec.config import Kind, Level
 
 
 class Step(StrEnum):
@@ -45,6 +45,12 @@ class Step(StrEnum):
     OVERWRITE = "forward, and overwrite the result"
     ZERO_GRAD = "zero_grad()"
 
+
+NEEDS = {
+    Level.INFERENCE: {Step.EVAL, Step.KEEP, Step.OVERWRITE},
+    Level.TRAINING: {Step.TRAIN, Step.BACKWARD, Step.OPTIMISER, Step.ZERO_GRAD},
+}
+"""The least level at which a step is due; those that are not here are a drop-in class' matter."""
 
 CALLS = (
     Step.FORWARD,
@@ -79,13 +85,21 @@ class Programs:
     def conclude(self) -> None:
         """That nothing failed is a pass."""
 
+    def due(self, level: Level) -> tuple[Step, ...]:
+        """Those of the steps that an implementation of this level has to take."""
+        if level is Level.DROP_IN:
+            return self.steps
+        due = {*CALLS}.union(*(NEEDS[each] for each in NEEDS if each.rank <= level.rank))
+        return tuple(step for step in self.steps if step in due)
+
     def strategy(self, kind: Kind, declaration: Declaration) -> st.SearchStrategy[Program]:
         """The programs for one kind of one implementation.
 
         Raises ``Unsupported`` where the family does.
         """
+        own = self.due(declaration.level) or CALLS
         # Two draws in three are what the check is about: with calls alone, nothing changes.
-        step = st.sampled_from(CALLS) | st.sampled_from(self.steps) | st.sampled_from(self.steps)
+        step = st.sampled_from(CALLS) | st.sampled_from(own) | st.sampled_from(own)
         return st.builds(
             Program,
             self.cases.strategy(kind, declaration),

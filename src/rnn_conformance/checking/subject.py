@@ -140,7 +140,8 @@ class Subject:
 
         ``masks`` are what dropout drew in the call.
         """
-        return expected(asked, masks, tf32=self.implementation.declaration.tf32)
+        declaration = self.implementation.declaration
+        return expected(asked, masks, tf32=declaration.tf32, weights=declaration.weights)
 
     @staticmethod
     def forget(call: Call) -> None:

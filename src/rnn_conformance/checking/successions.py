@@ -28,7 +28,7 @@ import numpy as np
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State
-from rnn_conformance.spec.config import Config, Dtype, Feature
+from rnn_conformance.spec.config import Config, Dtype, Feature, Level
 
 STEPS, SAMPLES = 3, 3
 
@@ -106,6 +106,13 @@ TURNS = (
 """What becomes of gradients and whether in training, one after the other and round again."""
 
 
+def asked_for(subject: Subject, recording: Recording, training: bool) -> bool:
+    """Whether it is due: inference mode is for evaluation, and what is for inference alone too."""
+    if subject.implementation.declaration.level.rank < Level.TRAINING.rank:
+        return not training and recording is not Recording.ON
+    return not (training and recording is Recording.INFERENCE)
+
+
 @dataclass(frozen=True)
 class Asked:
     """One call of a succession."""
@@ -164,6 +171,7 @@ class Successions:
     def members(self, subject: Subject, rng: np.random.Generator) -> list[Succession]:
         """A design of each sort; in larger profiles again, on other layers."""
         forms, around = self.forms(subject), self.circumstances(subject)
+        turns = [turn for turn in TURNS if asked_for(subject, *turn)]
         size = max(len(forms), len(around))
         size += size % 2
         rows, listed, begun = design(size), [], {True: 0, False: 0}
@@ -179,7 +187,7 @@ class Successions:
                 turn = begun[first.given] = begun[first.given] + 1
                 dtype = dtypes[int(rng.integers(len(dtypes)))]
                 beginning = [
-                    Asked(first, Circumstances(*TURNS[place % len(TURNS)], dtype))
+                    Asked(first, Circumstances(*turns[place % len(turns)], dtype))
                     for place in (turn, turn + 1)
                 ]
                 listed.append(Succession(case, (*beginning, *pairs, pairs[-1])))
@@ -197,12 +205,12 @@ class Successions:
         return [Form(shape, given) for shape, given in product(shapes, states)]
 
     def circumstances(self, subject: Subject) -> list[Circumstances]:
-        """In the dtypes that are declared; inference mode is for evaluation."""
+        """In the dtypes that are declared."""
         dtypes = self.dtypes(subject)
         return [
             Circumstances(recording, training, dtype)
             for recording, training, dtype in product(Recording, (False, True), dtypes)
-            if not (training and recording is Recording.INFERENCE)
+            if asked_for(subject, recording, training)
         ]
 
     def dtypes(self, subject: Subject) -> list[Dtype]:

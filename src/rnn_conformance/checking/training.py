@@ -6,21 +6,25 @@ import torch
 
 from rnn_conformance.checking.modules import graph
 from rnn_conformance.checking.subject import Subject
+from rnn_conformance.errors import Gap, Unsupported
 from rnn_conformance.implementations.devices import seed_generators
 from rnn_conformance.implementations.tensors import values
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Level
 from rnn_conformance.spec.result import Result
 
 
 class Training:
     """A module with a call's configuration and parameters, in training mode.
 
-    Raises ``Unsupported`` for what is no ``torch.nn.Module`` class; what the module raises
-    is the implementation's fault.
+    Raises ``Unsupported`` for what is no ``torch.nn.Module`` class, and for what declares that
+    it is for inference alone; what the module raises is the implementation's fault.
     """
 
     def __init__(self, subject: Subject, call: Call) -> None:
+        if subject.implementation.declaration.level is Level.INFERENCE:
+            raise Unsupported("is for inference alone, as it declares", Gap.UNDECLARED)
         self.subject, self.call, self.module = subject, call, subject.module(call)
         self.train()
 

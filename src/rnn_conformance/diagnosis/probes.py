@@ -73,8 +73,11 @@ def probes(kind: Kind, declaration: Declaration) -> tuple[Probe, ...]:
 def passes(kind: Kind, declaration: Declaration) -> tuple[Probe, ...]:
     """The same for gradients: backward passes through small and drawn calls.
 
-    Through all results, and on some of the rungs through one at a time.
+    Through all results, and on some of the rungs through one at a time. None where weights are
+    kept in fewer digits: of the gradients nothing can be told.
     """
+    if declaration.weights is not None:
+        return ()
     every = [
         Probe.back(drawn(case.call(), case.seed), case)
         for case in differentiable(fresh(kind, declaration, DRAWN, seed=0))

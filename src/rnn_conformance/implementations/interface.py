@@ -18,7 +18,7 @@ from rnn_conformance.implementations.process import contained
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Arguments, Call, LayerSpec
 from rnn_conformance.spec.clauses import CLAUSES
-from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level, Storage
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import named
 
@@ -30,7 +30,8 @@ class Declaration:
     Of the finer features (see :class:`Feature`) those stay that mean something.
 
     ``compiles_per_shape`` asks for cases from a small palette of shapes.
-    ``tf32`` says that float32 numbers are multiplied in TF32, which widens the tolerance.
+    ``tf32`` says that float32 numbers are multiplied in TF32, which widens the tolerance, and so
+    does ``weights``, the format in which they are kept if it has fewer digits.
     ``fails_on_purpose`` says, for an example of what goes wrong, what is wrong with it:
     then failing is expected and conforming is not.
     ``excluded`` are clauses that are not to be checked, each with the reason.
@@ -44,6 +45,7 @@ class Declaration:
     compiles_per_shape: bool = False
     fails_on_purpose: str = ""
     tf32: bool = False
+    weights: Storage | None = None
     excluded: Mapping[str, str] = field(default_factory=dict, compare=False)
     refused: Mapping[Feature | Dtype, str] = field(default_factory=dict, compare=False)
 
@@ -62,12 +64,14 @@ class Declaration:
         without: Iterable[str] = (),
         excluded: Mapping[str, Any] | None = None,
         compiles_per_shape: bool = False,
+        weights: str | None = None,
         fails_on_purpose: str = "",
     ) -> Declaration:
         """From names; raises ``UsageError`` with the known names for an unknown one.
 
-        And for a clause that is excluded without a reason. The finer features need not be
-        named; those ``without`` which it is are left out.
+        And for a clause that is excluded without a reason, and for ``weights`` of fewer digits
+        above the level of inference: of their gradients nothing can be told. The finer features
+        need not be named; those ``without`` which it is are left out.
         """
 
         def known(enum: type, what: str, names: Iterable[str]) -> frozenset:  # type: ignore[type-arg]
@@ -96,6 +100,13 @@ class Declaration:
                     Refusal.DECLARATION,
                 )
         (level_,) = known(Level, "level", [level])
+        (kept,) = known(Storage, "format of weights", [weights]) if weights else (None,)
+        if kept is not None and level_ is not Level.INFERENCE:
+            raise UsageError(
+                f"weights are declared to be kept in {kept}, and the level to be {level_}: of "
+                'gradients nothing can then be told; declare "level": "inference"',
+                Refusal.DECLARATION,
+            )
         named = known(Feature, "feature", features)
         finer = {feature for feature in Feature if feature.is_finer and feature.within <= named}
         return cls(
@@ -104,6 +115,7 @@ class Declaration:
             dtypes=known(Dtype, "dtype", dtypes),
             level=level_,
             compiles_per_shape=compiles_per_shape,
+            weights=kept,
             fails_on_purpose=fails_on_purpose,
             excluded=dict(excluded or {}),
         )

@@ -76,6 +76,7 @@ class FunctionImplementation(Implementation):
             {name: array.astype(np.float64) for name, array in arrays.items()},
             dtypes={name: str(array.dtype) for name, array in arrays.items()},
             devices=dict.fromkeys(arrays, "cpu"),
+            weights=self.declaration.weights,
         )
 
     def build(self, layer: LayerSpec) -> Layer:
@@ -169,6 +170,7 @@ def implementation(
     name: str = "",
     excluded: Mapping[str, str] | None = None,
     compiles_per_shape: bool = False,
+    weights: str | None = None,
     fails_on_purpose: str = "",
 ) -> Callable[[Build], FunctionImplementation]:
     """Register ``build(config, parameters)``; what is not declared is not claimed.
@@ -186,6 +188,7 @@ def implementation(
         without=without,
         excluded=excluded,
         compiles_per_shape=compiles_per_shape,
+        weights=weights,
         fails_on_purpose=fails_on_purpose,
     )
     if Dtype.BFLOAT16 in declaration.dtypes:

@@ -17,6 +17,7 @@ from rnn_conformance.implementations.devices import torch_dtype
 from rnn_conformance.implementations.structure import parts_of
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call, LayerSpec
+from rnn_conformance.spec.config import Storage
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import name_of, said
 
@@ -91,10 +92,12 @@ def tensors_of(call: Call, returned: Any) -> tuple[dict[str, torch.Tensor], Pack
     return parts, packed
 
 
-def result_of(call: Call, returned: Any, *, tf32: bool = False) -> Result:
+def result_of(
+    call: Call, returned: Any, *, tf32: bool = False, weights: Storage | None = None
+) -> Result:
     """What a module returned, by name; raises ``NonConforming`` for another structure.
 
-    ``tf32`` as in a :class:`~rnn_conformance.spec.result.Result`.
+    ``tf32`` and ``weights`` as in a :class:`~rnn_conformance.spec.result.Result`.
     """
     parts, packed = tensors_of(call, returned)
     return Result(
@@ -104,6 +107,7 @@ def result_of(call: Call, returned: Any, *, tf32: bool = False) -> Result:
         devices={name: str(part.device) for name, part in parts.items()},
         packed=None if packed is None else bookkeeping(packed),
         tf32=tf32,
+        weights=weights,
     )
 
 

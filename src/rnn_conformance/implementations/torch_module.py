@@ -41,6 +41,7 @@ KEYS = (
     "factory_arguments",
     "excluded",
     "tf32",
+    "weights",
     "fails_on_purpose",
 )
 """What a class may declare there."""
@@ -81,7 +82,8 @@ class DropInImplementation(Implementation):
 
     def result(self, call: Call, returned: Any) -> Result:
         """See :meth:`Implementation.result`."""
-        return result_of(call, returned, tf32=self.declaration.tf32)
+        declaration = self.declaration
+        return result_of(call, returned, tf32=declaration.tf32, weights=declaration.weights)
 
     def knowing(
         self,
@@ -159,7 +161,12 @@ class DropInImplementation(Implementation):
         return Bare(self, layer, lambda: dict(module.named_parameters()), call)
 
     def pullback(self, layer: LayerSpec) -> Pullback:
-        """Automatic differentiation of a module, each time through a fresh graph."""
+        """Automatic differentiation of a module, each time through a fresh graph.
+
+        Raises ``Unsupported`` for what declares a level that has no gradients.
+        """
+        if self.declaration.level is Level.INFERENCE:
+            raise Unsupported("is for inference alone, as it declares", Gap.UNDECLARED)
         module, tf32 = self.module(layer), self.declaration.tf32
         names = self.names(layer.config)
         return lambda backward: Graph.of(
@@ -219,6 +226,7 @@ def drop_in(
         declared.get("level", Level.DROP_IN),
         without=declared.get("without", ()),
         excluded=declared.get("excluded"),
+        weights=declared.get("weights"),
         fails_on_purpose=declared.get("fails_on_purpose", ""),
     )
     return DropInImplementation(

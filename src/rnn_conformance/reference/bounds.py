@@ -9,7 +9,8 @@ an implementation does not compute these equations in this precision. There is n
 Model of arithmetic (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd
 ed., ch. 2–3): ``fl(a op b) = (a op b)(1 + d) + e``, ``|d| <= u``, ``|e| <= eta``; a sum
 of ``n`` products in any order is off by at most ``gamma_n = n u / (1 - n u)`` times the
-sum of their magnitudes. Weights and inputs are exact. Written below as ``Ex`` for the
+sum of their magnitudes. Inputs are exact, and weights but for what they lose where they are
+kept in fewer digits (see ``storage``). Written below as ``Ex`` for the
 bound on the error of ``x``; products are elementwise in magnitudes.
 
 What is exempt: where the bound is ``inf`` nothing is claimed. That is the padding of a
@@ -32,8 +33,9 @@ from rnn_conformance.reference.formats import KAPPA, Format
 from rnn_conformance.reference.oracle import Answer, Oracle, Trace
 from rnn_conformance.reference.pieces import LONG, Pieced, Pieces
 from rnn_conformance.reference.problem import Problem
+from rnn_conformance.reference.storage import lost
 from rnn_conformance.spec.arrays import Array
-from rnn_conformance.spec.config import Config, Kind
+from rnn_conformance.spec.config import Config, Kind, Storage
 
 Advance: TypeAlias = Callable[[int, Array, Array], tuple[Array, Array]]
 """One step of a bound: the index, ``Eh`` and ``Ec`` before it; both after it."""
@@ -79,13 +81,38 @@ def _finite(array: Array) -> Array:
     return np.where(np.isfinite(array), array, 0.0)
 
 
-def _side(weight: Array, bias: Array, x: Array, error: Array | None, gamma: float) -> _Side:
-    """``|W| Ex + gamma (|W|(|x| + Ex) + |b|)``: the sum's inherited and own error."""
-    weight = np.abs(weight).T
-    magnitude = np.abs(x) @ weight + np.abs(bias)
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A matrix or a bias as an implementation has it: the most it can be, and what it lost."""
+
+    magnitude: Array
+    lost: Array | None
+
+    @classmethod
+    def of(cls, weight: Array, kept: Storage | None) -> _Kept:
+        """Transposed."""
+        if kept is None:
+            return cls(np.abs(weight).T, None)
+        loss = lost(kept, weight).T
+        return cls(np.abs(weight).T + loss, loss)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it can be told what it is."""
+        return self.lost is None or bool(np.isfinite(self.lost).all())
+
+
+def _side(weight: _Kept, bias: _Kept, x: Array, error: Array | None, gamma: float) -> _Side:
+    """``|D||x| + |W| Ex + gamma (|W|(|x| + Ex) + |b|)``: the sum's inherited and own error.
+
+    ``|W|`` and ``|b|`` are the most they can be, and ``|D|`` what they lost.
+    """
+    magnitude = np.abs(x) @ weight.magnitude + bias.magnitude
     constant = gamma * magnitude
+    if weight.lost is not None and bias.lost is not None:
+        constant = constant + np.abs(x) @ weight.lost + bias.lost
     if error is not None:
-        constant = constant + (1.0 + gamma) * (error @ weight)
+        constant = constant + (1.0 + gamma) * (error @ weight.magnitude)
     return _Side(constant, magnitude)
 
 
@@ -132,6 +159,7 @@ class _Scan:
         error: Array | None,
         fmt: Format,
         initial: Array | None = None,
+        kept: Storage | None = None,
     ) -> None:
         weights = trace.weights
         self.config, self.trace, self.fmt = config, trace, fmt
@@ -142,17 +170,25 @@ class _Scan:
         # float32, but a percentage in bfloat16. A factor for each rounding on the way.
         self.rounded = 1.0 + fmt.u_s
         self.sum_rounded = 1.0 if fmt.u_s == fmt.u else self.rounded**4
-        self.recurrent = self.sum_rounded * (1.0 + self.gamma) * np.abs(weights.w_hh).T
+        w_ih, w_hh, b_ih, b_hh = (
+            _Kept.of(weight, kept)
+            for weight in (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh)
+        )
+        self.w_hr = None if weights.w_hr is None else _Kept.of(weights.w_hr, kept)
+        self.recurrent = self.sum_rounded * (1.0 + self.gamma) * w_hh.magnitude
         h = trace.h[:-1]
         special = not (np.isfinite(trace.x).all() and np.isfinite(trace.h).all())
         x = _finite(trace.x) if special else trace.x
-        self.x = _side(weights.w_ih, weights.b_ih, x, error, self.gamma)
+        self.x = _side(w_ih, b_ih, x, error, self.gamma)
         h = _finite(h) if special else h
-        self.h = _side(weights.w_hh, weights.b_hh, h, None, self.gamma)
+        self.h = _side(w_hh, b_hh, h, None, self.gamma)
         magnitude = self.x.magnitude + self.h.magnitude
         self.ambiguous = magnitude >= fmt.largest
         below = error is not None and not np.isfinite(error).all()
-        self.special = special or below or bool(self.ambiguous.any())
+        unknown = not all(
+            weight is None or weight.is_finite for weight in (w_ih, w_hh, b_ih, b_hh, self.w_hr)
+        )
+        self.special = special or below or unknown or bool(self.ambiguous.any())
         self.errors = Errors(
             np.zeros_like(trace.x) if error is None else error,
             np.zeros_like(trace.h),
@@ -248,7 +284,7 @@ class _Scan:
 
     def lstm(self) -> Advance:
         z, ez0 = self.preactivation()
-        trace, fmt, w_hr = self.trace, self.fmt, self.trace.weights.w_hr
+        trace, fmt, w_hr = self.trace, self.fmt, self.w_hr
         assert trace.c is not None
         size = trace.c.shape[-1]
         cell = slice(2 * size, 3 * size)
@@ -261,9 +297,10 @@ class _Scan:
         c_rounding = fmt.u_s * (forgotten + added + np.abs(trace.c[1:])) + 3.0 * fmt.eta
         m_rounding = fmt.u_s * m + fmt.eta
         if w_hr is not None:
-            projection = np.abs(w_hr).T
-            gamma = fmt.gamma(size)
+            projection, gamma = w_hr.magnitude, fmt.gamma(size)
             h_rounding = gamma * (m @ projection) + fmt.u_s * np.abs(trace.h[1:]) + size * fmt.eta
+            if w_hr.lost is not None:
+                h_rounding = h_rounding + m @ w_hr.lost
 
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
             ez = ez0[t] + eh @ self.recurrent
@@ -342,11 +379,12 @@ class _Scan:
         return advance
 
 
-def _along(config: Config, trace: Trace, error: Array | None, fmt: Format) -> Errors:
+def _along(problem: Problem, trace: Trace, error: Array | None) -> Errors:
     """The bound along a trace, of a long one in pieces."""
+    config, fmt, kept = problem.call.config, problem.format, problem.weights
     length, samples = trace.steps.shape
     if length < LONG:
-        return _Scan(config, trace, error, fmt).run()
+        return _Scan(config, trace, error, fmt, kept=kept).run()
     pieces = Pieces(length, samples)
     apart = Trace(
         trace.weights,
@@ -359,7 +397,7 @@ def _along(config: Config, trace: Trace, error: Array | None, fmt: Format) -> Er
         steps=pieces.cut(trace.steps),
     )
     below = None if error is None else pieces.cut(error)
-    scan = _Scan(config, apart, below, fmt, pieces.repeated(trace.h[0]))
+    scan = _Scan(config, apart, below, fmt, pieces.repeated(trace.h[0]), kept)
     errors, advance = scan.errors, scan.advance()
 
     def once(begins: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -391,7 +429,7 @@ def _scanned(problem: Problem, answer: Answer) -> tuple[tuple[Errors, ...], ...]
         for direction, trace in enumerate(traces):
             order = slice(None, None, -1) if direction else slice(None)
             error = None if below is None else below[order]
-            row.append(_along(problem.call.config, trace, error, fmt))
+            row.append(_along(problem, trace, error))
             halves.append(row[-1].h[1:][order])
         below = oracle.join(halves)
         rows.append(tuple(row))

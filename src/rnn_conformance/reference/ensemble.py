@@ -262,12 +262,15 @@ def ensemble(problem: Problem) -> Ensemble:
     """The scatter for this call; kept, since implementations and checks share it.
 
     Nothing is claimed of the padding, of what scatters by more than :data:`SMALL`, of a call in
-    which anything is not finite or may overflow, and of more samples than are
+    which anything is not finite or may overflow, of weights that are kept in fewer digits, which
+    are off in one way throughout a call and not at random, and of more samples than are
     :func:`affordable`: samples do not depend on one another, and what is wrong with one is
     wrong with the next.
     """
     call = problem.call
     shapes = {name: call.shape(name) for name in call.results}
+    if problem.weights is not None:
+        return nothing(shapes)
     if (samples := affordable(call)) < call.batch:
         some = ensemble(problem.samples(slice(0, samples)))
         spreads = {name: np.full(shape, np.inf) for name, shape in shapes.items()}

@@ -24,6 +24,7 @@ from rnn_conformance.reference.problem import Problem
 from rnn_conformance.spec.arrays import Array, frozen
 from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Storage
 
 
 class Expected(ABC):
@@ -202,15 +203,24 @@ def _gradients(backward: Backward, problem: Problem) -> ExpectedGradients:
     return ExpectedGradients(backward, problem)
 
 
-def expected(asked: Call | Backward, masks: Masks | None = None, *, tf32: bool = False) -> Expected:
+def expected(
+    asked: Call | Backward,
+    masks: Masks | None = None,
+    *,
+    tf32: bool = False,
+    weights: Storage | None = None,
+) -> Expected:
     """What is expected of a call or of a backward pass; kept, since many checks ask for it.
 
     ``masks`` are what dropout drew in the call, ``tf32`` says that float32 numbers are
-    multiplied in TF32.
+    multiplied in TF32, ``weights`` in what the weights are kept. Of the gradients of weights
+    that are kept in fewer digits there is no bound: ``ValueError`` is raised.
     """
+    if weights is not None and isinstance(asked, Backward):
+        raise ValueError("there is no bound on gradients where weights are kept in fewer digits")
     if isinstance(asked, Backward):
         return _gradients(asked, Problem(asked.call, masks, tf32))
-    return _results(Problem(asked, masks, tf32))
+    return _results(Problem(asked, masks, tf32, weights))
 
 
 def forget() -> None:

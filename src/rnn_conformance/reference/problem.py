@@ -11,13 +11,15 @@ from rnn_conformance.reference.formats import Format
 from rnn_conformance.reference.oracle import Masks
 from rnn_conformance.spec.arrays import ByValue
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Storage
 
 
 @dataclass(frozen=True, eq=False)
 class Problem(ByValue):
     """A call; ``masks``, what dropout drew in it, if it acted; and the arithmetic.
 
-    ``tf32`` says that the implementation multiplies float32 numbers in TF32.
+    ``tf32`` says that the implementation multiplies float32 numbers in TF32, ``weights`` in
+    what it keeps its weights, if in fewer digits than it computes.
 
     Raises ``ValueError`` for masks that do not fit the call.
     """
@@ -25,6 +27,7 @@ class Problem(ByValue):
     call: Call
     masks: Masks | None = None
     tf32: bool = False
+    weights: Storage | None = None
 
     def __post_init__(self) -> None:
         if self.masks is not None and [mask.shape for mask in self.masks.factors] != [

@@ -70,6 +70,7 @@ def _of_class(implementation: DropInImplementation, probed: Probed) -> dict[str,
         "level": "" if declaration.level is Level.DROP_IN else declaration.level.value,
         "defaults": {**implementation.defaults, **probed.defaults},
         "parameters": {role.value: name for role, name in implementation.parameters.items()},
+        "weights": declaration.weights.value if declaration.weights else "",
         "excluded": dict(declaration.excluded),
     }
     entries = {name: value for name, value in entries.items() if value}
@@ -89,6 +90,8 @@ def _of_function(declaration: Declaration, kind: Kind) -> dict[str, Any]:
     }
     if without := _left_out(declaration, finer):
         entries["without"] = without
+    if declaration.weights:
+        entries["weights"] = declaration.weights.value
     return entries
 
 

@@ -161,6 +161,14 @@ class Dtype(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class Storage(StrEnum):
+    """Formats of fewer digits in which a layer may keep its weights."""
+
+    INT8 = "int8"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
 class Role(StrEnum):
     """What a parameter is, in its layer and direction; the beginnings of ``torch.nn``'s names."""
 

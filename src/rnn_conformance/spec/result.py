@@ -10,7 +10,7 @@ from typing import ClassVar
 from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
-from rnn_conformance.spec.config import Shape
+from rnn_conformance.spec.config import Shape, Storage
 
 
 class Quantity(StrEnum):
@@ -28,7 +28,7 @@ class Result:
     they are canonical. ``dtypes`` and ``devices`` are theirs as they came. ``packed`` is
     the bookkeeping of a packed output (``batch_sizes``, ``sorted_indices``,
     ``unsorted_indices``), where the implementation packs. ``tf32`` says that, as declared,
-    float32 numbers were multiplied in TF32.
+    float32 numbers were multiplied in TF32, ``weights`` in what the weights are kept.
     """
 
     call: Call
@@ -37,6 +37,7 @@ class Result:
     devices: Mapping[str, str]
     packed: Mapping[str, tuple[int, ...] | None] | None = None
     tf32: bool = False
+    weights: Storage | None = None
     quantity: ClassVar[Quantity] = Quantity.RESULTS
 
     @property
