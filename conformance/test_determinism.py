@@ -55,7 +55,7 @@ def test_a_layer_of_the_same_parameters_gives_the_same_bits(subject: Subject, ca
     assert_identical(subject(call), subject(call), what="another layer of the same parameters")
 
 
-@clause("DET-1", "DRP-4")
+@clause("DRP-4")
 @for_all(cases(Feature.DROPOUT, Feature.MULTI_LAYER), examples=0.5)
 def test_the_same_call_in_training_after_the_same_seed_gives_the_same_bits(
     subject: Subject, case: Case

@@ -143,7 +143,7 @@ def test_dropout_in_a_single_layer_warns(subject: Subject, case: Case) -> None:
         )
 
 
-@clause("DRP-2", "DRP-3")
+@clause("DRP-3")
 @for_all(STACKS)
 def test_dropping_everything_leaves_zeros_to_the_upper_layers_and_all_else_as_it_is(
     subject: Subject, case: Case

@@ -344,8 +344,8 @@ def test_where_nothing_asks_for_a_gradient_no_graph_is_kept(subject: Subject, ca
                 )
 
 
-# The gradient belongs to training, so a forward-only implementation is not held to it.
-@clause("PCK-5", "GRD-1")
+# PCK-5 is the padding's influence on results, which is asked of what has no gradient too.
+@clause("GRD-1")
 @for_all(cases(Feature.PACKED, **SMALL), examples=0.25)
 def test_the_padding_gets_no_gradient(subject: Subject, case: Case) -> None:
     call = case.call()
@@ -363,7 +363,7 @@ def test_the_padding_gets_no_gradient(subject: Subject, case: Case) -> None:
     )
 
 
-@clause("PCK-5", "GRD-1")
+@clause("GRD-1")
 @for_all(cases(Feature.PACKED, **SMALL), examples=0.3)
 def test_the_padding_has_no_influence_on_gradients(subject: Subject, case: Case) -> None:
     call = case.call()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 import pytest
@@ -18,7 +19,7 @@ from rnn_conformance.results.records import Outcome, Record
 from rnn_conformance.spec.config import Kind
 
 FEW = Profile("a few", 4, 0)
-CHAPTERS = {"SHP", "PAR", "TYP", "ERR", "MEM", "LIF"}
+CHAPTERS = {"SHP", "PAR", "TYP", "ERR", "MEM", "LIF", "DET", "DRP"}
 
 # torch says so once for each process, and computes the same.
 pytestmark = [
@@ -67,8 +68,42 @@ class AnswersNoSteps(nn.GRU):
         return super().forward(input, hx)
 
 
+class ModifiesItsInput(nn.GRU):
+    """The input is halved after it was read, where it can be."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        returned = super().forward(input, hx)
+        if isinstance(input, Tensor) and input.is_contiguous() and not torch.is_grad_enabled():
+            input.mul_(0.5)
+        return returned
+
+
+class UsesItsResultsAgain(nn.GRU):
+    """The results of a call of the same shape are overwritten by the next one's."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        output, h_n = super().forward(input, hx)
+        if not isinstance(output, Tensor) or torch.is_grad_enabled():
+            return output, h_n
+        kept = self.__dict__.setdefault("kept", {})
+        key = threading.get_ident(), output.shape, output.dtype
+        kept[key] = kept[key].copy_(output) if key in kept else output
+        return kept[key], h_n
+
+
+class DropsFromEntropy(nn.GRU):
+    """What is dropped follows from no seed."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if not (self.training and self.dropout):
+            return super().forward(input, hx)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.seed()
+            return super().forward(input, hx)
+
+
 def failed(cls: type[nn.Module]) -> list[Record]:
-    """What fails in the chapters that say what a class takes and refuses."""
+    """What fails in the chapters that say what a class takes, refuses and leaves alone."""
     records = [
         examine(check, Subject(drop_in(cls), Kind.GRU, FEW))
         for check in checks()
@@ -88,6 +123,9 @@ def failed(cls: type[nn.Module]) -> list[Record]:
         (CastsTheInput, "TYP-2"),
         (CastsTheState, "ERR-4"),
         (AnswersNoSteps, "SHP-5"),
+        (ModifiesItsInput, "MEM-1"),
+        (UsesItsResultsAgain, "MEM-3"),
+        (DropsFromEntropy, "DRP-4"),
     ],
 )
 def test_a_fault_fails_one_clause(cls: type[nn.Module], clause: str) -> None:

@@ -25,10 +25,13 @@ from rnn_conformance.spec.config import Dtype, Feature
 
 
 class Interpreter:
-    """A module, its first call, and the results that its program has kept."""
+    """A module, its first call, and the results that its program has kept.
 
-    def __init__(self, subject: Subject, program: Program) -> None:
-        self.subject, self.program = subject, program
+    ``unmodified`` says that what is handed over in a call is looked at after it.
+    """
+
+    def __init__(self, subject: Subject, program: Program, *, unmodified: bool) -> None:
+        self.subject, self.program, self.unmodified = subject, program, unmodified
         self.call = program.case.call()
         self.module: torch.nn.Module = subject.module(self.call)
         self.kept: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
@@ -61,10 +64,7 @@ class Interpreter:
         return self.subject.doing(self.call, what)
 
     def forward(self, call: Call, *, backward: bool = False) -> dict[str, torch.Tensor]:
-        """Call the module and compare with the oracle on the parameters of this moment.
-
-        Nothing that was handed over may be modified (MEM-1).
-        """
+        """Call the module and compare with the oracle on the parameters of this moment."""
         current = call.replace(parameters=self.parameters())
         given = self.subject.arguments(current)
         before = {place: array.clone() for place, array in leaves(given).items()}
@@ -77,13 +77,23 @@ class Interpreter:
                 sums = [array.sum() for array in tensors.values() if array.requires_grad]
                 # torch leaves this method without types.
                 torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
-        for place, array in leaves(given).items():
-            if not torch.equal(array, before[place]):
-                raise self.changed(f"argument {place} was modified", current)
-        for name, numbers in self.parameters().items():
-            if not np.array_equal(numbers, current.parameters[name]):
-                raise self.changed(f"{name} was modified by a call", current)
+        if self.unmodified:
+            self.are_unmodified(current, leaves(given), before)
         return {place: array.detach() for place, array in tensors.items()}
+
+    def are_unmodified(
+        self,
+        call: Call,
+        given: Mapping[str, torch.Tensor],
+        before: Mapping[str, torch.Tensor],
+    ) -> None:
+        """What was handed over in a call is what it was, and so are the parameters (MEM-1)."""
+        for place, array in given.items():
+            if not torch.equal(array, before[place]):
+                raise self.changed(f"argument {place} was modified", call)
+        for name, numbers in self.parameters().items():
+            if not np.array_equal(numbers, call.parameters[name]):
+                raise self.changed(f"{name} was modified by a call", call)
 
     def changed(self, message: str, call: Call | None = None) -> NonConforming:
         """Something is not what it was."""
@@ -262,6 +272,9 @@ STEPS: dict[Step, Callable[[Interpreter], object]] = {
 }
 
 
-def run(subject: Subject, program: Program) -> None:
-    """Run a program; raises ``NonConforming`` at the first thing that is not as it should be."""
-    Interpreter(subject, program).run()
+def run(subject: Subject, program: Program, *, unmodified: bool = False) -> None:
+    """Run a program; raises ``NonConforming`` at the first thing that is not as it should be.
+
+    With ``unmodified``, also where a call modified what it was given.
+    """
+    Interpreter(subject, program, unmodified=unmodified).run()

@@ -216,7 +216,7 @@ FLOWS.add(
 
 @FLOWS.add(
     "a gradient for the padding, which is differentiated like any step",
-    "GRD-1 PCK-5",
+    "GRD-1",
     fix="Hand the gradient of the state through the padding unchanged, as the state stands "
     "still there: the padding gets no gradient and adds nothing to the parameters'.",
     kinds=LAYERS,
@@ -263,7 +263,7 @@ class _LostInThePadding(Adjoint):
 
 @FLOWS.add(
     "NaN in the padding multiplied into the gradient of weight_ih",
-    "PCK-5",
+    "GRD-1",
     fix="Leave the padding out of the gradient of weight_ih by selecting, where(step, x, 0), "
     "not by multiplying by zero: 0 * NaN is NaN.",
     kinds=LAYERS,

@@ -54,7 +54,7 @@ class _DrawsNoise(Mixin):
 
 
 @DETERMINISM.add(
-    "dropout masks that no seed decides", "DET-1", kinds=LAYERS, source="pytorch/pytorch#18110"
+    "dropout masks that no seed decides", "DRP-4", kinds=LAYERS, source="pytorch/pytorch#18110"
 )
 class _DropsFromEntropy(Mixin):
     def forward(self, input: Any, hx: Any = None) -> Any:

@@ -312,7 +312,7 @@ _CLAUSES = (
     ),
     _inference(
         "PCK-5",
-        "What stood in the padding has no influence and receives no gradient.",
+        "What stood in the padding has no influence.",
         _PACK,
         feature=Feature.PACKED,
     ),
@@ -360,7 +360,8 @@ _CLAUSES = (
     # Gradients
     _training(
         "GRD-1",
-        "Gradients with respect to the input, each initial state and every parameter are right.",
+        "Gradients with respect to the input, each initial state and every parameter are right; "
+        "the padding gets none.",
         _AUTOGRAD,
         kinds=ALL,
     ),
