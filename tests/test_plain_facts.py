@@ -97,6 +97,16 @@ def test_how_far_off_all_is_alike_is_among_the_symptoms(
     assert diagnosis.known or symptom in diagnosis.symptoms, diagnosis.text
 
 
+def test_a_factor_of_the_output_alone_is_among_the_symptoms() -> None:
+    class Scaled(nn.LSTM):
+        def forward(self, input: Any, hx: Any = None) -> Any:
+            output, state = super().forward(input, hx)
+            return mapped(lambda array: 1.001 * array, output), state
+
+    diagnosis = said_of(Scaled)
+    assert "the output is 1.001 times what is right" in diagnosis.symptoms, diagnosis.text
+
+
 def test_the_output_alone_being_zero_is_a_symptom_beside_others() -> None:
     class Silent(nn.LSTM):
         def forward(self, input: Any, hx: Any = None) -> Any:
