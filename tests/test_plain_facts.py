@@ -107,6 +107,19 @@ def test_a_factor_of_the_output_alone_is_among_the_symptoms() -> None:
     assert "the output is 1.001 times what is right" in diagnosis.symptoms, diagnosis.text
 
 
+def test_a_cell_has_no_output_to_be_off_by_a_factor() -> None:
+    class Squared(nn.RNNCell):
+        def forward(self, input: Any, hx: Any = None) -> Any:
+            return super().forward(input, hx) ** 2
+
+    diagnostician = Diagnostician(drop_in(Squared), Kind.RNN_CELL)
+    wrong = next(piece for piece in diagnostician.results.evidence if piece.wrong)
+    failed = NonConforming("h_n is off", sort=Sort.VALUE, calls=wrong.probe.calls)
+    diagnosis = diagnostician.diagnose(failed, CLAUSES)
+    assert diagnosis is not None
+    assert not diagnosis.known, diagnosis.text
+
+
 def test_the_output_alone_being_zero_is_a_symptom_beside_others() -> None:
     class Silent(nn.LSTM):
         def forward(self, input: Any, hx: Any = None) -> Any:

@@ -93,7 +93,8 @@ def _is_argument(result: str, argument: str) -> Callable[[Evidence, Given], bool
 def _factor(piece: Evidence, given: Given, names: Collection[str]) -> float:
     """The number of which these results are that multiple of what is right; NaN if none is."""
     exact = {place: array for place, array in piece.exact.arrays.items() if place[1] in names}
-    if any(
+    # A cell has no output.
+    if not exact or any(
         place not in given.arrays or given.arrays[place].shape != array.shape
         for place, array in exact.items()
     ):
@@ -115,7 +116,7 @@ PARTS = {
     "the final states are": ("h_n", "c_n"),
     "h_n is": ("h_n",),
 }
-"""What may be off by a factor, the most first; c_n alone is not every kind's."""
+"""What may be off by a factor, the most first; c_n alone is not every kind's, nor is output."""
 
 FACTS = (
     Fact("every result is zero", _of(test=_is_zero)),
