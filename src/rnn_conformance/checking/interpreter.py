@@ -67,7 +67,8 @@ class Interpreter:
         """Call the module and compare with the oracle on the parameters of this moment."""
         current = call.replace(parameters=self.parameters())
         given = self.subject.arguments(current)
-        before = {place: array.clone() for place, array in leaves(given).items()}
+        looked_at = leaves(given) if self.unmodified else {}
+        before = {place: array.clone() for place, array in looked_at.items()}
         with self.doing("forward"), torch.set_grad_enabled(backward):
             returned = self.module(*given)
         assert_within_bound(self.subject.result(current, returned))
@@ -78,7 +79,7 @@ class Interpreter:
                 # torch leaves this method without types.
                 torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
         if self.unmodified:
-            self.are_unmodified(current, leaves(given), before)
+            self.are_unmodified(current, looked_at, before)
         return {place: array.detach() for place, array in tensors.items()}
 
     def are_unmodified(

@@ -50,11 +50,6 @@ class Scope:
     samples: Callable[[int], Mask] | None = None
 
     @property
-    def of_places(self) -> bool:
-        """Whether it is narrower than whole calls."""
-        return not self.of_calls_alone
-
-    @property
     def of_calls_alone(self) -> bool:
         """Whether a call is in it as a whole, or not at all."""
         return (
@@ -196,10 +191,10 @@ def scoped(variant: type[Any], scope: Scope) -> type[Any]:
 @lru_cache(maxsize=4096)
 def _scoped(variant: type[Any], scope: Scope) -> type[Any]:
     if issubclass(variant, Adjoint):
-        if scope.of_places:
+        if not scope.of_calls_alone:
             raise TypeError("gradients are summed over all places")
         return _of_gradients(variant, scope)
-    if scope.of_places and overrides(variant, *HANDING_OVER):
+    if not scope.of_calls_alone and overrides(variant, *HANDING_OVER):
         raise TypeError("what is handed over is handed over as a whole")
 
     class Scoped(_Scoped):
@@ -343,18 +338,15 @@ class _Scoped(Deviant):
 
     def _of_states(self, call: Call) -> Mask:
         """By place and sample; as the last own step of each sequence is."""
-        config = call.config
+        config, samples = call.config, np.arange(call.batch)
+        last = call.steps.sum(axis=0) - 1
         masks = [
-            self.where.inside(call, layer, direction)
+            # The reverse direction ends at time 0, whatever the length.
+            self.where.inside(call, layer, direction)[-1 if direction else last, samples]
             for layer in range(config.num_layers)
             for direction in range(config.num_directions)
         ]
-        lasts = [np.asarray(call.steps.sum(axis=0) - 1)] * len(masks)
-        own = [
-            mask[::-1][0] if number % config.num_directions else mask[last, np.arange(call.batch)]
-            for number, (mask, last) in enumerate(zip(masks, lasts, strict=True))
-        ]
-        return np.stack(own)[:, :, None]
+        return np.stack(masks)[:, :, None]
 
 
 def _of_gradients(variant: type[Any], scope: Scope) -> type[Any]:

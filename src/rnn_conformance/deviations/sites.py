@@ -23,6 +23,7 @@ from rnn_conformance.deviations.deviation import (
     rows,
 )
 from rnn_conformance.deviations.gates import CONVENTIONS, in_order
+from rnn_conformance.deviations.states import changed, starting
 from rnn_conformance.reference.oracle import Answer, Trace, Weights, sigmoid
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
@@ -255,25 +256,17 @@ class _Twice(Deviant):
 # Where a direction starts.
 
 
-def _starting(start: Callable[[Array, Array], tuple[Array, Array]]) -> type[Deviant]:
-    class Starting(Deviant):
-        def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
-            return start(*super().initial_state(call, layer, direction))
-
-    return Starting
-
-
 for words, start, kinds in (
-    ("the initial states negated", lambda h, c: (-h, -c), ALL),
-    ("h_0 negated", lambda h, c: (-h, c), LSTMS),
-    ("the initial states halved", lambda h, c: (0.5 * h, 0.5 * c), ALL),
-    ("the initial states doubled", lambda h, c: (2.0 * h, 2.0 * c), ALL),
-    ("the initial states put through tanh", lambda h, c: (np.tanh(h), np.tanh(c)), ALL),
-    ("c_0 in place of h_0", lambda h, c: (c if c.shape == h.shape else h, c), LSTMS),
-    ("the units of the initial states in reverse order", lambda h, c: (h[:, ::-1], c), ALL),
+    ("the initial states negated", lambda call, h, c: (-h, -c), ALL),
+    ("h_0 negated", lambda call, h, c: (-h, c), LSTMS),
+    ("the initial states halved", lambda call, h, c: (0.5 * h, 0.5 * c), ALL),
+    ("the initial states doubled", lambda call, h, c: (2.0 * h, 2.0 * c), ALL),
+    ("the initial states put through tanh", lambda call, h, c: (np.tanh(h), np.tanh(c)), ALL),
+    ("c_0 in place of h_0", lambda call, h, c: (c if c.shape == h.shape else h, c), LSTMS),
+    ("the units of the initial states in reverse order", lambda call, h, c: (h[:, ::-1], c), ALL),
     (
         "the initial states averaged over the units",
-        lambda h, c: (0.0 * h + h.mean(axis=1, keepdims=True), c),
+        lambda call, h, c: (0.0 * h + h.mean(axis=1, keepdims=True), c),
         ALL,
     ),
 ):
@@ -283,7 +276,7 @@ for words, start, kinds in (
         fix="Start from h_0, and an LSTM from c_0, as they are given.",
         kinds=kinds,
         needs=_GIVEN,
-    )(_starting(start))
+    )(starting(start))
 
 
 class _Handing(Deviant):
@@ -456,33 +449,46 @@ def _ending(end: Callable[[Answer], Answer]) -> type[Deviant]:
     return Ending
 
 
-def _of_both(change: Callable[[Array], Array]) -> Callable[[Answer], Answer]:
-    return lambda answer: replace(
-        answer,
-        h_n=change(answer.h_n),
-        c_n=None if answer.c_n is None else change(answer.c_n),
+def _of_both(change: Callable[[Array], Array]) -> type[Deviant]:
+    return _ending(lambda answer: changed(answer, change))
+
+
+def _of_c(change: Callable[[Array], Array]) -> type[Deviant]:
+    return _ending(
+        lambda answer: answer if answer.c_n is None else replace(answer, c_n=change(answer.c_n))
     )
 
 
 def _of_the_first_layer(answer: Answer) -> Answer:
     layers, directions = len(answer.traces), len(answer.traces[0])
-    return _of_both(lambda state: np.tile(state[:directions], (layers, 1, 1)))(answer)
+    return changed(answer, lambda state: np.tile(state[:directions], (layers, 1, 1)))
 
 
-for words, end, kinds in (
-    ("the final states doubled", _of_both(lambda state: 2.0 * state), LAYERS),
-    ("the final states negated", _of_both(lambda state: -state), ALL),
-    ("the final states put through tanh", _of_both(np.tanh), LAYERS),
-    ("the units of the final states in reverse order", _of_both(lambda s: s[..., ::-1]), ALL),
+for words, variant, kinds, needs in (
+    ("the final states doubled", _of_both(lambda state: 2.0 * state), LAYERS, ()),
+    ("the final states negated", _of_both(lambda state: -state), ALL, ()),
+    ("the final states put through tanh", _of_both(np.tanh), LAYERS, ()),
+    ("the units of the final states in reverse order", _of_both(lambda s: s[..., ::-1]), ALL, ()),
     (
         "the final states averaged over the samples",
         _of_both(lambda s: 0.0 * s + s.sum(axis=1, keepdims=True) / max(1, s.shape[1])),
         ALL,
+        (),
     ),
-    ("zeros for h_n", lambda answer: replace(answer, h_n=0.0 * answer.h_n), LSTMS),
-    ("zeros for c_n", lambda answer: replace(answer, c_n=0.0 * answer.c_n), LSTMS),
-    ("tanh of c in place of c_n", lambda answer: replace(answer, c_n=np.tanh(answer.c_n)), LSTMS),
-    ("the first layer's final states in every layer's place", _of_the_first_layer, LAYERS),
+    ("zeros for h_n", _ending(lambda answer: replace(answer, h_n=0.0 * answer.h_n)), LSTMS, ()),
+    ("zeros for c_n", _of_c(lambda c_n: 0.0 * c_n), LSTMS, ()),
+    (
+        "tanh of c in place of c_n",
+        _of_c(np.tanh),
+        LSTMS,
+        (),
+    ),
+    (
+        "the first layer's final states in every layer's place",
+        _ending(_of_the_first_layer),
+        LAYERS,
+        _STACKED,
+    ),
 ):
     SITES.add(
         words,
@@ -490,8 +496,8 @@ for words, end, kinds in (
         fix="Return each layer's and direction's state after its own last step as it is, h_n and "
         "c_n of shape (D * num_layers, N, ·).",
         kinds=kinds,
-        needs=(Feature.MULTI_LAYER,) if "every layer" in words else (),
-    )(_ending(end))
+        needs=needs,
+    )(variant)
 
 
 # Which length is whose.

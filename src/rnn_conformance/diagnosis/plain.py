@@ -6,7 +6,7 @@ failing case that was answered, and if what is right is not so in some of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,14 +132,16 @@ FACTS = (
 )
 
 
+def _answered(failing: Iterable[Evidence]) -> Iterator[tuple[Evidence, Given]]:
+    """What came instead of numbers: what is made of NaN, be it multiplied by zero, is NaN."""
+    for piece in failing:
+        if piece.given is not None and all(map(_is_finite, piece.exact.arrays.values())):
+            yield piece, piece.given
+
+
 def facts(failing: Sequence[Evidence]) -> list[Fact]:
     """What is plain of all that failed and was answered, the most telling first."""
-    answered = [
-        (piece, piece.given)
-        for piece in failing
-        # What is made of NaN, be it multiplied by zero, is NaN.
-        if piece.given is not None and all(map(_is_finite, piece.exact.arrays.values()))
-    ]
+    answered = list(_answered(failing))
     if not answered:
         return []
     found = [
@@ -153,11 +155,7 @@ def facts(failing: Sequence[Evidence]) -> list[Fact]:
 
 def measured(failing: Sequence[Evidence]) -> Iterator[str]:
     """How far off the results are, where that is all alike: by a factor, or by another rounding."""
-    answered = [
-        (piece, piece.given)
-        for piece in failing
-        if piece.telling and piece.given and all(map(_is_finite, piece.exact.arrays.values()))
-    ]
+    answered = list(_answered(piece for piece in failing if piece.telling))
     if not answered:
         return
     for words, names in PARTS.items():
