@@ -63,6 +63,18 @@ class MyGRU(torch.nn.GRU):
         time.sleep(1000.0)
 """
 
+SLOW = """
+import time
+
+import torch
+
+
+class MyGRU(torch.nn.GRU):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        time.sleep(0.25)
+"""
+
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run it as a user does, in an empty folder."""
@@ -193,6 +205,16 @@ def test_an_implementation_that_hangs_is_told_so_and_is_at_fault(tmp_path: Path)
     assert answered["failure"]["sort"] == "did not end in time"
     reasons = {check["reason"] for check in gru["checks"] if check is not answered}
     assert all("did not end in 2 s" in reason for reason in reasons)
+
+
+def test_a_slow_implementation_has_its_time_for_each_case(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW, "utf-8")
+    limits = ["--check-timeout", "2.4"]
+    done = command("run", "slow.py", "--select", "SHP-1", *limits, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (gru,) = results(tmp_path / "reports/latest")["implementations"]
+    assert {check["outcome"] for check in gru["checks"]} == {"passed"}
+    assert max(check["seconds"] for check in gru["checks"]) > 2.4
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (3, 3), (64, 8)])

@@ -124,7 +124,7 @@ class ShareOf(click.ParamType[tuple[int, int]]):
 def limit_options(function: F) -> F:
     """What an implementation may take; what is not given is as the profile has it."""
     limits = (
-        ("--check-timeout", "check", "SECONDS", "One check; 60, 300 or 1800 by the profile."),
+        ("--check-timeout", "check", "SECONDS", "One case of a check; 60, 300 or 1800."),
         ("--timeout", "implementation", "SECONDS", "All checks of an implementation's kind; 3600."),
         ("--import-timeout", "loading", "SECONDS", "Importing an implementation; 300."),
         ("--memory", "memory", "MIB", "Its process; 8192."),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 import hypothesis
@@ -28,6 +29,9 @@ from rnn_conformance.implementations.process import take_stock
 from rnn_conformance.reference.noise import MEMBERS
 from rnn_conformance.reference.tolerance import RANK_ALPHA, Agreement, worse_than_chance
 from rnn_conformance.spec.config import Kind
+
+SHRINK_SECONDS = 0.25
+"""Seconds for each case that shrinking may try, together: ten times what ``torch.nn`` takes."""
 
 Property: TypeAlias = Callable[[Subject, Any], Agreement | None]
 
@@ -72,15 +76,13 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             skipped: list[Unsupported] = []
             tried = 0
             agreements: list[tuple[Any, Agreement]] = []
-            shrinks = iter(range(subject.profile.shrinks))
+            patience = _Patience(subject.profile.shrinks)
 
             def attempt(case: Any) -> None:
                 nonlocal tried
                 if case in failed:
                     raise failed[case]
-                # Shrinking ends after a number of cases, not of seconds: the same seed
-                # gives the same counterexample on every machine.
-                if unsupported or (failed and next(shrinks, None) is None):
+                if unsupported or (failed and patience.ended()):
                     return
                 subject.tally.begin(case)
                 tried += 1
@@ -214,12 +216,31 @@ def _simplest(
 ) -> NonConforming:
     """The failure of the simplest member that fails, after so many tries at most."""
     candidates = listing.simpler(found.case)
-    for _ in range(tries):
+    patience = _Patience(tries)
+    while not patience.ended():
         if (candidate := next(candidates, None)) is None:
             break
         if (simpler := failure(candidate)) is not None:
             found, candidates = simpler, listing.simpler(simpler.case)
     return found
+
+
+class _Patience:
+    """How long a counterexample is made smaller: so many cases, begun with the first question.
+
+    Cases, not seconds: the same seed gives the same counterexample on every machine. Only what
+    takes many times as long as ``torch.nn`` meets ``SHRINK_SECONDS`` before.
+    """
+
+    def __init__(self, cases: int) -> None:
+        self.cases = self.left = cases
+        self.begun = 0.0
+
+    def ended(self) -> bool:
+        """Whether it is; asked once a case."""
+        self.begun = self.begun or monotonic()
+        self.left -= 1
+        return self.left < 0 or monotonic() - self.begun > SHRINK_SECONDS * self.cases
 
 
 def seed_of(subject: Subject, check: Property) -> int:

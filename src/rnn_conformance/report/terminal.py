@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,8 @@ def explanation(console: Console, implementation: Mapping[str, Any]) -> None:
     failing = [check for check in implementation["checks"] if check["failure"]]
     clauses = failing_clauses(implementation)
     console.print(
-        f"\n[bold]{escape(implementation['name'])}[/] ({implementation['kind']}) fails "
-        f"{len(clauses)} clauses: {', '.join(clauses)}",
+        f"\n[bold]{escape(implementation['name'])}[/] ({implementation['kind']}) "
+        f"{_verdict(implementation, clauses)}",
         highlight=False,
     )
     # What else follows from comes first, and then the simplest case, which says most.
@@ -109,6 +109,14 @@ def explanation(console: Console, implementation: Mapping[str, Any]) -> None:
         console.print(f"    {one_line(failure['message'], LINE)}", highlight=False, markup=False)
         for call in failure["calls"][-1:]:
             console.print(f"    {call}", style="dim", highlight=False, markup=False)
+
+
+def _verdict(implementation: Mapping[str, Any], clauses: Sequence[str]) -> str:
+    """Which clauses fail; where none does, why nothing could be run."""
+    if clauses:
+        return f"fails {len(clauses)} clause{'s' * (len(clauses) != 1)}: {', '.join(clauses)}"
+    reasons = dict.fromkeys(check["reason"] for check in implementation["checks"])
+    return escape("could not be tested: " + "; ".join(reason for reason in reasons if reason))
 
 
 def power_summary(console: Console, document: Mapping[str, Any], file: Path) -> None:

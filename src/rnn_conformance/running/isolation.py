@@ -27,7 +27,7 @@ import psutil
 from rnn_conformance.errors import Sort
 from rnn_conformance.running.jobs import Limits, Source
 from rnn_conformance.running.scratch import Scratch
-from rnn_conformance.running.serving import serve
+from rnn_conformance.running.serving import serve, step
 
 LARGEST_ANSWER = 64 * 2**20
 """Bytes of an answer; a process that sends more has had its pipe written to by something else."""
@@ -90,12 +90,15 @@ class Isolated:
     def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any] | Death:
         """The answer to a request, or how the process died of it.
 
+        ``seconds`` are those of each case or question that it tells of, so what is slow is waited
+        for while it goes on, up to the limit of all checks of an implementation.
         Raises ``Stopped`` if the run is stopped meanwhile.
         """
         if self._process is None:
             self._start()
-        assert self._connection is not None
-        watch = _Watch(self._process.pid)
+        assert self._connection is not None and self._scratch is not None
+        whole = watch = _Watch(self._process.pid)
+        at = step({})
         # What else comes through the pipe is no answer, whoever wrote it there.
         token = secrets.token_hex(8)
         # A process that is dead already is met when it is waited for.
@@ -117,6 +120,10 @@ class Isolated:
             if self.stop.is_set():
                 self.end()
                 raise Stopped
+            if (now := step(self._scratch.seen())) != at:
+                at, watch = now, _Watch(self._process.pid)
+            if whole.seconds() > self.limits.implementation:
+                return self._died(*_overdue(self.limits.implementation))
             if excess := self._excess(watch.seconds(), seconds):
                 return self._died(*excess)
 
@@ -179,7 +186,7 @@ class Isolated:
         """What a process takes too much of."""
         assert self._scratch is not None
         if elapsed > seconds:
-            return Sort.TIMEOUT, f"it did not end in {seconds:g} s"
+            return _overdue(seconds)
         with suppress(psutil.Error):
             if psutil.Process(self._process.pid).memory_info().rss > self.limits.memory:
                 return (
@@ -206,6 +213,10 @@ class Isolated:
         death = Death(sort, message, self._scratch.seen(), self._scratch.tail())
         self.end()
         return death
+
+
+def _overdue(seconds: float) -> tuple[Sort, str]:
+    return Sort.TIMEOUT, f"it did not end in {seconds:g} s"
 
 
 class _Watch:

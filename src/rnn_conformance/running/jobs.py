@@ -18,7 +18,7 @@ Key: TypeAlias = tuple[str, str]
 """A candidate's name and kind."""
 
 CHECK_SECONDS = {"quick": 60.0, "standard": 300.0, "thorough": 1800.0}
-"""Seconds that one check of one implementation may take: fifty times what torch takes."""
+"""Seconds that one case of a check may take, by profile: a thousand times what torch takes."""
 
 MEBIBYTE = 2**20
 
@@ -27,11 +27,11 @@ MEBIBYTE = 2**20
 class Limits:
     """What an implementation may take before its process is ended.
 
-    ``check`` are the seconds of one check, ``loading`` those of importing it, ``implementation``
-    those of all of its checks in one kind, on all processes together. ``memory`` and ``output``
-    are bytes: of a process, and of what one check writes. After ``deaths`` checks that a process
-    did not survive, the rest of that implementation is not run. Raises ``ValueError`` for what is
-    not positive.
+    ``check`` are the seconds of one case of a check, ``loading`` those of importing it,
+    ``implementation`` those of all of its checks in one kind, on all processes together. ``memory``
+    and ``output`` are bytes: of a process, and of what one check writes. After ``deaths`` checks
+    that a process did not survive, the rest of that implementation is not run. Raises
+    ``ValueError`` for what is not positive.
     """
 
     check: float = CHECK_SECONDS["quick"]

@@ -15,6 +15,9 @@ from rnn_conformance.texts import kept
 TAIL = 16 * 2**10
 """Bytes at the end of a dead process's output that are looked at: where it was stands there."""
 
+LONGEST = 2**20
+"""Bytes of a note of where a process is, which is read while it works."""
+
 
 class Scratch:
     """Made for one process, and removed with all that it has put there.
@@ -41,9 +44,10 @@ class Scratch:
 
     def seen(self) -> dict[str, Any]:
         """The case and the call that it noted last."""
-        self._seen.seek(0)
+        # Not through the file's buffer, which would hold what was read first.
+        noted = os.pread(self._seen.fileno(), LONGEST, 0)
         try:
-            seen = json.loads(self._seen.readline())
+            seen = json.loads(noted.partition(b"\n")[0])
         except ValueError:
             return {}
         return seen if isinstance(seen, dict) else {}

@@ -51,24 +51,31 @@ def serve(connection: Connection, life: Connection, folder: str) -> None:
     faulthandler.enable(output)
     warnings.simplefilter("ignore")
 
+    limit = 0.0
+    at = step({})
+
     def observe(what: Mapping[str, Any]) -> None:
+        nonlocal at
         # One that closes every file loses what would have been said of its death, no more.
         with suppress(OSError):
             os.pwrite(seen, json.dumps(what).encode() + b"\n", 0)
+        if (now := step(what)) != at:
+            at = now
+            _say_where(limit, output)
 
     from rnn_conformance.running.session import Session
 
     session = Session(observe)
     while True:
         try:
-            token, seconds, request = json.loads(connection.recv_bytes())
+            token, limit, request = json.loads(connection.recv_bytes())
         except (EOFError, OSError):
             return
         with suppress(OSError):
             os.ftruncate(output, 0)
             os.ftruncate(seen, 0)
-            # Says where it was, before it is ended.
-            faulthandler.dump_traceback_later(seconds, file=output)
+        at = step({})
+        _say_where(limit, output)
         answer = session.answer(request)
         if session.lost:
             # What the check found after its device was gone is not what it was asked for.
@@ -78,6 +85,17 @@ def serve(connection: Connection, life: Connection, folder: str) -> None:
         _flush()
         _redirect(output)
         connection.send_bytes(json.dumps([token, answer]).encode())
+
+
+def step(seen: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Which case or question of a request it is: each has the whole limit."""
+    return seen.get("cases"), seen.get("asked")
+
+
+def _say_where(seconds: float, output: int) -> None:
+    """Have it said where this process is, before it is ended."""
+    with suppress(OSError):
+        faulthandler.dump_traceback_later(seconds, file=output)
 
 
 def _end_with(life: Connection) -> None:
