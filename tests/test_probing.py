@@ -142,7 +142,48 @@ class IgnoresBias(nn.GRU):
         super().__init__(*args, **keywords)
 
 
-@pytest.mark.parametrize("cls", [StumblesWhenPacked, IgnoresBias])
+class Unpacks(IgnoresBias):
+    """Takes the parameters one by one, and meets too few of them."""
+
+    def load_state_dict(self, state_dict: Any, **keywords: Any) -> Any:  # type: ignore[override]
+        if self.num_layers == 1 and not self.bidirectional:
+            _, _, _, _ = state_dict.values()
+        return super().load_state_dict(state_dict, **keywords)
+
+
+class RefusesToLoad(IgnoresBias):
+    """Takes ``bias=False`` and says what it does not take when it is given the parameters."""
+
+    refusal: ClassVar[Exception] = NotImplementedError("biases are needed")
+
+    def load_state_dict(self, state_dict: Any, **keywords: Any) -> Any:  # type: ignore[override]
+        if "bias_ih_l0" not in state_dict:
+            raise self.refusal
+        return super().load_state_dict(state_dict, **keywords)
+
+
+@pytest.mark.parametrize("refusal", [NotImplementedError, ValueError, TypeError])
+def test_what_is_refused_when_parameters_are_loaded_is_refused(refusal: type[Exception]) -> None:
+    cls = type("Refuses", (RefusesToLoad,), {"refusal": refusal("biases are needed")})
+    probed = found(cls, Kind.GRU)
+    assert set(probed.refused) == {Feature.BIAS_FREE}
+    assert probed.refused[Feature.BIAS_FREE].endswith(f"{refusal.__name__}: biases are needed")
+    (record,) = failing(probed.implementation, Kind.GRU)
+    assert record.clauses == ("DCL-1",)
+
+
+def test_what_is_refused_when_parameters_are_loaded_may_be_left_out() -> None:
+    cls = type("Refuses", (RefusesToLoad,), {"rnn_conformance": {"without": ["bias_free"]}})
+    (check,) = (
+        check
+        for check in checks()
+        if check.id.endswith("lack_of_biases_is_refused") and Kind.GRU in check.kinds
+    )
+    record = examine(check, Subject(drop_in(cls, kind="GRU"), Kind.GRU, FEW))
+    assert record.outcome is Outcome.UNSUPPORTED, record.failure
+
+
+@pytest.mark.parametrize("cls", [StumblesWhenPacked, IgnoresBias, Unpacks])
 def test_neither_an_accident_nor_what_is_ignored_is_a_refusal(cls: type[nn.Module]) -> None:
     assert found(cls, Kind.GRU).refused == {}
 

@@ -17,7 +17,15 @@ from typing import Any
 
 from rnn_conformance.checking.defaults import in_words, other_defaults
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.errors import AdapterError, Gap, Nature, NonConforming, Sort, Unsupported
+from rnn_conformance.errors import (
+    AdapterError,
+    Gap,
+    Nature,
+    NonConforming,
+    Sort,
+    Unsupported,
+    deliberate,
+)
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case
@@ -301,7 +309,9 @@ def _unbuilt(implementation: Implementation, call: Call, error: BaseException) -
     except FAILS as constructing:
         return _raised(call, made, constructing)
     # Parameters that do not fit are no refusal: it was made, and without what was asked for.
-    return replace(_raised(call, f"to load parameters into {made}", error), refusal=False)
+    return replace(
+        _raised(call, f"to load parameters into {made}", error), refusal=deliberate(error)
+    )
 
 
 def _raised(call: Call, what: str, error: BaseException) -> Answer:
