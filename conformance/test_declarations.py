@@ -60,9 +60,9 @@ def undeclared(*needs: Feature, beside: tuple[Feature, ...] = ()) -> Cases:
 
 
 def lacking(subject: Subject, what: Feature | Dtype) -> str:
-    """Why it must be refused: it is not declared, or it is, and was refused when asked for."""
-    refused = what in subject.implementation.declaration.refused
-    return f"{what} is refused in another call (DCL-1)" if refused else f"{what} is not declared"
+    """Why it must be refused: it is not declared, or it is, and was not there when asked for."""
+    missing = what in subject.implementation.declaration.refused
+    return f"{what} is declared but missing (DCL-1)" if missing else f"{what} is not declared"
 
 
 def refused_or_right(

@@ -483,3 +483,31 @@ def test_other_names_that_are_declared_are_used() -> None:
     told = [examine(check, Subject(probed.implementation, Kind.GRU, FEW)) for check in gradients]
     assert any(record.outcome is Outcome.PASSED for record in told)
     assert all(record.outcome in RIGHT for record in told)
+
+
+# Unbatched input
+
+
+class TakesStepsForSamples(nn.LSTM):
+    """Knows of no unbatched input, and meets what does not fit where there is a state alone."""
+
+    refuses_states = True
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if not isinstance(input, Tensor) or input.dim() == 3:
+            return super().forward(input, hx)
+        if hx is not None and self.refuses_states:
+            raise IndexError("dimension out of range")
+        output, states = super().forward(input[:, None], None)
+        return output, states
+
+
+@pytest.mark.parametrize("refuses_states", [True, False])
+def test_what_takes_steps_for_samples_has_no_unbatched_input(refuses_states: bool) -> None:
+    cls = type("Takes", (TakesStepsForSamples,), {"refuses_states": refuses_states})
+    probed = found(cls)
+    assert set(probed.refused) == {Feature.UNBATCHED}
+    told = {record.clauses: record.failure for record in failing(probed.implementation, Kind.LSTM)}
+    assert set(told) == {("DCL-1",), ("SHP-6",)}
+    assert told["SHP-6",] is not None
+    assert told["SHP-6",].message.startswith("unbatched is declared but missing (DCL-1) and must ")

@@ -127,7 +127,7 @@ class LeavesProjectionsOut(ProjectsNothing):
 @pytest.mark.parametrize(
     ("cls", "why"),
     [
-        (ProjectsNothing, "projection is refused in another call (DCL-1) and must be refused: "),
+        (ProjectsNothing, "projection is declared but missing (DCL-1) and must be refused: "),
         (LeavesProjectionsOut, "projection is not declared and must be refused: "),
     ],
 )

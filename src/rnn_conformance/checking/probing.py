@@ -143,7 +143,8 @@ def _unloaded(implementation: Implementation, kind: Kind) -> Exception:
 class Answer:
     """What came of being asked: a sentence that says what was raised, if something was.
 
-    ``refusal`` says that it was one of what was asked for, and no accident on the way.
+    ``refusal`` says that it was one of what was asked for, and no accident on the way; it may be
+    by an answer that shows that this is unknown to it.
     """
 
     call: Call
@@ -253,8 +254,12 @@ def _answers(
     # Last what others are asked for with: dropout, and what is part of something.
     for feature in sorted(features, key=lambda f: (f.is_finer, f is Feature.DROPOUT, f)):
         if feature.within <= features:
-            answer = ask(feature, dtype=answered)
-            if answer.refusal:
+            ways: list[tuple[Feature, ...]] = [(feature,)]
+            if feature is Feature.UNBATCHED and Feature.INITIAL_STATE in features:
+                # The state has other axes then too.
+                ways.append((feature, Feature.INITIAL_STATE))
+            answers = [ask(*asked, dtype=answered) for asked in ways]
+            if answer := next((answer for answer in answers if answer.refusal), None):
                 refused[feature] = answer
                 features.remove(feature)
     return None, {
@@ -292,7 +297,10 @@ def _ask(implementation: Implementation, call: Call) -> Answer:
     except FAILS as error:
         return _unbuilt(implementation, call, error)
     try:
-        layer(call.arguments)
+        result = layer(call.arguments)
+        if call.unbatched:
+            for name in result.names:
+                result[name]
     except FAILS as error:
         return _raised(call, str(call), error)
     return Answer(call)
@@ -316,6 +324,9 @@ def _unbuilt(implementation: Implementation, call: Call, error: BaseException) -
 
 def _raised(call: Call, what: str, error: BaseException) -> Answer:
     if isinstance(error, (NonConforming, AdapterError)):
-        return Answer(call, f"{what}: {error}", error=error)
+        # What knows of no unbatched input takes its steps for samples, and answers in the shape of
+        # these: it has not got what was asked for, rather than that it does it wrongly.
+        lacks = call.unbatched and isinstance(error, NonConforming)
+        return Answer(call, f"{what}: {error}", lacks, error)
     refusal = isinstance(error, Exception) and Nature.of(error) is Nature.REFUSAL
     return Answer(call, f"{what} raises {type(error).__name__}: {error}", refusal, error)
