@@ -132,8 +132,8 @@ def _unloaded(implementation: Implementation, kind: Kind) -> Exception:
     call = _call(kind, (), implementation.declaration.features, Dtype.FLOAT32)
     names = [name for name, _ in implementation.construct(call.config).named_parameters()]
     return NonConforming(
-        f"its parameters, {', '.join(names)}, do not load under torch.nn's names: declare them, "
-        "or take torch.nn's in load_state_dict",
+        f"its parameters, {', '.join(names) or 'none'}, do not load under torch.nn's names: "
+        "declare them, or take torch.nn's in load_state_dict",
         sort=Sort.SURFACE,
         calls=(call,),
     )
