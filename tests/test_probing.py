@@ -458,6 +458,19 @@ def test_what_cannot_be_loaded_is_told_at_every_level() -> None:
     assert "inner.weight_ih_l0" in record.failure.message
 
 
+class RenamedAndStumbling(RenamedAndClaimingLittle):
+    """What is to take ``torch.nn``'s parameters does not."""
+
+    def load_state_dict(self, state_dict: Any, **keywords: Any) -> Any:  # type: ignore[override]
+        raise KeyError("kernel")
+
+
+def test_what_a_class_raised_when_it_was_to_take_parameters_is_told() -> None:
+    (record,) = failing(found(RenamedAndStumbling, Kind.GRU).implementation, Kind.GRU)
+    assert record.failure is not None
+    assert "do not load under torch.nn's names (KeyError: 'kernel')" in record.failure.message
+
+
 class RenamedWithOneDirection(Renamed):
     """It loads ``torch.nn``'s parameters, but for a second direction."""
 

@@ -30,6 +30,7 @@ from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
+from rnn_conformance.texts import worded
 
 ANSWERS = "DCL-1"
 """The clause that what is declared is answered."""
@@ -131,8 +132,13 @@ def _unloaded(implementation: Implementation, kind: Kind) -> Exception:
         return Unsupported("has parameters that do not load under torch.nn's names", Gap.NAMES)
     call = _call(kind, (), implementation.declaration.features, Dtype.FLOAT32)
     names = [name for name, _ in implementation.construct(call.config).named_parameters()]
+    why = ""
+    try:
+        implementation.knowing(loads=True).build(call.layer)
+    except FAILS as error:
+        why = f" ({worded(error)})"
     return NonConforming(
-        f"its parameters, {', '.join(names) or 'none'}, do not load under torch.nn's names: "
+        f"its parameters, {', '.join(names) or 'none'}, do not load under torch.nn's names{why}: "
         "declare them, or take torch.nn's in load_state_dict",
         sort=Sort.SURFACE,
         calls=(call,),
