@@ -64,10 +64,11 @@ def constructor(subject: Subject, call: Call) -> Callable[[], Any]:
         cls = subject.implementation.module_class
     except Unsupported:
         return partial(subject.build, call)
+    told = subject.implementation.keywords(call.config)
 
     def construct() -> Any:
         with subject.doing(call, "the constructor"):
-            return cls(**call.config.arguments())
+            return cls(**told)
 
     return construct
 

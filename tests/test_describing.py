@@ -95,3 +95,34 @@ def test_the_command_prints_it(target: str, code: int) -> None:
     ran = CliRunner().invoke(main, ["describe", target])
     assert ran.exit_code == code
     assert ("nothing to declare" in ran.output) is (code == 0)
+
+
+WITHOUT_PARAMETERS = """\
+import torch
+
+
+class MyGRU(torch.nn.Module):
+    rnn_conformance = {"level": "inference"}
+
+    def __init__(self, *args, **keywords):
+        super().__init__()
+        self.__dict__["layer"] = torch.nn.GRU(*args, **keywords)
+
+    def load_state_dict(self, state_dict, strict=True):
+        return self.layer.load_state_dict(state_dict)
+
+    def _apply(self, fn, recurse=True):
+        self.layer._apply(fn)
+        return self
+
+    def forward(self, input, hx=None):
+        return self.layer(input, hx)
+"""
+
+
+def test_what_has_no_parameters_is_not_asked_for_their_names(tmp_path: Path) -> None:
+    file = tmp_path / "layers.py"
+    file.write_text(WITHOUT_PARAMETERS, "utf-8")
+    (text,) = described(f"{file}:MyGRU")
+    assert "# it has no parameters: what needs them by name is not run" in text
+    assert "say so by role" not in text

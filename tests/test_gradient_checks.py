@@ -125,6 +125,51 @@ def test_a_failure_names_the_argument_the_gate_and_the_results_used() -> None:
     assert failure.excerpt
 
 
+COMPOSED = """
+import torch
+
+
+class Composed(torch.nn.Module):
+    rnn_conformance = {{
+        "kind": "{kind}",
+        "parameters": {{
+            role: f"inner.{{role}}{suffix}"
+            for role in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        }},
+    }}
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+        self.inner = torch.nn.{kind}(*args, **kwargs)
+        next(self.parameters()).register_hook(lambda gradient: 0.5 * gradient)
+
+    def forward(self, input, hx=None):
+        return self.inner(input, hx)
+"""
+
+
+@pytest.mark.parametrize("kind", [Kind.LSTM, Kind.LSTM_CELL])
+def test_the_script_takes_declared_names_and_what_has_no_flatten_parameters(
+    kind: Kind, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "composed.py"
+    suffix = "" if kind.is_cell else "{{suffix}}"
+    file.write_text(COMPOSED.format(kind=kind, suffix=suffix), "utf-8")
+    (wrong,) = load(f"{file}:Composed")
+    check = next(check for check in CHAPTER if "input_states_and_parameters" in check.id)
+    failure = examine(check, Subject(wrong, kind, QUICK, 0)).failure
+    assert failure is not None
+    assert failure.script is not None
+    script = {"__name__": "script"}
+    exec(compile(failure.script, "script.py", "exec"), script)
+    name = Config(kind, 1, 1).parameter_name(Role.WEIGHT_IH, 0, 0)
+    forward: Any = script["forward"]
+    got: Any = script["got"]
+    expected = forward(getattr(torch.nn, kind))[name]
+    torch.testing.assert_close(got[f"inner.{name}"], 0.5 * expected, rtol=0.0, atol=0.0)
+    assert name in capsys.readouterr().out
+
+
 HALVED = """
 import torch
 

@@ -142,7 +142,48 @@ class IgnoresBias(nn.GRU):
         super().__init__(*args, **keywords)
 
 
-@pytest.mark.parametrize("cls", [StumblesWhenPacked, IgnoresBias])
+class Unpacks(IgnoresBias):
+    """Takes the parameters one by one, and meets too few of them."""
+
+    def load_state_dict(self, state_dict: Any, **keywords: Any) -> Any:  # type: ignore[override]
+        if self.num_layers == 1 and not self.bidirectional:
+            _, _, _, _ = state_dict.values()
+        return super().load_state_dict(state_dict, **keywords)
+
+
+class RefusesToLoad(IgnoresBias):
+    """Takes ``bias=False`` and says what it does not take when it is given the parameters."""
+
+    refusal: ClassVar[Exception] = NotImplementedError("biases are needed")
+
+    def load_state_dict(self, state_dict: Any, **keywords: Any) -> Any:  # type: ignore[override]
+        if "bias_ih_l0" not in state_dict:
+            raise self.refusal
+        return super().load_state_dict(state_dict, **keywords)
+
+
+@pytest.mark.parametrize("refusal", [NotImplementedError, ValueError, TypeError])
+def test_what_is_refused_when_parameters_are_loaded_is_refused(refusal: type[Exception]) -> None:
+    cls = type("Refuses", (RefusesToLoad,), {"refusal": refusal("biases are needed")})
+    probed = found(cls, Kind.GRU)
+    assert set(probed.refused) == {Feature.BIAS_FREE}
+    assert probed.refused[Feature.BIAS_FREE].endswith(f"{refusal.__name__}: biases are needed")
+    (record,) = failing(probed.implementation, Kind.GRU)
+    assert record.clauses == ("DCL-1",)
+
+
+def test_what_is_refused_when_parameters_are_loaded_may_be_left_out() -> None:
+    cls = type("Refuses", (RefusesToLoad,), {"rnn_conformance": {"without": ["bias_free"]}})
+    (check,) = (
+        check
+        for check in checks()
+        if check.id.endswith("lack_of_biases_is_refused") and Kind.GRU in check.kinds
+    )
+    record = examine(check, Subject(drop_in(cls, kind="GRU"), Kind.GRU, FEW))
+    assert record.outcome is Outcome.UNSUPPORTED, record.failure
+
+
+@pytest.mark.parametrize("cls", [StumblesWhenPacked, IgnoresBias, Unpacks])
 def test_neither_an_accident_nor_what_is_ignored_is_a_refusal(cls: type[nn.Module]) -> None:
     assert found(cls, Kind.GRU).refused == {}
 
@@ -417,6 +458,19 @@ def test_what_cannot_be_loaded_is_told_at_every_level() -> None:
     assert "inner.weight_ih_l0" in record.failure.message
 
 
+class RenamedAndStumbling(RenamedAndClaimingLittle):
+    """What is to take ``torch.nn``'s parameters does not."""
+
+    def load_state_dict(self, state_dict: Any, **keywords: Any) -> Any:  # type: ignore[override]
+        raise KeyError("kernel")
+
+
+def test_what_a_class_raised_when_it_was_to_take_parameters_is_told() -> None:
+    (record,) = failing(found(RenamedAndStumbling, Kind.GRU).implementation, Kind.GRU)
+    assert record.failure is not None
+    assert "do not load under torch.nn's names (KeyError: 'kernel')" in record.failure.message
+
+
 class RenamedWithOneDirection(Renamed):
     """It loads ``torch.nn``'s parameters, but for a second direction."""
 
@@ -442,3 +496,31 @@ def test_other_names_that_are_declared_are_used() -> None:
     told = [examine(check, Subject(probed.implementation, Kind.GRU, FEW)) for check in gradients]
     assert any(record.outcome is Outcome.PASSED for record in told)
     assert all(record.outcome in RIGHT for record in told)
+
+
+# Unbatched input
+
+
+class TakesStepsForSamples(nn.LSTM):
+    """Knows of no unbatched input, and meets what does not fit where there is a state alone."""
+
+    refuses_states = True
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if not isinstance(input, Tensor) or input.dim() == 3:
+            return super().forward(input, hx)
+        if hx is not None and self.refuses_states:
+            raise IndexError("dimension out of range")
+        output, states = super().forward(input[:, None], None)
+        return output, states
+
+
+@pytest.mark.parametrize("refuses_states", [True, False])
+def test_what_takes_steps_for_samples_has_no_unbatched_input(refuses_states: bool) -> None:
+    cls = type("Takes", (TakesStepsForSamples,), {"refuses_states": refuses_states})
+    probed = found(cls)
+    assert set(probed.refused) == {Feature.UNBATCHED}
+    told = {record.clauses: record.failure for record in failing(probed.implementation, Kind.LSTM)}
+    assert set(told) == {("DCL-1",), ("SHP-6",)}
+    assert told["SHP-6",] is not None
+    assert told["SHP-6",].message.startswith("unbatched is declared but missing (DCL-1) and must ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import find, settings
@@ -61,6 +63,47 @@ def test_torchs_own_classes_pass(kind: Kind, seed: int) -> None:
     for check in PROGRAMS:
         if kind in check.kinds:
             subject = Subject(implementation, kind, PROFILES["quick"], seed)
+            record = examine(check, subject)
+            assert record.outcome is Outcome.PASSED, record.failure
+
+
+class Composed(torch.nn.Module):
+    """Right; it is none of ``torch.nn``'s layers and has no ``flatten_parameters()``."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__()
+        for name, parameter in torch.nn.GRU(*args, **keywords).named_parameters():
+            self.register_parameter(name, parameter)
+        self.told = args, keywords
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        args, keywords = self.told
+        layer = torch.nn.GRU(*args, **keywords, device="meta").train(self.training)
+        return torch.func.functional_call(layer, dict(self.named_parameters()), (input, hx))
+
+
+class Stateful(torch.nn.GRU):
+    """Right but for PAR-3; it saves more than its parameters: a buffer of bools, and no tensor."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.register_buffer("used", torch.ones(3, dtype=torch.bool))
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 1}
+
+    def set_extra_state(self, state: Any) -> None:
+        if state != {"version": 1}:
+            raise ValueError("another version")
+
+
+@pytest.mark.parametrize("cls", [Composed, Stateful])
+def test_nothing_to_flatten_and_more_to_save_are_no_matter_of_a_program(
+    cls: type[torch.nn.Module],
+) -> None:
+    for check in PROGRAMS:
+        if Kind.GRU in check.kinds:
+            subject = Subject(drop_in(cls, kind="GRU"), Kind.GRU, PROFILES["quick"])
             record = examine(check, subject)
             assert record.outcome is Outcome.PASSED, record.failure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -59,6 +59,35 @@ class WithoutPrivateNames(ReadingGRU):
 def test_a_layer_that_reads_its_attributes_passes(cls: type[nn.Module], clause: str) -> None:
     for record in run(cls, Kind.GRU, clause):
         assert record.outcome is Outcome.PASSED, record.failure
+
+
+class UnderOtherNames(nn.Module):
+    """Right, with parameters under names that it declares and an argument without a default."""
+
+    rnn_conformance: ClassVar = {
+        "defaults": {"bias": None},
+        "parameters": {
+            role: f"cell.{role}" for role in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        },
+    }
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool, **factory: Any) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(input_size, hidden_size, bias, **factory)
+
+    def reset_parameters(self) -> None:
+        self.cell.reset_parameters()
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Any:
+        return self.cell(input, hx)
+
+
+def test_names_and_defaults_that_are_declared_are_used_throughout() -> None:
+    subject = Subject(drop_in(UnderOtherNames, kind="GRUCell"), Kind.GRU_CELL, FEW)
+    for check in checks():
+        if Kind.GRU_CELL in check.kinds and {"PAR-7", "ENV-1", "DRP-4"} & set(check.clauses):
+            record = examine(check, subject)
+            assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED), record.failure
 
 
 # What is not in the catalogue, since it breaks other clauses besides or is a matter of degree.

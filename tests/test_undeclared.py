@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.probing import probe
 from rnn_conformance.checking.subject import Profile, Subject
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.declarations import CLAUSES as CLAUSES_OF
@@ -105,3 +106,35 @@ def test_what_is_for_inference_is_asked_for_no_training(kind: Kind) -> None:
         record = examine(check, Subject(subject, kind, Profile("a few", 5, 0)))
         told = record.failure and record.failure.message
         assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED), (check.id, told)
+
+
+class ProjectsNothing(nn.LSTM):
+    """Refuses a projection by its shapes, and so does not where there is a single step."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if not self.proj_size:
+            return super().forward(input, hx)
+        if isinstance(input, PackedSequence) or input.dim() == 2 or len(input) > 1:
+            raise RuntimeError("shapes cannot be multiplied")
+        plain = nn.LSTM(self.input_size, self.hidden_size, dtype=input.dtype)
+        return plain(input)
+
+
+class LeavesProjectionsOut(ProjectsNothing):
+    rnn_conformance: ClassVar[dict[str, Any]] = {"without": ["projection"]}
+
+
+@pytest.mark.parametrize(
+    ("cls", "why"),
+    [
+        (ProjectsNothing, "projection is declared but missing (DCL-1) and must be refused: "),
+        (LeavesProjectionsOut, "projection is not declared and must be refused: "),
+    ],
+)
+def test_what_is_refused_in_some_calls_alone_is_told(cls: type[nn.Module], why: str) -> None:
+    implementation = probe(drop_in(cls), Kind.LSTM).implementation
+    (check,) = (check for check in checks() if "undeclared_projection" in check.id)
+    record = examine(check, Subject(implementation, Kind.LSTM, Profile("a few", 5, 0)))
+    assert record.outcome is Outcome.FAILED
+    assert record.failure is not None
+    assert record.failure.message.startswith(f"{why}output has the shape ")

@@ -6,8 +6,10 @@ is in its fields; its message is for people alone.
 
 from __future__ import annotations
 
+import dis
 import signal
 from enum import StrEnum
+from types import TracebackType
 from typing import Any
 
 
@@ -58,6 +60,29 @@ class Nature(StrEnum):
 ACCIDENTS = (NameError, SystemError, MemoryError, RecursionError, SystemExit, KeyboardInterrupt)
 """Exceptions that are no refusal of an illegal call but a fault met on the way;
 ``UnboundLocalError`` is a ``NameError``."""
+
+
+DELIBERATE = (NotImplementedError, ValueError, TypeError)
+"""Exceptions with which it is said that something is not taken."""
+
+
+def deliberate(error: BaseException | None) -> bool:
+    """Whether somebody wrote this refusal down, where accidents are refusals as well.
+
+    Values that do not unpack and shapes that do not fit are ``ValueError`` and ``TypeError`` too:
+    those of a ``raise`` statement count, if it is none of torch's or NumPy's own, and
+    ``NotImplementedError`` always.
+    """
+    if not issubclass(type(error), DELIBERATE):
+        return False
+    if issubclass(type(error), NotImplementedError):
+        return True
+    assert error is not None
+    if (trace := _innermost(error)) is None:
+        return False
+    owner = str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
+    raising = trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return raising and owner not in ("torch", "numpy")
 
 
 class Gap(StrEnum):
@@ -213,8 +238,14 @@ def interrupts(error: BaseException) -> bool:
 
 def ours(error: BaseException) -> bool:
     """Whether the suite's own code raised it: an implementation may raise our classes too."""
+    trace = _innermost(error)
+    name = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return name.partition(".")[0] in ("rnn_conformance", "rnn_conformance_checks")
+
+
+def _innermost(error: BaseException) -> TracebackType | None:
+    """Where it was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    name = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
-    return name.partition(".")[0] in ("rnn_conformance", "rnn_conformance_checks")
+    return trace

@@ -52,7 +52,7 @@ from rnn_conformance.checking.strategies import SMALL, Cases, cases
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.checking.successions import Succession, Successions
 from rnn_conformance.checking.surroundings import generators, set_generators, set_otherwise
-from rnn_conformance.errors import Gap, Nature, NonConforming, Sort, Unsupported
+from rnn_conformance.errors import Gap, Nature, NonConforming, Sort, Unsupported, deliberate
 from rnn_conformance.implementations.interface import Bare
 from rnn_conformance.implementations.process import Change, contained, watching
 from rnn_conformance.implementations.structure import parts_of
@@ -127,6 +127,7 @@ __all__ = [
     "clause",
     "contained",
     "contents",
+    "deliberate",
     "demand_answers",
     "demand_torchs_defaults",
     "difference",

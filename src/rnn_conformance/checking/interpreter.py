@@ -56,8 +56,10 @@ class Interpreter:
     def parameters(self) -> dict[str, Array]:
         """What the parameters are at this moment, by name."""
         with self.doing("state_dict()"):
-            given = {name: values(value) for name, value in self.module.state_dict().items()}
-        return by_torchs_names(self.subject, self.call, given)
+            state = self.module.state_dict()
+        # It may hold more, and that no tensors.
+        found = by_torchs_names(self.subject, self.call, state)
+        return {name: values(value) for name, value in found.items()}
 
     def doing(self, what: str) -> Any:
         """Exceptions are the implementation's fault."""
@@ -183,9 +185,13 @@ class Interpreter:
     def load(self) -> None:
         """Other values through ``load_state_dict``."""
         before = self.parameters()
+        own = set(self.subject.implementation.names(self.call.config).values())
         with self.doing("load_state_dict"):
             self.module.load_state_dict(
-                {name: -value for name, value in self.module.state_dict().items()}
+                {
+                    name: -value if name in own else value
+                    for name, value in self.module.state_dict().items()
+                }
             )
         self.holds({name: -array for name, array in before.items()}, "load_state_dict")
 
@@ -205,11 +211,12 @@ class Interpreter:
             self.holds(before, "casting to float64 and back")
 
     def flatten(self) -> None:
-        """``flatten_parameters()``, which a cell does not have."""
-        if not self.call.config.kind.is_cell:
+        """``flatten_parameters()``, which a cell has not; that a layer has none is PAR-5's."""
+        flatten: Any = getattr(self.module, "flatten_parameters", None)
+        if flatten is not None:
             before = self.parameters()
             with self.doing("flatten_parameters()"):
-                self.module.flatten_parameters()  # type: ignore[operator]
+                flatten()
             self.holds(before, "flatten_parameters()")
 
     def copied(self) -> None:

@@ -17,11 +17,20 @@ from typing import Any
 
 from rnn_conformance.checking.defaults import in_words, other_defaults
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.errors import AdapterError, Gap, Nature, NonConforming, Sort, Unsupported
+from rnn_conformance.errors import (
+    AdapterError,
+    Gap,
+    Nature,
+    NonConforming,
+    Sort,
+    Unsupported,
+    deliberate,
+)
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
+from rnn_conformance.texts import worded
 
 ANSWERS = "DCL-1"
 """The clause that what is declared is answered."""
@@ -123,9 +132,14 @@ def _unloaded(implementation: Implementation, kind: Kind) -> Exception:
         return Unsupported("has parameters that do not load under torch.nn's names", Gap.NAMES)
     call = _call(kind, (), implementation.declaration.features, Dtype.FLOAT32)
     names = [name for name, _ in implementation.construct(call.config).named_parameters()]
+    why = ""
+    try:
+        implementation.knowing(loads=True).build(call.layer)
+    except FAILS as error:
+        why = f" ({worded(error)})"
     return NonConforming(
-        f"its parameters, {', '.join(names)}, do not load under torch.nn's names: declare them, "
-        "or take torch.nn's in load_state_dict",
+        f"its parameters, {', '.join(names) or 'none'}, do not load under torch.nn's names{why}: "
+        "declare them, or take torch.nn's in load_state_dict",
         sort=Sort.SURFACE,
         calls=(call,),
     )
@@ -135,7 +149,8 @@ def _unloaded(implementation: Implementation, kind: Kind) -> Exception:
 class Answer:
     """What came of being asked: a sentence that says what was raised, if something was.
 
-    ``refusal`` says that it was one of what was asked for, and no accident on the way.
+    ``refusal`` says that it was one of what was asked for, and no accident on the way; it may be
+    by an answer that shows that this is unknown to it.
     """
 
     call: Call
@@ -245,8 +260,12 @@ def _answers(
     # Last what others are asked for with: dropout, and what is part of something.
     for feature in sorted(features, key=lambda f: (f.is_finer, f is Feature.DROPOUT, f)):
         if feature.within <= features:
-            answer = ask(feature, dtype=answered)
-            if answer.refusal:
+            ways: list[tuple[Feature, ...]] = [(feature,)]
+            if feature is Feature.UNBATCHED and Feature.INITIAL_STATE in features:
+                # The state has other axes then too.
+                ways.append((feature, Feature.INITIAL_STATE))
+            answers = [ask(*asked, dtype=answered) for asked in ways]
+            if answer := next((answer for answer in answers if answer.refusal), None):
                 refused[feature] = answer
                 features.remove(feature)
     return None, {
@@ -284,7 +303,10 @@ def _ask(implementation: Implementation, call: Call) -> Answer:
     except FAILS as error:
         return _unbuilt(implementation, call, error)
     try:
-        layer(call.arguments)
+        result = layer(call.arguments)
+        if call.unbatched:
+            for name in result.names:
+                result[name]
     except FAILS as error:
         return _raised(call, str(call), error)
     return Answer(call)
@@ -301,11 +323,16 @@ def _unbuilt(implementation: Implementation, call: Call, error: BaseException) -
     except FAILS as constructing:
         return _raised(call, made, constructing)
     # Parameters that do not fit are no refusal: it was made, and without what was asked for.
-    return replace(_raised(call, f"to load parameters into {made}", error), refusal=False)
+    return replace(
+        _raised(call, f"to load parameters into {made}", error), refusal=deliberate(error)
+    )
 
 
 def _raised(call: Call, what: str, error: BaseException) -> Answer:
     if isinstance(error, (NonConforming, AdapterError)):
-        return Answer(call, f"{what}: {error}", error=error)
+        # What knows of no unbatched input takes its steps for samples, and answers in the shape of
+        # these: it has not got what was asked for, rather than that it does it wrongly.
+        lacks = call.unbatched and isinstance(error, NonConforming)
+        return Answer(call, f"{what}: {error}", lacks, error)
     refusal = isinstance(error, Exception) and Nature.of(error) is Nature.REFUSAL
     return Answer(call, f"{what} raises {type(error).__name__}: {error}", refusal, error)

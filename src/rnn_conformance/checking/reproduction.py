@@ -31,7 +31,7 @@ lengths = {lengths}
 
 def forward(cls):
     layer = cls({arguments}).to(dtype).{mode}()
-    layer.load_state_dict(parameters)
+    layer.load_state_dict({loaded})
 {asking}    data = input
     if lengths is not None:
         data = torch.nn.utils.rnn.pack_padded_sequence(
@@ -60,7 +60,7 @@ _ASKING = """\
 
 _GRADIENTS = """\
     returned = layer(data) if state is None else layer(data, state)
-    output, states = returned if hasattr(layer, "flatten_parameters") else (None, returned)
+    output, states = {returned}
     if lengths is not None:
         output, _ = torch.nn.utils.rnn.pad_packed_sequence(
             output, batch_first={batch_first}, total_length={length}
@@ -107,14 +107,23 @@ def script(
         if call.c_0 is not None:
             state = f"({state}, {tensor('c_0', call.c_0)})"
     arguments = implementation.keywords(call.config)
-    cotangents = answer = asking = ""
+    loaded, cotangents, answer, asking = "parameters", "", "", ""
+    if other := _other_names(implementation, call):
+        loaded = (
+            f"parameters if cls is torch.nn.{call.config.kind} else "
+            f"{{{other!r}.get(name, name): value for name, value in parameters.items()}}"
+        )
     if backward is not None:
         cotangents = "cotangents = {\n" + "".join(
             f"    {name!r}: {tensor(name, array)},\n" for name, array in backward.cotangents.items()
         )
         cotangents += "}\n"
         asking = _ASKING
-        answer = _GRADIENTS.format(batch_first=call.config.batch_first, length=call.length)
+        answer = _GRADIENTS.format(
+            returned="None, returned" if call.config.kind.is_cell else "returned",
+            batch_first=call.config.batch_first,
+            length=call.length,
+        )
     head = _HEAD.format(
         dtype=call.dtype,
         parameters="\n".join(
@@ -128,12 +137,22 @@ def script(
         batch_first=call.config.batch_first,
         cotangents=cotangents,
         asking=asking,
+        loaded=loaded,
         answer=answer or _ANSWER,
         kind=call.config.kind,
         mode="train" if call.training else "eval",
         seed="    torch.manual_seed(0)\n" if call.training else "",
     )
     return head + implementation.script(call) + f"\n\nprint({implementation.name!r}, got)\n"
+
+
+def _other_names(implementation: Implementation, call: Call) -> dict[str, str]:
+    """The names of parameters that are declared and are not ``torch.nn``'s."""
+    try:
+        names = implementation.names(call.config)
+    except Unsupported:
+        return {}
+    return {name: own for name, own in names.items() if name != own}
 
 
 def _literal(array: Array) -> str:

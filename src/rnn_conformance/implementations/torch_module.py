@@ -141,6 +141,8 @@ class DropInImplementation(Implementation):
             given = {names[name]: value for name, value in given.items()}
         with contained():
             module = self.construct(layer.config).to(self.device, torch_dtype(layer.dtype))
+            if self.cls.load_state_dict is torch.nn.Module.load_state_dict:
+                given = {**_no_parameters(module), **given}
             module.load_state_dict(given)
             # Without dropout, the two modes differ in nothing but in what can be differentiated.
             trains = trains_only(self.device) and not layer.config.dropout
@@ -194,6 +196,12 @@ class DropInImplementation(Implementation):
             load = f"import runpy\n\n{name} = runpy.run_path({place!r})[{name!r}]"
             return f"{load}\ngot = forward({name})"
         return f"from {place} import {name}\n\ngot = forward({name})"
+
+
+def _no_parameters(module: torch.nn.Module) -> dict[str, Any]:
+    """What else a module saves: buffers and extra state, of which PAR-3 has to speak."""
+    own = dict(module.named_parameters(remove_duplicate=False))
+    return {name: kept for name, kept in module.state_dict().items() if name not in own}
 
 
 def drop_in(

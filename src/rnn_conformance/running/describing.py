@@ -46,8 +46,11 @@ def _lines(probed: Probed) -> Iterator[str]:
             yield f"    {name}={value!r},"
         yield ")"
         return
-    if not probed.named:
-        yield f"# its parameters are {', '.join(name for name, _ in module.named_parameters())};"
+    names = [name for name, _ in module.named_parameters()]
+    if not probed.named and not names:
+        yield "# it has no parameters: what needs them by name is not run"
+    elif not probed.named:
+        yield f"# its parameters are {', '.join(names)};"
         yield f"# say so by role ({', '.join(Role)}), as in"
         yield '# "parameters": {"weight_hh": "cells.{layer}.weight_hh"}'
     entries = _of_class(implementation, probed)  # type: ignore[arg-type]
