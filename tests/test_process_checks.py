@@ -22,6 +22,7 @@ from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.subject import Profile, Subject
 from rnn_conformance.errors import Fault, Sort
+from rnn_conformance.implementations.functions import COUNTED, version
 from rnn_conformance.implementations.process import contained, take_stock, watching
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.implementations.torch_module import drop_in
@@ -222,3 +223,38 @@ def test_importing_sets_back_what_computations_need_and_nothing_else(
     assert torch.is_grad_enabled()
     assert np.tanh(1.0) < 0.8
     assert os.environ["RNN_TEST"] == "1"
+
+
+@pytest.mark.skipif(not COUNTED, reason="this Python counts nothing")
+@pytest.mark.parametrize("owner", [ModuleType("some"), type("Some", (), {"value": 1})])
+def test_all_that_is_done_to_a_module_or_a_class_is_counted(owner: Any) -> None:
+    count, seen = version(vars(owner)), set()
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: setattr(owner, "value", print),
+        lambda: setattr(owner, "value", max),
+        lambda: setattr(owner, "value", print),
+        lambda: delattr(owner, "value"),
+    )
+    for act in acts:
+        before = count.value
+        assert count.value == before
+        act()
+        assert count.value != before
+        seen.add(count.value)
+    assert len(seen) == 4
+
+
+def test_what_was_replaced_and_put_back_is_no_change_and_the_next_is() -> None:
+    def for_a_while() -> None:
+        usual = torch.tanh
+        torch.tanh = torch.sigmoid
+        torch.tanh = usual
+
+    assert tells(for_a_while) == []
+    take_stock()
+    with watching() as changes:
+        with contained():
+            for_a_while()
+        with contained():
+            torch.tanh = torch.sigmoid
+    assert [change.what for change in changes] == ["torch.tanh"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -48,9 +48,9 @@ def examples(strategy: st.SearchStrategy[T], count: int, seed: int) -> list[T]:
 
 def generating(
     count: int, phases: Sequence[hypothesis.Phase] = (hypothesis.Phase.generate,)
-) -> hypothesis.settings:
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Settings under which what is drawn depends on the seed alone."""
-    return hypothesis.settings(
+    settings = hypothesis.settings(
         max_examples=count,
         # A case's cost is the implementation's, and the run has a limit of its own.
         deadline=None,
@@ -61,3 +61,11 @@ def generating(
         report_multiple_bugs=False,
         print_blob=False,
     )
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        # The key in a database, which there is not: Hypothesis makes it of the test's source,
+        # and takes longer to read that than for ten draws.
+        test._hypothesis_internal_database_key = None  # type: ignore[attr-defined]
+        return settings(test)
+
+    return decorate

@@ -1,15 +1,18 @@
 """The functions of NumPy and torch, which an implementation may replace for everybody.
 
-They are looked at after every call, so what is usual, that all are the same objects as before,
-is told by comparing lists.
+They are looked at after every entry, so what is usual, that nothing was put there, must be told
+fast: by the interpreter's own count of what was done to a dictionary, where it keeps one, and
+by comparing lists otherwise.
 """
 
 from __future__ import annotations
 
 import builtins
+import ctypes
+import gc
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,21 @@ ABSENT = object()
 
 FOLLOWING = frozenset({"torch.Storage"})
 """What torch itself replaces when a setting changes, here the default dtype."""
+
+
+COUNTED = sys.implementation.name == "cpython" and sys.version_info < (3, 13)
+"""Whether a dictionary has a version, another one after everything that is done to it (PEP 509)."""
+
+
+def version(contents: Mapping[str, Any]) -> ctypes.c_uint64:
+    """The version of a dictionary, or of the one behind the ``vars`` of a class, as it will be.
+
+    It is read where it lies: the dictionary must not go before it does.
+    """
+    (behind,) = (contents,) if isinstance(contents, dict) else gc.get_referents(contents)
+    # After the header of every object, and the number of items.
+    address = id(behind) + object.__basicsize__ + ctypes.sizeof(ctypes.c_ssize_t)
+    return ctypes.c_uint64.from_address(address)
 
 
 class Functions:
@@ -34,6 +52,7 @@ class Functions:
     def __init__(self) -> None:
         self.with_torch = "torch" in sys.modules
         self._owners = _owners()
+        self._versions = [version(vars(owner)) for owner in self._owners.values() if COUNTED]
         self._take()
 
     def _take(self) -> None:
@@ -41,9 +60,16 @@ class Functions:
         self._contents = [
             (contents, list(contents.values())) for contents in map(vars, self._owners.values())
         ]
+        self._seen = self._count()
+
+    def _count(self) -> list[int]:
+        return [version.value for version in self._versions]
 
     def unchanged(self) -> bool:
         """Whether all are what they were."""
+        count = self._count()
+        if COUNTED and count == self._seen:
+            return True
         try:
             for contents, values in self._contents:
                 if list(contents.values()) != values:
@@ -51,6 +77,8 @@ class Functions:
         except Exception:
             # What stands there now refuses to be compared.
             return False
+        # Something was put there for a while.
+        self._seen = count
         return True
 
     def restore(self) -> Iterator[tuple[str, Any, Any]]:

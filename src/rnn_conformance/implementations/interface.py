@@ -180,10 +180,11 @@ class Bare:
 
     def __call__(self, arguments: Arguments) -> Result:
         """Answer a call, as a :class:`Layer`."""
-        given = self.arguments(arguments)
+        call = Call(self.spec, arguments)
+        given = self.implementation.arguments(call)
         with contained():
             returned = self.layer(*given)
-        return self.result(arguments, returned)
+        return self.implementation.result(call, returned)
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,20 +42,20 @@ class _State:
     """The settings at one moment. ``modules`` is how many modules are loaded."""
 
     settings: tuple[Setting, ...]
-    values: tuple[Any, ...]
+    values: list[Any]
     modules: int
 
     @classmethod
     def now(cls) -> _State:
         known = settings("torch" in sys.modules)
-        return cls(known, tuple(setting.get() for setting in known), len(sys.modules))
+        return cls(known, [setting.get() for setting in known], len(sys.modules))
 
     def restore(self, *, loading: bool) -> Iterator[Change]:
         """Set back what has changed since, and tell it.
 
         Importing a framework may change what computes nothing: that stays, and is not told.
         """
-        values = tuple(setting.get() for setting in self.settings)
+        values = [setting.get() for setting in self.settings]
         if values == self.values:
             return
         loading = loading or len(sys.modules) != self.modules

@@ -24,7 +24,8 @@ from rnn_conformance.texts import name_of, said
 
 def tensor(array: Array, dtype: torch.dtype, device: str) -> torch.Tensor:
     """A fresh contiguous tensor of these values."""
-    return torch.tensor(np.array(array, order="C"), dtype=dtype, device=device)
+    # Not torch.tensor, which takes longer to find out what it is given.
+    return torch.from_numpy(np.array(array, order="C")).to(device, dtype, copy=True)
 
 
 def parameters(layer: LayerSpec, device: str) -> dict[str, torch.Tensor]:

@@ -21,9 +21,10 @@ largest number, since the order of summation then decides whether it overflows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from itertools import combinations
+from types import EllipsisType
 from typing import TypeAlias
 
 import numpy as np
@@ -116,29 +117,69 @@ def _side(weight: _Kept, bias: _Kept, x: Array, error: Array | None, gamma: floa
     return _Side(constant, magnitude)
 
 
-def sigmoid_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
-    """Mean value theorem with sigma' taken where it is largest within ``Ez`` of ``z``.
+@dataclass(frozen=True, eq=False)
+class _Activation:
+    """The error of an activation ``a`` of ``z``, by that of ``z``; arrays are of all steps.
 
-    ``sigma'(lo) = e / (1 + e)^2`` with ``e = exp(-lo)``, ``lo = max(|z| - Ez, 0)``. A
-    sigmoid lies in [0, 1], which caps the error. The floor of half a ``kappa u`` is
-    absolute because ``1/2 + tanh(z/2)/2`` is a legal way to compute it.
+    Mean value theorem, with the derivative taken where it is largest within ``Ez`` of ``z``, at
+    ``lo = max(|z| - Ez, 0)``: ``steepness e / (1 + e)^2`` with ``e = exp(-decay lo)``. ``most``
+    is the largest error there can be, and ``rounding`` the activation's own.
     """
-    e = np.exp(-np.maximum(np.abs(z) - ez, 0.0))
-    inherited = np.minimum(ez * e / (1.0 + e) ** 2, np.maximum(a, 1.0 - a))
-    rounding = KAPPA * fmt.u_s * np.maximum(a, 0.5) + fmt.eta
-    return (1.0 + KAPPA * fmt.u_s) * inherited + rounding
+
+    distance: Array
+    decay: Array | float
+    steepness: Array | float
+    most: Array
+    rounding: Array
+    factor: float
+
+    @classmethod
+    def sigmoid(cls, z: Array, a: Array, fmt: Format) -> _Activation:
+        """It lies in [0, 1].
+
+        The floor of half a ``kappa u`` is absolute because ``1/2 + tanh(z/2)/2`` is a legal way
+        to compute it.
+        """
+        return cls(np.abs(z), 1.0, 1.0, np.maximum(a, 1.0 - a), *_own(a, fmt))
+
+    @classmethod
+    def tanh(cls, z: Array, a: Array, fmt: Format) -> _Activation:
+        """It lies in [-1, 1]. The absolute floor makes ``2 sigma(2 z) - 1`` legal."""
+        magnitude = np.abs(a)
+        return cls(np.abs(z), 2.0, 4.0, 1.0 + magnitude, *_own(magnitude, fmt))
+
+    @classmethod
+    def lstm(cls, z: Array, a: Array, fmt: Format) -> _Activation:
+        """The four gates side by side, of which the third is a tanh: a step is one computation."""
+        size = z.shape[-1] // 4
+        cell = slice(2 * size, 3 * size)
+        gates, tanh = cls.sigmoid(z, a, fmt), cls.tanh(z[..., cell], a[..., cell], fmt)
+        decay, steepness = np.ones(4 * size), np.ones(4 * size)
+        decay[cell], steepness[cell] = tanh.decay, tanh.steepness
+        gates.most[..., cell], gates.rounding[..., cell] = tanh.most, tanh.rounding
+        return replace(gates, decay=decay, steepness=steepness)
+
+    def error(self, t: int | EllipsisType, ez: Array) -> Array:
+        """In one step."""
+        e = np.exp(-self.decay * np.maximum(self.distance[t] - ez, 0.0))
+        inherited = np.minimum(self.steepness * ez * e / (1.0 + e) ** 2, self.most[t])
+        return self.factor * inherited + self.rounding[t]
+
+
+def _own(magnitude: Array, fmt: Format) -> tuple[Array, float]:
+    """An activation's rounding, and by what it makes the inherited error grow."""
+    kappa = KAPPA * fmt.u_s
+    return kappa * np.maximum(magnitude, 0.5) + fmt.eta, 1.0 + kappa
+
+
+def sigmoid_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
+    """That of a sigmoid ``a`` of ``z``."""
+    return _Activation.sigmoid(z, a, fmt).error(..., ez)
 
 
 def tanh_error(z: Array, a: Array, ez: Array, fmt: Format) -> Array:
-    """As for the sigmoid, with ``tanh'(lo) = 4 e / (1 + e)^2``, ``e = exp(-2 lo)``.
-
-    The absolute floor makes ``2 sigma(2 z) - 1`` legal.
-    """
-    e = np.exp(-2.0 * np.maximum(np.abs(z) - ez, 0.0))
-    magnitude = np.abs(a)
-    inherited = np.minimum(4.0 * ez * e / (1.0 + e) ** 2, 1.0 + magnitude)
-    rounding = KAPPA * fmt.u_s * np.maximum(magnitude, 0.5) + fmt.eta
-    return (1.0 + KAPPA * fmt.u_s) * inherited + rounding
+    """That of a tanh ``a`` of ``z``."""
+    return _Activation.tanh(z, a, fmt).error(..., ez)
 
 
 def largest(arrays: Iterable[Array]) -> Array:
@@ -189,6 +230,7 @@ class _Scan:
             weight is None or weight.is_finite for weight in (w_ih, w_hh, b_ih, b_hh, self.w_hr)
         )
         self.special = special or below or unknown or bool(self.ambiguous.any())
+        self.nothing = np.zeros((trace.h.shape[1], config.hidden_size), dtype=bool)
         self.errors = Errors(
             np.zeros_like(trace.x) if error is None else error,
             np.zeros_like(trace.h),
@@ -209,9 +251,9 @@ class _Scan:
 
         Some gate's sum may have overflowed, or reads what is exempt: its error is infinite.
         """
-        gates = len(self.config.kind.gates)
         if not self.special:
-            return np.zeros((len(ez), ez.shape[1] // gates), dtype=bool)
+            return self.nothing
+        gates = len(self.config.kind.gates)
         lost = self.ambiguous[t] | ~np.isfinite(ez)
         some: NDArray[np.bool_] = lost.reshape(len(ez), gates, -1).any(axis=1)
         return some
@@ -266,17 +308,14 @@ class _Scan:
     def rnn(self) -> Advance:
         z, ez0 = self.preactivation()
         relu = self.config.nonlinearity == "relu"
+        tanh = _Activation.tanh(z, self.trace.gates, self.fmt)
 
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
             ez = ez0[t] + eh @ self.recurrent
             value = self.trace.gates[t]
             self.errors.inner[t] = ez
             # relu is 1-Lipschitz, and exact where even z + Ez stays below the kink.
-            error = (
-                np.where(z[t] + ez < 0.0, 0.0, ez)
-                if relu
-                else tanh_error(z[t], value, ez, self.fmt)
-            )
+            error = np.where(z[t] + ez < 0.0, 0.0, ez) if relu else tanh.error(t, ez)
             self.errors.gates[t] = error
             return self.settle(error, value, self.exempt(t, ez)), ec
 
@@ -287,14 +326,16 @@ class _Scan:
         trace, fmt, w_hr = self.trace, self.fmt, self.w_hr
         assert trace.c is not None
         size = trace.c.shape[-1]
-        cell = slice(2 * size, 3 * size)
         tanh_c = np.tanh(trace.c[1:])
+        gate = _Activation.lstm(z, trace.gates, fmt)
+        tanh = _Activation.tanh(trace.c[1:], tanh_c, fmt)
+        abs_c, abs_tanh = np.abs(trace.c), np.abs(tanh_c)
         gates = np.abs(trace.gates)
         i, f, g, o = (gates[..., k * size : (k + 1) * size] for k in range(4))
-        m = o * np.abs(tanh_c)
-        forgotten, added = f * np.abs(trace.c[:-1]), i * g
+        m = o * abs_tanh
+        forgotten, added = f * abs_c[:-1], i * g
         # One storage error of each product and of the sum.
-        c_rounding = fmt.u_s * (forgotten + added + np.abs(trace.c[1:])) + 3.0 * fmt.eta
+        c_rounding = fmt.u_s * (forgotten + added + abs_c[1:]) + 3.0 * fmt.eta
         m_rounding = fmt.u_s * m + fmt.eta
         if w_hr is not None:
             projection, gamma = w_hr.magnitude, fmt.gamma(size)
@@ -304,25 +345,16 @@ class _Scan:
 
         def advance(t: int, eh: Array, ec: Array) -> tuple[Array, Array]:
             ez = ez0[t] + eh @ self.recurrent
-            ea = sigmoid_error(z[t], trace.gates[t], ez, fmt)
-            ea[:, cell] = tanh_error(z[t][:, cell], trace.gates[t][:, cell], ez[:, cell], fmt)
-            self.errors.gates[t] = ea
+            self.errors.gates[t] = ea = gate.error(t, ez)
             exempt = self.exempt(t, ez)
             ei, ef, eg, eo = (ea[:, k * size : (k + 1) * size] for k in range(4))
             assert trace.c is not None
             # Ec' = (f + Ef) Ec + |c| Ef + (i + Ei) Eg + |g| Ei + rounding
-            new_c = (
-                (f[t] + ef) * ec
-                + np.abs(trace.c[t]) * ef
-                + (i[t] + ei) * eg
-                + g[t] * ei
-                + c_rounding[t]
-            )
+            new_c = (f[t] + ef) * ec + abs_c[t] * ef + (i[t] + ei) * eg + g[t] * ei + c_rounding[t]
             new_c = self.settle(self.rounded**2 * new_c, trace.c[t + 1], exempt)
             # Em = (o + Eo) Et + |tanh c'| Eo + rounding, Et the error of tanh c'
-            et = tanh_error(trace.c[t + 1], tanh_c[t], new_c, fmt)
-            self.errors.inner[t] = et
-            em = self.rounded * ((o[t] + eo) * et + np.abs(tanh_c[t]) * eo + m_rounding[t])
+            self.errors.inner[t] = et = tanh.error(t, new_c)
+            em = self.rounded * ((o[t] + eo) * et + abs_tanh[t] * eo + m_rounding[t])
             if w_hr is not None:
                 em = self.settle(em, m[t], exempt)
                 em = self.rounded * ((1.0 + gamma) * (em @ projection) + h_rounding[t])
@@ -346,6 +378,8 @@ class _Scan:
         ex_n = ex_n + self.stored(product, largest([zn_x, product + r * q]))
         eq0 = self.h.constant[..., new] + self.width * fmt.eta
         eq0 = eq0 + self.stored(q - weights.b_hh[new], q)
+        gate = _Activation.sigmoid(z[..., : 2 * size], trace.gates[..., : 2 * size], fmt)
+        tanh = _Activation.tanh(zn, n, fmt)
         abs_q, abs_n, abs_h = np.abs(q), np.abs(n), np.abs(trace.h[:-1])
         # An infinite sum is exact: were its rounding infinite too, nothing would be claimed.
         rq_rounding = fmt.u_s * np.abs(_finite(r * q))
@@ -358,13 +392,13 @@ class _Scan:
             recurrent = eh @ self.recurrent
             ez = ez0[t] + recurrent
             exempt, ez = self.exempt(t, ez), ez[:, : 2 * size]
-            ea = sigmoid_error(z[t][:, : 2 * size], trace.gates[t][:, : 2 * size], ez, fmt)
+            ea = gate.error(t, ez)
             er, eu = ea[:, :size], ea[:, size:]
             eq = self.rounded**2 * eq0[t] + recurrent[:, new]
             self.errors.inner[t] = eq
             e_rq = self.rounded * (r[t] * eq + abs_q[t] * er + er * eq + rq_rounding[t])
             ezn = self.rounded**3 * (ex_n[t] + e_rq + zn_rounding[t])
-            en = tanh_error(zn[t], n[t], ezn, fmt)
+            en = tanh.error(t, ezn)
             self.errors.gates[t, :, : 2 * size], self.errors.gates[t, :, new] = ea, en
             error = self.rounded**4 * (
                 (1.0 - update[t]) * en

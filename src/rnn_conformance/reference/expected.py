@@ -194,13 +194,15 @@ class ExpectedGradients(_Computed):
 
 
 @lru_cache(maxsize=1024)
-def _results(problem: Problem) -> ExpectedResults:
-    return ExpectedResults(problem)
+def _results(
+    call: Call, masks: Masks | None, tf32: bool, weights: Storage | None
+) -> ExpectedResults:
+    return ExpectedResults(Problem(call, masks, tf32, weights))
 
 
 @lru_cache(maxsize=256)
-def _gradients(backward: Backward, problem: Problem) -> ExpectedGradients:
-    return ExpectedGradients(backward, problem)
+def _gradients(backward: Backward, masks: Masks | None, tf32: bool) -> ExpectedGradients:
+    return ExpectedGradients(backward, Problem(backward.call, masks, tf32))
 
 
 def expected(
@@ -219,8 +221,8 @@ def expected(
     if weights is not None and isinstance(asked, Backward):
         raise ValueError("there is no bound on gradients where weights are kept in fewer digits")
     if isinstance(asked, Backward):
-        return _gradients(asked, Problem(asked.call, masks, tf32))
-    return _results(Problem(asked, masks, tf32, weights))
+        return _gradients(asked, masks, tf32)
+    return _results(asked, masks, tf32, weights)
 
 
 def forget() -> None:

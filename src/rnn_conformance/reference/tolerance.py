@@ -21,7 +21,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtrc, stdtrit
 
 from rnn_conformance.reference.expected import Expected
 from rnn_conformance.reference.formats import FORMATS
@@ -49,12 +48,17 @@ exact and one for what is larger."""
 @cache
 def student(elements: int) -> float:
     """``t``: how many times its scatter an element may be off, of so many in a case."""
+    # Not loaded by whoever starts a run: it takes as long as the rest of the suite.
+    from scipy.special import stdtrit
+
     return float(-stdtrit(MEMBERS, ALPHA / (2.0 * max(1, elements))))
 
 
 @cache
 def most_outliers(cases: int) -> int:
     """In how many of so many cases a correct implementation may be worse than all members."""
+    from scipy.special import bdtrc
+
     chance = 1.0 / (MEMBERS + 1.0)
     for outliers in range(cases + 1):
         # P(more outliers than that)

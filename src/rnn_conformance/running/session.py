@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import scipy.special  # noqa: F401  # before there is an implementation, which might have brought it
+
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examined, settle
 from rnn_conformance.checking.probing import Probed, probe

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -20,10 +19,10 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 
     In one order, so that what is computed from equal arrays is equal to the last bit.
     """
-    base = array.base
+    base, flags = array.base, array.flags
     if (
-        array.flags.writeable
-        or not array.flags.c_contiguous
+        flags.writeable
+        or not flags.c_contiguous
         or (isinstance(base, np.ndarray) and base.flags.writeable)
     ):
         array = np.array(array, order="C")
@@ -34,12 +33,17 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 class ByValue:
     """For frozen dataclasses that hold arrays: equal if all in them is, bit for bit, NaN to NaN."""
 
+    @property
+    def _names(self) -> Iterable[str]:
+        # Not fields(), which looks at each. Who uses this has no class variables beside them.
+        return self.__dataclass_fields__  # type: ignore[attr-defined, no-any-return]
+
     @cached_property
     def digest(self) -> bytes:
         """What stands for the whole value where it is compared or is the key of a cache."""
         state = hashlib.blake2b(type(self).__name__.encode(), digest_size=20)
-        for field in fields(self):  # type: ignore[arg-type]  # whoever uses this is a dataclass
-            for part in _parts(getattr(self, field.name)):
+        for name in self._names:
+            for part in _parts(getattr(self, name)):
                 state.update(part)
         return state.digest()
 
@@ -53,7 +57,7 @@ class ByValue:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To be sent to another process: made anew there, since no view of a mapping travels."""
-        values = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        values = (getattr(self, name) for name in self._names)
         return type(self), tuple(
             dict(value) if isinstance(value, Mapping) else value for value in values
         )
@@ -63,10 +67,12 @@ def _parts(value: Any) -> Iterator[bytes]:
     """A value as bytes that tell it from every other of its sort."""
     match value:
         case np.ndarray():
-            yield f"{value.dtype}{value.shape}".encode()
+            yield f"{value.dtype.str}{value.shape}".encode()
             # One NaN is as good as another, whatever its sign and what it carries.
             missing = np.isnan(value)
-            yield (np.where(missing, np.nan, value) if missing.any() else value).tobytes()
+            yield (
+                np.where(missing, np.nan, value) if np.count_nonzero(missing) else value
+            ).tobytes()
         case ByValue():
             yield value.digest
         case Mapping():

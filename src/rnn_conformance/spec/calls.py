@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -271,7 +272,7 @@ class Call(ByValue):
         """``(L, N)``: which steps belong to a sequence and which to the padding."""
         return self.arguments.steps
 
-    @property
+    @cached_property
     def features(self) -> frozenset[Feature]:
         """The features that an implementation needs to answer."""
         return self.config.features_of_call(
@@ -325,6 +326,11 @@ class Call(ByValue):
         return array
 
     def __str__(self) -> str:
+        return self._words
+
+    @cached_property
+    def _words(self) -> str:
+        # Every call is told before it is made, and its layer's construction before that.
         layer, cell = self.config.kind.value.lower(), self.config.kind.is_cell
         input_shape = self.give("input", self.input).shape
         given = f"input {'x'.join(map(str, input_shape))}"

@@ -9,9 +9,10 @@ hide most defects.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,8 @@ class Case:
 
     def to_record(self) -> dict[str, Any]:
         """The case as plain JSON values."""
-        return asdict(self)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "config": self.config.to_record()}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Case:
@@ -173,7 +175,7 @@ def _weights(case: Case, rng: np.random.Generator, parameter: Parameter) -> Arra
     does not bound what it lets grow.
     """
     shape = parameter.shape
-    size = int(np.prod(shape))
+    size = prod(shape)
     bias, recurrent = parameter.role.is_bias, parameter.role is Role.WEIGHT_HH
     fan = 1 if bias else shape[1]
     if case.values is Values.PLAIN:
@@ -196,7 +198,7 @@ def _weights(case: Case, rng: np.random.Generator, parameter: Parameter) -> Arra
 
 def _signal(case: Case, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """An input or a state."""
-    size = int(np.prod(shape))
+    size = prod(shape)
     if case.values is Values.PLAIN:
         flat = _eighths(rng, size)
     elif case.values is Values.MIXED:

@@ -10,7 +10,7 @@ the symbols in the docstrings are ``L`` steps, ``N`` samples, ``H_in`` input siz
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -28,12 +28,12 @@ class Kind(StrEnum):
     LSTM_CELL = "LSTMCell"
     GRU_CELL = "GRUCell"
 
-    @property
+    @cached_property
     def is_cell(self) -> bool:
         """Whether it computes a single step instead of a sequence."""
         return self in _LAYER_OF
 
-    @property
+    @cached_property
     def layer(self) -> Kind:
         """The kind of the sequence layer with the same equations."""
         return _LAYER_OF.get(self, self)
@@ -53,12 +53,12 @@ class Kind(StrEnum):
             return ("num_layers", "nonlinearity", *rest)
         return ("num_layers", *rest, *(["proj_size"] if self is Kind.LSTM else []))
 
-    @property
+    @cached_property
     def gates(self) -> tuple[str, ...]:
         """The blocks of ``H`` rows in each weight and bias, in PyTorch's order."""
         return _GATES[self.layer]
 
-    @property
+    @cached_property
     def has_cell_state(self) -> bool:
         """Whether the state is the pair ``(h, c)``."""
         return self.layer is Kind.LSTM
@@ -316,7 +316,7 @@ class Config:
         """Each parameter's shape by name, in ``torch.nn``'s order (PAR-1)."""
         return {name: parameter.shape for name, parameter in self.parameters.items()}
 
-    @property
+    @cached_property
     def features(self) -> frozenset[Feature]:
         """The features that a layer with these arguments needs."""
         needed = {
@@ -356,18 +356,14 @@ class Config:
         that a class without, say, ``proj_size`` can be asked for what it does have.
         """
         return {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name != "kind"
-            and (
-                field.name in ("input_size", "hidden_size")
-                or getattr(self, field.name) != field.default
-            )
+            name: getattr(self, name)
+            for name, default in _DEFAULTS.items()
+            if name != "kind" and getattr(self, name) != default
         }
 
     def to_record(self) -> dict[str, Any]:
         """All arguments as plain JSON values."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in _DEFAULTS}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Config:
@@ -377,3 +373,7 @@ class Config:
     def __str__(self) -> str:
         listed = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items())
         return f"{self.kind}({listed})"
+
+
+_DEFAULTS = {field.name: field.default for field in fields(Config)}
+"""Each argument with its default, which is none of its values where there is none."""
