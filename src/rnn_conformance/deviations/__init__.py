@@ -13,20 +13,26 @@ from rnn_conformance.deviations.biases import BIASES
 from rnn_conformance.deviations.carried_states import CARRIED
 from rnn_conformance.deviations.deviation import Deviant, Deviation
 from rnn_conformance.deviations.directions import DIRECTIONS
+from rnn_conformance.deviations.ends import ENDS
+from rnn_conformance.deviations.gate_functions import GATE_FUNCTIONS
 from rnn_conformance.deviations.gates import GATES
 from rnn_conformance.deviations.gradient_flows import FLOWS
+from rnn_conformance.deviations.gradient_sites import GRADIENT_SITES
 from rnn_conformance.deviations.gradients import GRADIENTS
 from rnn_conformance.deviations.gru_gates import GRU_GATES
 from rnn_conformance.deviations.laws import LAWS
 from rnn_conformance.deviations.layers import LAYERS
 from rnn_conformance.deviations.layouts import LAYOUTS
 from rnn_conformance.deviations.lengths import LENGTHS
+from rnn_conformance.deviations.orders import ORDERS
+from rnn_conformance.deviations.places import PLACES
 from rnn_conformance.deviations.precisions import PRECISIONS
 from rnn_conformance.deviations.projections import PROJECTIONS
 from rnn_conformance.deviations.samples import SAMPLES
 from rnn_conformance.deviations.sites import SITES
 from rnn_conformance.deviations.specials import SPECIALS
 from rnn_conformance.deviations.states import STATES
+from rnn_conformance.deviations.tails import TAILS
 from rnn_conformance.reference.derivatives import Adjoint
 from rnn_conformance.spec.config import Kind
 
@@ -42,6 +48,7 @@ CATALOGUE: tuple[Deviation[Deviant], ...] = (
     *CARRIED,
     *LAYERS,
     *LENGTHS,
+    *ORDERS,
     *PROJECTIONS,
     *LAYOUTS,
     *SAMPLES,
@@ -49,9 +56,13 @@ CATALOGUE: tuple[Deviation[Deviant], ...] = (
     *SPECIALS,
     *LAWS,
     *SITES,
+    *GATE_FUNCTIONS,
+    *ENDS,
+    *PLACES,
+    *TAILS,
 )
 
-GRADIENT_DEVIATIONS: tuple[Deviation[Adjoint], ...] = (*GRADIENTS, *FLOWS)
+GRADIENT_DEVIATIONS: tuple[Deviation[Adjoint], ...] = (*GRADIENTS, *FLOWS, *GRADIENT_SITES)
 """The known wrong ways of the backward pass."""
 
 

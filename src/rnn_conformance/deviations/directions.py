@@ -64,6 +64,30 @@ class _FlippedBackOnly(Deviant):
         return self.scan(call, layer, direction, x, call.steps)
 
 
+def _rolled(number: int, by: int) -> type[Deviant]:
+    """An oracle one direction of which reads each step one further on, around the end."""
+
+    class Rolled(Deviant):
+        def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
+            if direction == number and call.lengths is None:
+                x = np.roll(x, by, axis=0)
+            return super().direction(call, layer, direction, x)
+
+    return Rolled
+
+
+for number, which, needs in ((0, "forward", ()), (1, "reverse", _BOTH)):
+    for by, words in ((1, "the step before"), (-1, "the step after")):
+        DIRECTIONS.add(
+            f"the {which} direction reading {words} the one that is due, around the end",
+            "DIR-1 DIR-2 EQ-1 EQ-2 EQ-3" if number else "EQ-1 EQ-2 EQ-3",
+            fix=f"Read step t at time t: the {which} direction's index is off by one, and x[-0] is "
+            "the first step, not the last.",
+            kinds=LAYERS,
+            needs=needs,
+        )(_rolled(number, by))
+
+
 @DIRECTIONS.add(
     "samples flipped instead of steps in the reverse direction",
     "DIR-2 INV-1",

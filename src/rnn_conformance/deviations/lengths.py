@@ -1,4 +1,4 @@
-"""Sequences of different lengths: padding that counts, samples in the wrong order (PCK)."""
+"""Sequences of different lengths: padding that counts (PCK)."""
 
 from __future__ import annotations
 
@@ -21,24 +21,32 @@ _PACKED = (Feature.PACKED,)
 _REVERSE = (Feature.PACKED, Feature.BIDIRECTIONAL)
 
 
-def longest_first(call: Call) -> list[int]:
-    """The samples in the order of a packed sequence: ``sorted_indices``."""
-    if call.lengths is None:
-        return list(range(call.batch))
-    return sorted(range(call.batch), key=lambda sample: -(call.lengths or ())[sample])
+def cleared(call: Call) -> Call:
+    """The call with zeros for what stands in the padding, as unpacking has it."""
+    return call.replace(input=np.where(call.steps[:, :, None], call.input, 0.0))
 
 
-def taking(change: Callable[[Sequence[int]], Sequence[int] | None]) -> type[Deviant]:
-    """An oracle that takes the lengths for others; ``None`` for no padding at all."""
+def taking(
+    change: Callable[[Sequence[int]], Sequence[int] | None], *, zeros: bool = False
+) -> type[Deviant]:
+    """An oracle that takes the lengths for others; ``None`` for no padding at all.
+
+    What it reads of the padding is what the caller put there, or ``zeros``.
+    """
 
     class Taking(Deviant):
         def answer(self, call: Call) -> Answer:
             if not call.lengths:
                 return super().answer(call)
             taken = change(call.lengths)
+            call = cleared(call) if zeros else call
             return super().answer(call.replace(lengths=None if taken is None else tuple(taken)))
 
     return Taking
+
+
+OVER_ZEROS = "{}, the padding being zeros"
+"""What reads the padding of a packed sequence reads what unpacking has put there."""
 
 
 for name, fix, breaks, source, change in (
@@ -82,186 +90,107 @@ for name, fix, breaks, source, change in (
     ),
 ):
     LENGTHS.add(name, breaks, fix=fix, kinds=LAYERS, needs=_PACKED, source=source)(taking(change))
+    if name in (
+        "lengths ignored",
+        "lengths one too long",
+        "lengths taken to be sorted, longest first",
+    ):
+        # Those which read no padding are what they are without zeros.
+        LENGTHS.add(
+            OVER_ZEROS.format(name), breaks, fix=fix, kinds=LAYERS, needs=_PACKED, source=source
+        )(taking(change, zeros=True))
 
 
-def padded(padded: Callable[[int, int], bool]) -> type[Deviant]:
-    """An oracle that runs over the padding in these layers and directions."""
+def padded(padded: Callable[[int, int], bool], *, zeros: bool = False) -> type[Deviant]:
+    """An oracle that runs over the padding in these layers and directions, or over ``zeros``."""
 
     class Padded(Deviant):
         def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
             if padded(layer, direction):
+                x = np.where(call.steps[:, :, None], x, 0.0) if zeros else x
                 call = call.replace(lengths=None)
             return super().direction(call, layer, direction, x)
 
     return Padded
 
 
-LENGTHS.add(
-    "the reverse direction started at the padded end",
-    "PCK-2 PCK-4",
-    fix="Start the reverse direction at each sequence's own last step, length - 1, with the "
-    "initial state: flip each sequence within its own length.",
-    kinds=LAYERS,
-    needs=_REVERSE,
-    source="onnx/onnx-tensorflow#342",
-)(padded(lambda layer, direction: bool(direction)))
-LENGTHS.add(
-    "the forward direction run on over the padding",
-    "PCK-2 PCK-3",
-    fix="Hold the forward direction's state still once a sequence is over: its final state is "
-    "that of its last own step, and its output is zero after it.",
-    kinds=LAYERS,
-    needs=_PACKED,
-)(padded(lambda layer, direction: not direction))
-LENGTHS.add(
-    "layers above the first run over the padding",
-    "PCK-2 PCK-3",
-    fix="Apply the lengths in every layer and not in the first alone: the state stands still "
-    "in the padding of the layers above, too.",
-    kinds=LAYERS,
-    needs=(*_PACKED, Feature.MULTI_LAYER),
-)(padded(lambda layer, direction: layer > 0))
-
-
-def _zeroed(call: Call, answer: Answer) -> Answer:
-    over = np.array([length < call.length for length in call.lengths or ()])
-    return changed(answer, lambda state: np.where(over[:, None], 0.0, state))
-
-
-def _sorted_all(call: Call, answer: Answer) -> Answer:
-    order = longest_first(call)
-    moved = changed(answer, lambda state: state[:, order])
-    return replace(moved, output=answer.output[:, order])
-
-
-def _sorted_states(call: Call, answer: Answer) -> Answer:
-    return changed(answer, lambda state: state[:, longest_first(call)])
-
-
-def _sorted_output(call: Call, answer: Answer) -> Answer:
-    return replace(answer, output=answer.output[:, longest_first(call)])
-
-
-def _sorted_twice(call: Call, answer: Answer) -> Answer:
-    order = longest_first(call)
-    return changed(answer, lambda state: state[:, order][:, order])
-
-
-def _in_place(call: Call, answer: Answer) -> Answer:
-    order = longest_first(call)
-
-    def unsorted(state: Array) -> Array:
-        state = state[:, order]
-        for position, sample in enumerate(order):
-            state[:, sample] = state[:, position]
-        return state
-
-    return changed(answer, unsorted)
-
-
-for name, fix, breaks, source, change_answer in (
+for name, breaks, fix, needs, source, where in (
     (
-        "zeros for the final states of shorter sequences",
-        "Return each sequence's state after its own last step as its final state, not what "
-        "stands at the end of the padded output.",
-        "PCK-2 PCK-3",
-        "keras-team/keras#17596",
-        _zeroed,
+        "the reverse direction started at the padded end",
+        "PCK-2 PCK-4",
+        "Start the reverse direction at each sequence's own last step, length - 1, with the "
+        "initial state: flip each sequence within its own length.",
+        _REVERSE,
+        "onnx/onnx-tensorflow#342",
+        lambda layer, direction: bool(direction),
     ),
     (
-        "results left in sorted order",
-        "Undo the sorting by length in output and final states: return the input's "
-        "sorted_indices and unsorted_indices with the packed output, and h_n[:, "
-        "unsorted_indices].",
+        "the forward direction run on over the padding",
         "PCK-2 PCK-3",
-        "pytorch/pytorch#32605",
-        _sorted_all,
-    ),
-    (
-        "final states left in sorted order",
-        "Return the final states in the caller's order: h_n[:, unsorted_indices] (and c_n "
-        "likewise).",
-        "PCK-2 PCK-3",
+        "Hold the forward direction's state still once a sequence is over: its final state is "
+        "that of its last own step, and its output is zero after it.",
+        _PACKED,
         "common mistake",
-        _sorted_states,
+        lambda layer, direction: not direction,
     ),
     (
-        "outputs left in sorted order",
-        "Return the packed output with the input's sorted_indices and unsorted_indices, by "
-        "which pad_packed_sequence restores the caller's order.",
-        "PCK-2",
-        "common mistake",
-        _sorted_output,
-    ),
-    (
-        "final states sorted once more instead of unsorted",
-        "Undo the sorting of the final states with unsorted_indices, the inverse permutation, "
-        "h_n[:, unsorted_indices]: sorted_indices a second time does not undo it.",
+        "layers above the first run over the padding",
         "PCK-2 PCK-3",
+        "Apply the lengths in every layer and not in the first alone: the state stands still "
+        "in the padding of the layers above, too.",
+        (*_PACKED, Feature.MULTI_LAYER),
         "common mistake",
-        _sorted_twice,
+        lambda layer, direction: layer > 0,
     ),
     (
-        "final states unsorted in place, overwriting one another",
-        "Write the final states into new memory when their order is restored, as h_n[:, "
-        "unsorted_indices] does: in place, a sample is overwritten before it is read.",
+        "layers above the first started at the padded end in the reverse direction",
+        "PCK-2 PCK-4",
+        "Start the reverse direction at each sequence's own last step in every layer, not in "
+        "the first alone: in the padding its state stands still.",
+        (*_REVERSE, Feature.MULTI_LAYER),
+        "common mistake",
+        lambda layer, direction: layer > 0 and bool(direction),
+    ),
+    (
+        "the first layer run over the padding",
         "PCK-2 PCK-3",
-        "mead-ml/mead-baseline#677",
-        _in_place,
+        "Apply the lengths in the first layer, too: its state stands still once a sequence is "
+        "over, and its output is zero there.",
+        _PACKED,
+        "common mistake",
+        lambda layer, direction: layer == 0,
+    ),
+    (
+        "every layer and direction but the first of all run over the padding",
+        "PCK-2 PCK-3",
+        "Apply the lengths in every layer and direction: so far, the first layer's forward "
+        "direction alone heeds them.",
+        _PACKED,
+        "common mistake",
+        lambda layer, direction: layer + direction > 0,
     ),
 ):
-
-    def _answering(change: Callable[[Call, Answer], Answer]) -> type[Deviant]:
-        class Answering(Deviant):
-            def answer(self, call: Call) -> Answer:
-                answer = super().answer(call)
-                return answer if call.lengths is None else change(call, answer)
-
-        return Answering
-
-    LENGTHS.add(name, breaks, fix=fix, kinds=LAYERS, needs=_PACKED, source=source)(
-        _answering(change_answer)
-    )
+    for words, zeros in (("{}", False), (OVER_ZEROS, True)):
+        LENGTHS.add(words.format(name), breaks, fix=fix, kinds=LAYERS, needs=needs, source=source)(
+            padded(where, zeros=zeros)
+        )
 
 
 @LENGTHS.add(
-    "initial states read in sorted order",
-    "PCK-3",
-    fix="Start sample n from its own h_0[:, n] (and c_0): permute the states with "
-    "sorted_indices once if the samples are sorted by length, and not at all if they are "
-    "not.",
-    kinds=LAYERS,
-    needs=(*_PACKED, Feature.INITIAL_STATE),
-)
-class _SortedStart(Deviant):
-    def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
-        h, c = super().initial_state(call, layer, direction)
-        order = longest_first(call)
-        return h[order], c[order]
-
-
-@LENGTHS.add(
-    "packed data read sample by sample instead of step by step",
-    "PCK-2 PCK-6",
-    fix="Read packed data step by step: the first batch_sizes[0] rows are the first step of "
-    "every sequence, the next batch_sizes[1] rows the second, and so on.",
+    "zeros for the final states of shorter sequences",
+    "PCK-2 PCK-3",
+    fix="Return each sequence's state after its own last step as its final state, not what "
+    "stands at the end of the padded output.",
     kinds=LAYERS,
     needs=_PACKED,
-    source="pytorch/pytorch#95118",
+    source="keras-team/keras#17596",
 )
-class _SampleMajor(Deviant):
+class _Zeroed(Deviant):
     def answer(self, call: Call) -> Answer:
-        if call.lengths is None:
+        over = np.array([length < call.length for length in call.lengths or ()])
+        if not over.size:
             return super().answer(call)
-        order = longest_first(call)
-        packed = call.input[:, order][call.steps[:, order]]
-        data = call.input.copy()
-        start = 0
-        for sample in order:
-            length = call.lengths[sample]
-            data[:length, sample] = packed[start : start + length]
-            start += length
-        return super().answer(call.replace(input=data))
+        return changed(super().answer(call), lambda state: np.where(over[:, None], 0.0, state))
 
 
 @LENGTHS.add(
@@ -286,40 +215,15 @@ class _Multiplied(Deviant):
 # Every other place where the padding can leak.
 
 
-LENGTHS.add(
-    "layers above the first started at the padded end in the reverse direction",
-    "PCK-2 PCK-4",
-    fix="Start the reverse direction at each sequence's own last step in every layer, not in "
-    "the first alone: in the padding its state stands still.",
-    kinds=LAYERS,
-    needs=(*_REVERSE, Feature.MULTI_LAYER),
-)(padded(lambda layer, direction: layer > 0 and bool(direction)))
-LENGTHS.add(
-    "the first layer run over the padding",
-    "PCK-2 PCK-3",
-    fix="Apply the lengths in the first layer, too: its state stands still once a sequence is "
-    "over, and its output is zero there.",
-    kinds=LAYERS,
-    needs=_PACKED,
-)(padded(lambda layer, direction: layer == 0))
-LENGTHS.add(
-    "every layer and direction but the first of all run over the padding",
-    "PCK-2 PCK-3",
-    fix="Apply the lengths in every layer and direction: so far, the first layer's forward "
-    "direction alone heeds them.",
-    kinds=LAYERS,
-    needs=[Feature.PACKED],
-)(padded(lambda layer, direction: layer + direction > 0))
-
-
-def held(*, h: bool, c: bool) -> type[Deviant]:
-    """An oracle that goes on over the padding with ``h`` or ``c`` alone."""
+def held(*, h: bool, c: bool, zeros: bool = False) -> type[Deviant]:
+    """An oracle that goes on over the padding, or ``zeros``, with ``h`` or ``c`` alone."""
 
     class Held(Deviant):
         def scan(
             self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
         ) -> Trace:
             trace = super().scan(call, layer, direction, x, steps)
+            x = np.where(steps[:, :, None], x, 0.0) if zeros else x
             over = super().scan(call, layer, direction, x, np.ones_like(steps))
             return replace(
                 trace,
@@ -330,22 +234,48 @@ def held(*, h: bool, c: bool) -> type[Deviant]:
     return Held
 
 
-LENGTHS.add(
-    "c run on over the padding, but not h",
+for name, fix, h in (
+    (
+        "c run on over the padding, but not h",
+        "Hold c still, like h, once a sequence is over: c_n is the cell state after its last own "
+        "step.",
+        True,
+    ),
+    (
+        "h run on over the padding, but not c",
+        "Hold h still, like c, once a sequence is over: h_n is the state after its last own step, "
+        "and the output is zero after it.",
+        False,
+    ),
+):
+    for words, zeros in (("{}", False), (OVER_ZEROS, True)):
+        LENGTHS.add(words.format(name), "PCK-2 PCK-3", fix=fix, kinds=[Kind.LSTM], needs=_PACKED)(
+            held(h=h, c=not h, zeros=zeros)
+        )
+
+
+@LENGTHS.add(
+    "c run on over the padding with h held",
     "PCK-2 PCK-3",
-    fix="Hold c still, like h, once a sequence is over: c_n is the cell state after its last "
-    "own step.",
+    fix="Hold c still, like h, once a sequence is over: c_n is the cell state after its last own "
+    "step.",
     kinds=[Kind.LSTM],
     needs=_PACKED,
-)(held(h=True, c=False))
-LENGTHS.add(
-    "h run on over the padding, but not c",
-    "PCK-2 PCK-3",
-    fix="Hold h still, like c, once a sequence is over: h_n is the state after its last own "
-    "step, and the output is zero after it.",
-    kinds=[Kind.LSTM],
-    needs=_PACKED,
-)(held(h=False, c=True))
+)
+class _CellAlone(Deviant):
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
+        trace = super().scan(call, layer, direction, x, steps)
+        assert trace.c is not None
+        c, before = trace.c.copy(), steps[:1] & False
+        before = np.concatenate([before, np.cumsum(steps, axis=0)[:-1] > 0])
+        side = self.input_side(trace.weights, np.where(steps[:, :, None], x, 0.0))
+        for t in range(len(x)):
+            _, _, _, after = self.step(call.config, trace.weights, side[t], trace.h[t], c[t])
+            over = (before[t] & ~steps[t])[:, None]
+            c[t + 1] = np.where(over, after, c[t + 1])
+        return replace(trace, c=c)
 
 
 @LENGTHS.add(

@@ -12,7 +12,7 @@ from rnn_conformance.reference.oracle import Answer, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.clauses import LAYERS
-from rnn_conformance.spec.config import Config, Dtype
+from rnn_conformance.spec.config import Config, Dtype, Kind
 
 PRECISIONS = Chapter[Deviant]()
 _INACCURATE = EQUATIONS + " EQ-5 EQ-6 ACC-1"
@@ -288,3 +288,24 @@ PRECISIONS.add(
     "dtype=input.dtype, not with float32.",
     kinds=LAYERS,
 )(of_dtype(Dtype.FLOAT32))
+
+
+def one_of_dtype(result: str, dtype: Dtype) -> type[Deviant]:
+    """An oracle one result of which comes back in this dtype."""
+
+    class OneOfDtype(Deviant):
+        def dtypes(self, call: Call) -> dict[str, str]:
+            return {**super().dtypes(call), result: dtype.value}
+
+    return OneOfDtype
+
+
+for result, kinds in (("output", LAYERS), ("h_n", LAYERS), ("c_n", frozenset({Kind.LSTM}))):
+    for dtype in (Dtype.FLOAT32, Dtype.FLOAT64):
+        PRECISIONS.add(
+            f"{result} alone always in {dtype}",
+            "TYP-1 EQ-6",
+            fix=f"Return {result} in the input's dtype, as the others: it is made or cast as "
+            f"{dtype}.",
+            kinds=kinds,
+        )(one_of_dtype(result, dtype))

@@ -86,6 +86,33 @@ class Scope:
         ]
         return any(mask.any() for mask in masks), all(mask.all() for mask in masks)
 
+    def as_everywhere(self, call: Call) -> dict[str, Mask]:
+        """By result, canonical, what is as if the deviation were not confined; empty if unknown.
+
+        Samples do not meet; nor do the directions of a single layer; and on the first layer no
+        other acts.
+        """
+        parts = (self.calls, self.layers, self.direction, self.steps, self.samples)
+        if sum(part is not None for part in parts) != 1:
+            return {}
+        masks = {name: np.zeros(call.shape(name), dtype=bool) for name in call.results}
+        config = call.config
+        for name, mask in masks.items():
+            if self.samples is not None:
+                mask[:, self.samples(call.batch)] = True
+            elif self.direction is not None and config.num_layers == 1:
+                if name == "output":
+                    half = config.output_size
+                    mask[..., self.direction * half : (self.direction + 1) * half] = True
+                else:
+                    mask[self.direction] = True
+            elif self.layers is not None and self.layers(0, config.num_layers):
+                if name != "output":
+                    mask[: config.num_directions] = True
+            else:
+                return {}
+        return masks
+
     def __and__(self, other: Scope) -> Scope:
         """What is in both; raises ``TypeError`` if both narrow the same."""
         ours = {name: value for name, value in vars(self).items() if value is not None}
@@ -131,6 +158,18 @@ IN_CALLS = (
     Scope("in calls of several steps alone", calls=lambda call, number: call.length > 1),
     Scope("in calls of one sample alone", calls=lambda call, number: call.batch == 1),
     Scope("in calls of several samples alone", calls=lambda call, number: call.batch > 1),
+    Scope(
+        "in calls of an odd number of samples alone", calls=lambda call, number: call.batch % 2 == 1
+    ),
+    Scope(
+        "in calls of an even number of samples alone",
+        calls=lambda call, number: call.batch % 2 == 0,
+    ),
+    Scope(
+        "in calls of an odd number of units alone",
+        calls=lambda call, number: call.config.hidden_size % 2 == 1,
+    ),
+    _feature("in calls with sequences that are not sorted by length alone", Feature.UNSORTED),
 )
 """Scopes of whole calls."""
 
@@ -164,7 +203,19 @@ IN_SAMPLES = (
     Scope("for the last sample alone", samples=lambda count: np.arange(count) == count - 1),
 )
 
-SCOPES = (*IN_DIRECTIONS, *IN_LAYERS, *IN_STEPS, *IN_SAMPLES, *IN_CALLS)
+
+def _past(width: int) -> Scope:
+    """What a loop that takes so many samples at a time leaves over."""
+
+    def left(count: int) -> Mask:
+        return (np.arange(count) >= count // width * width) & (count > width)
+
+    return Scope(f"for the samples past a multiple of {width} alone", samples=left)
+
+
+IN_TAILS = tuple(_past(width) for width in (2, 4, 8, 16))
+
+SCOPES = (*IN_DIRECTIONS, *IN_LAYERS, *IN_STEPS, *IN_SAMPLES, *IN_TAILS, *IN_CALLS)
 """All, the narrower kinds of place first."""
 
 
@@ -172,6 +223,14 @@ def larger(sizes: str, of: Callable[[Call], int], most: int) -> Scope:
     """Calls in which a size exceeds a number."""
     return Scope(
         f"in calls of more than {most} {sizes} alone", calls=lambda call, number: of(call) > most
+    )
+
+
+def from_on(samples: int) -> Scope:
+    """The samples after so many."""
+    return Scope(
+        f"for samples after the first {samples} alone",
+        samples=lambda count: np.arange(count) >= samples,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +21,8 @@ from rnn_conformance.deviations.deviation import (
     Deviant,
     rows,
 )
-from rnn_conformance.deviations.gates import CONVENTIONS, in_order
 from rnn_conformance.deviations.states import changed, starting
-from rnn_conformance.reference.oracle import Answer, Trace, Weights, sigmoid
+from rnn_conformance.reference.oracle import Answer, Trace, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.clauses import ALL, LAYERS
@@ -64,19 +62,6 @@ def _square_transposed(block: Array) -> Array:
 
 for kinds, having, equation in OF_KINDS:
     clauses = f"{equation} CEL-2"
-    for order in permutations(having.gates):
-        if order == having.gates or order not in CONVENTIONS:
-            continue
-        for part, words in (("w_ih", "input"), ("w_hh", "recurrent")):
-            SITES.add(
-                f"{words} weights alone, with the biases of their side, in the order "
-                f"{', '.join(order)}",
-                clauses,
-                fix=f"Read the blocks of rows of all four parameters in the order "
-                f"{', '.join(having.gates)}: weight_{part[2:]} and bias_{part[2:]} are read in "
-                "another than the rest.",
-                kinds=kinds,
-            )(in_order(order, (part, part.replace("w", "b"))))
     for number, gate in enumerate(having.gates):
         named = f"the gate {gate} of {having}" if having is not Kind.RNN else "the network"
         block = f"[{rows(number)}]" if having is not Kind.RNN else ""
@@ -114,62 +99,6 @@ for kinds, having, equation in OF_KINDS:
 class _NoRecurrence(Deviant):
     def state_side(self, weights: Weights, h: Array) -> Array:
         return super().state_side(weights, 0.0 * h)
-
-
-# Which function of which gate.
-
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "no activation": lambda z: z,
-    "tanh": np.tanh,
-    "a sigmoid": sigmoid,
-    "relu": lambda z: np.maximum(z, 0.0),
-}
-
-
-def _gate_of_lstm(number: int, function: Callable[[Array], Array]) -> type[Deviant]:
-    class OfGate(Deviant):
-        def lstm_gates(self, zx: Array, zh: Array) -> Array:
-            gates, size = super().lstm_gates(zx, zh), zx.shape[-1] // 4
-            part = slice(number * size, (number + 1) * size)
-            gates[:, part] = function((zx + zh)[:, part])
-            return gates
-
-    return OfGate
-
-
-def _gate_of_gru(number: int, function: Callable[[Array], Array]) -> type[Deviant]:
-    class OfGate(Deviant):
-        def gru_gates(self, zx: Array, zh: Array) -> Array:
-            size = zx.shape[-1] // 3
-            parts = [sigmoid(part) for part in np.split((zx + zh)[:, : 2 * size], 2, axis=-1)]
-            if number < 2:
-                parts[number] = function(
-                    (zx + zh)[:, number * size : (number + 1) * size],
-                )
-            z_n = zx[:, 2 * size :] + parts[0] * zh[:, 2 * size :]
-            return np.concatenate([*parts, function(z_n) if number == 2 else np.tanh(z_n)], -1)
-
-    return OfGate
-
-
-# Those of g and o, and of n, that were seen are in other chapters.
-KNOWN = {("g", "a sigmoid"), ("o", "tanh"), ("n", "a sigmoid")}
-
-for kinds, having, equation, make in (
-    (LSTMS, Kind.LSTM, "EQ-2", _gate_of_lstm),
-    (GRUS, Kind.GRU, "EQ-3", _gate_of_gru),
-):
-    for number, gate in enumerate(having.gates):
-        right = "tanh" if gate in ("g", "n") else "a sigmoid"
-        for other, function in FUNCTIONS.items():
-            if other == right or (gate, other) in KNOWN:
-                continue
-            SITES.add(
-                f"the gate {gate} of {having} put through {other}",
-                f"{equation} CEL-2",
-                fix=f"Put the gate {gate} through {right}.",
-                kinds=kinds,
-            )(make(number, function))
 
 
 # What a step makes of the states.

@@ -10,18 +10,23 @@ from rnn_conformance.deviations.biases import BIASES
 from rnn_conformance.deviations.carried_states import CARRIED
 from rnn_conformance.deviations.deviation import V
 from rnn_conformance.deviations.directions import DIRECTIONS
+from rnn_conformance.deviations.ends import ENDS
+from rnn_conformance.deviations.gate_functions import GATE_FUNCTIONS
 from rnn_conformance.deviations.gates import GATES
 from rnn_conformance.deviations.gru_gates import GRU_GATES
 from rnn_conformance.deviations.laws import LAWS
 from rnn_conformance.deviations.layers import LAYERS
 from rnn_conformance.deviations.layouts import LAYOUTS
 from rnn_conformance.deviations.lengths import LENGTHS
+from rnn_conformance.deviations.orders import ORDERS
+from rnn_conformance.deviations.places import PLACES
 from rnn_conformance.deviations.precisions import PRECISIONS
 from rnn_conformance.deviations.projections import PROJECTIONS
 from rnn_conformance.deviations.samples import SAMPLES
 from rnn_conformance.deviations.sites import SITES
 from rnn_conformance.deviations.specials import SPECIALS
 from rnn_conformance.deviations.states import STATES
+from rnn_conformance.deviations.tails import TAILS
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.mutants.equations import differentiated, miniature
 from rnn_conformance.mutants.mutant import Chapter
@@ -56,14 +61,14 @@ FORWARD: tuple[Chapter, ...] = tuple(
     for title, deviations in (
         ("Gates", [*GATES, *GRU_GATES]),
         ("Biases", BIASES),
-        ("Activations", ACTIVATIONS),
+        ("Activations", [*ACTIVATIONS, *GATE_FUNCTIONS]),
         ("Directions", DIRECTIONS),
-        ("States", [*STATES, *CARRIED]),
-        ("Layers", LAYERS),
-        ("Lengths and padding", LENGTHS),
+        ("States", [*STATES, *CARRIED, *ENDS]),
+        ("Layers", [*LAYERS, *PLACES]),
+        ("Lengths and padding", [*LENGTHS, *ORDERS]),
         ("Projections", PROJECTIONS),
         ("Layouts", LAYOUTS),
-        ("Samples and units", SAMPLES),
+        ("Samples and units", [*SAMPLES, *TAILS]),
         ("Precision", PRECISIONS),
         ("Special values", SPECIALS),
         ("Sites", SITES),
