@@ -15,14 +15,23 @@ from functools import cached_property
 from typing import Any
 
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation, deviations_of
-from rnn_conformance.deviations.scopes import SCOPES
+from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviant, Deviation, deviations_of
+from rnn_conformance.deviations.part_orders import part_orders
+from rnn_conformance.deviations.scopes import SCOPES, narrowed
+from rnn_conformance.diagnosis.accepting import ACCEPTING
+from rnn_conformance.diagnosis.activations import measured_functions
+from rnn_conformance.diagnosis.beginnings import BEGINNINGS
+from rnn_conformance.diagnosis.causes import Cause, cause_of
+from rnn_conformance.diagnosis.dropping import DROPPING
 from rnn_conformance.diagnosis.evidence import Evidence, ask
+from rnn_conformance.diagnosis.laying import LAYING
 from rnn_conformance.diagnosis.plain import facts, measured
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh, passes, probes
-from rnn_conformance.diagnosis.suspects import Part, Suspect, conditional, suspects
+from rnn_conformance.diagnosis.roundings import Rounding, rounding_of
+from rnn_conformance.diagnosis.suspects import Part, Suspect, conditional, singly, suspects
 from rnn_conformance.diagnosis.symptoms import arguments, bisected, located, raised, repeated
-from rnn_conformance.errors import NonConforming
+from rnn_conformance.diagnosis.using import USING
+from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.spec.backward import drawn
 from rnn_conformance.spec.calls import Call
@@ -30,6 +39,14 @@ from rnn_conformance.spec.cases import Case
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Kind
 from rnn_conformance.spec.result import Quantity
+
+CAUSES = (*DROPPING, *BEGINNINGS, *USING, *ACCEPTING, *LAYING)
+"""What experiments show, where results and gradients are right."""
+
+OF_ANSWERS = frozenset(
+    {Sort.VALUE, Sort.SHAPE, Sort.TYPE, Sort.STRUCTURE, Sort.ACCURACY, Sort.RAISED}
+)
+"""Failures by what came of a legal call; others follow from no wrong value."""
 
 CONFIRMING = 20
 """Fresh cases that a finding must stand, and twice as many more where there are several."""
@@ -66,8 +83,9 @@ class Diagnosis:
     were tried they explain ``explained``; ``passing`` others are right, as they are with the
     deviations. ``where`` is the part of all cases of which that is said, empty for the whole.
     ``plain`` is what needs no explanation, such as that all is zero; where there is any, nothing
-    was searched for. ``symptoms`` are sentences without a capital and a full stop, as it is.
-    ``of`` is ``results`` or ``gradients``.
+    was searched for. ``measured`` says how ``known`` was seen where that is no matter of results
+    (``causes``): nothing was counted then. ``symptoms`` are sentences without a capital and a
+    full stop, as it is. ``of`` is ``results`` or ``gradients``.
     """
 
     of: Quantity
@@ -78,6 +96,7 @@ class Diagnosis:
     passing: int
     symptoms: tuple[str, ...] = ()
     plain: str = ""
+    measured: str = ""
 
     @property
     def text(self) -> str:
@@ -102,6 +121,12 @@ class Diagnosis:
                 f"{self.failing} of {self.failing + self.passing} cases tried fail."
             )
             return
+        if self.measured:
+            (cause,) = self.known
+            name = f"{cause.name[:1].upper()}{cause.name[1:]}"
+            yield f"{name} ({', '.join(cause.clauses)}): {self.measured}."
+            yield cause.fix
+            return
         names = " and with ".join(known.name for known in self.known)
         clauses = ", ".join(dict.fromkeys(id for known in self.known for id in known.clauses))
         subject = f"{self.where}, its {self.of}" if self.where else f"its {self.of}"
@@ -122,17 +147,23 @@ class Diagnosis:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """One search: what it found, what that says, and whether it went by the probes alone."""
+    """One search: what it found, in which ``part``, and whether it went by the probes alone."""
 
     suspects: Sequence[Suspect]
     diagnosis: Diagnosis
     by_probes: bool
+    part: Part | None = None
 
     def explains(self, answers: Sequence[Evidence]) -> bool:
         """Whether what was found gives this too; where nothing fits the probes, nothing will."""
-        if self.suspects:
-            return all(answer.fits(self.suspects[0].variant) for answer in answers)
-        return self.by_probes
+        if not self.suspects:
+            return self.by_probes
+        variant = self.suspects[0].variant
+        if self.part is None:
+            return all(answer.fits(variant) for answer in answers)
+        return self.part.holds(answers) and all(
+            answer.fits(variant) for answer in self.part.of(answers)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +175,7 @@ class _Questions:
     first: Callable[[], Iterator[Evidence]]
     ask: Callable[[Case], Evidence | None]
     searches: list[_Search] = field(default_factory=list)
+    confirming: dict[int, list[Evidence]] = field(default_factory=dict)
 
     @cached_property
     def evidence(self) -> list[Evidence]:
@@ -163,6 +195,7 @@ class Diagnostician:
     ) -> None:
         self.subject = Subject(implementation, kind)
         self.kind, self.declaration = kind, implementation.declaration
+        self.causes: dict[frozenset[str], tuple[Cause, str] | None] = {}
         self.scopes = [scope for scope in SCOPES if scope.words not in without]
         results = [one for one in deviations_of(kind) if one.name not in without]
         gradients = [
@@ -175,27 +208,63 @@ class Diagnostician:
         """What is behind a failure of a check of these clauses, if it can be told.
 
         ``None`` where the failing calls and backward pass are right by themselves, and nothing
-        is plainly wrong with all results, or known to be and to break one of the clauses.
+        is known to be wrong with all results and to break one of the clauses.
         """
-        asked = [Probe((call,)) for call in error.calls if self._answerable(call)]
+        # What is plain of all results is behind whatever comes of them, and in the way of
+        # experiments.
+        plainly = error.sort in OF_ANSWERS and self._plainly_wrong
+        if not plainly and (measured := self._measured(clauses)) is not None:
+            return measured
+        if error.sort not in OF_ANSWERS:
+            return self._by_clause(clauses, values=False)
+        # Dropout is out of the way, so that it can be told what follows from something else.
+        called = error.calls if error.backward is None else (*error.calls, error.backward.call)
+        calls = [call.replace(training=False) for call in called]
+        asked = [Probe((call,)) for call in calls if self._answerable(call)]
         answers = [answer for probe in asked if (answer := ask(self.subject, probe)) is not None]
         if any(answer.wrong for answer in answers):
             return self._explained(self.results, answers, error.case)
         if error.backward is not None and self._answerable(error.backward.call):
-            backward = ask(self.subject, Probe.back(error.backward))
+            evaluated = error.backward.call.replace(training=False)
+            backward = ask(self.subject, Probe.back(replace(error.backward, call=evaluated)))
             if backward is not None and backward.wrong:
                 return self._explained(self.gradients, [backward], error.case)
+        return self._by_clause(clauses, values=True)
+
+    @cached_property
+    def _plainly_wrong(self) -> bool:
+        """Whether something is plain of all results."""
+        return self._plain(self.results, self.results.evidence) is not None
+
+    def _by_clause(self, clauses: Collection[str], *, values: bool) -> Diagnosis | None:
+        """What is wrong with all results or gradients, if that is known to break one of these.
+
+        What is wrong in later calls of a layer alone is behind all values that are right when they
+        are asked for again, of a fresh layer.
+        """
         for how in (self.results, self.gradients):
-            if any(piece.wrong for piece in how.evidence):
+            wrong = [piece for piece in how.evidence if piece.wrong]
+            if wrong:
                 diagnosis = self._explained(how, [], None)
-                if diagnosis is not None and diagnosis.plain:
-                    return diagnosis
                 known = () if diagnosis is None else diagnosis.known
-                if not {clause for deviation in known for clause in deviation.clauses}.isdisjoint(
-                    clauses
-                ):
+                breaks = {clause for deviation in known for clause in deviation.clauses}
+                later = values and all(len(piece.probe.calls) > 1 for piece in wrong)
+                if (known and later) or not breaks.isdisjoint(clauses):
                     return diagnosis
         return None
+
+    def _measured(self, clauses: Collection[str]) -> Diagnosis | None:
+        """What an experiment shows that is made for failures of these clauses."""
+        key = frozenset(clauses)
+        if key not in self.causes:
+            self.causes[key] = cause_of(self.subject, key, CAUSES)
+        found = self.causes[key]
+        if found is None:
+            return None
+        cause, seen = found
+        breaks = tuple(sorted(id for id in cause.clauses if self.kind in CLAUSES[id].kinds))
+        known = Known(cause.name, cause.fix, breaks, cause.source)
+        return Diagnosis(Quantity.RESULTS, "", (known,), 0, 0, 0, measured=seen)
 
     def _explained(
         self, how: _Questions, answers: Sequence[Evidence], case: Any
@@ -209,37 +278,94 @@ class Diagnostician:
                 return search.diagnosis
         if len(how.searches) == SEARCHES:
             return None
+        if known:
+            # All of it was searched for already: a part has these failures, or nothing has.
+            how.searches.append(self._search_parts(how, [*how.evidence], answers))
+            return how.searches[-1].diagnosis
         evidence = [*how.evidence, *answers]
         if isinstance(case, Case) and not known:
             # What the probes do not show may need something that this case has.
-            others = (how.ask(replace(case, seed=case.seed + n)) for n in range(1, CONFIRMING))
+            case = self._shortened(how, case)
+            others = (how.ask(replace(case, seed=case.seed + n)) for n in range(CONFIRMING))
             evidence += [answer for answer in others if answer is not None]
         how.searches.append(self._search(how, evidence, by_probes=False))
         return how.searches[-1].diagnosis
 
+    def _shortened(self, how: _Questions, case: Case) -> Case:
+        """The case with as few steps and samples as it takes: every candidate runs through them.
+
+        By bisection, as if what fails with some fails with more.
+        """
+        if case.lengths is not None or case.config.kind.is_cell:
+            return case
+        for name, most in (("length", case.length), ("batch", case.batch or 1)):
+            right, wrong = 0, most
+            while wrong - right > 1:
+                middle = (right + wrong) // 2
+                answer = how.ask(_with(case, name, middle))
+                right, wrong = (right, middle) if answer and answer.wrong else (middle, wrong)
+            if case.batch is not None or name == "length":
+                case = _with(case, name, wrong)
+        return case
+
     def _search(self, how: _Questions, evidence: list[Evidence], by_probes: bool) -> _Search:
         if plain := self._plain(how, evidence):
             return _Search((), plain, by_probes)
-        whole = suspects(evidence, how.candidates, self.scopes)
-        whole = whole and self._confirmed(how, whole, evidence)
-        where, scope, fitting = "", evidence, whole
+        candidates = how.candidates
+        if how is self.results and not singly(evidence, candidates):
+            # What is not known may be measured, or be one of too many to be listed.
+            listed = {one.name for one in candidates}
+            candidates = [
+                *(one for one in self.functions[0] if one.name not in listed),
+                *candidates,
+            ]
+            candidates += [one.deviations[0] for one in singly(evidence, part_orders(self.kind))]
+            rounding = rounding_of(evidence, (*self.scopes, *narrowed(self.scopes)))
+            if rounding is not None:
+                return _Search((), self._by_rounding(rounding, evidence), by_probes)
+        groups = suspects(tuple(evidence), candidates, self.scopes)
+        confirmed = (self._confirmed(how, group, evidence) for group in groups)
+        whole = next(filter(None, confirmed), [])
         if not whole:
-            evidence += self._fresh(how, CONFIRMING)
-            for part, some in conditional(evidence, how.candidates):
-                if fitting := self._confirmed_in(how, part, some, evidence):
-                    where, scope = part.words, part.of(evidence)
-                    break
+            return self._search_parts(how, evidence, ())
+        return _Search(whole, self._concluded(how, "", whole, evidence, evidence), by_probes)
+
+    def _search_parts(
+        self, how: _Questions, evidence: list[Evidence], answers: Sequence[Evidence]
+    ) -> _Search:
+        """What fits a part of it, the answers among that; or else what the symptoms are."""
+        evidence += [one for one in self._fresh(how, CONFIRMING) if one not in evidence]
+        measured = self.functions[0] if how is self.results else ()
+        candidates = [*measured, *how.candidates]
+        for part, some in conditional(evidence, candidates, self.scopes, answers):
+            fitting = [
+                one for one in some if all(answer.fits(one.variant) for answer in part.of(answers))
+            ]
+            if fitting and (fitting := self._confirmed_in(how, part, fitting, evidence)):
+                inside = part.of(evidence)
+                concluded = self._concluded(how, part.words, fitting, inside, evidence)
+                return _Search(fitting, concluded, by_probes=False, part=part)
+        return _Search((), self._concluded(how, "", (), evidence, evidence), by_probes=True)
+
+    def _concluded(
+        self,
+        how: _Questions,
+        where: str,
+        fitting: Sequence[Suspect],
+        inside: Sequence[Evidence],
+        evidence: Sequence[Evidence],
+    ) -> Diagnosis:
         wrong = [piece for piece in evidence if piece.wrong]
-        diagnosis = Diagnosis(
+        whole = bool(fitting) and not where
+        return Diagnosis(
             how.of,
             where,
             _known(fitting, self.kind) if fitting else (),
-            explained=sum(piece.telling for piece in scope) if fitting else 0,
+            explained=sum(piece.telling for piece in inside) if fitting else 0,
             failing=len(wrong),
-            passing=sum(not piece.wrong for piece in scope),
+            passing=sum(not piece.wrong for piece in inside),
             symptoms=tuple(raised(wrong) if whole else self._symptoms(how, wrong)),
         )
-        return _Search(whole, diagnosis, by_probes)
 
     def _plain(self, how: _Questions, evidence: Sequence[Evidence]) -> Diagnosis | None:
         """What needs no search, if there is such a thing."""
@@ -261,6 +387,24 @@ class Diagnostician:
             symptoms=tuple(raised(wrong)),
             plain=found[0],
         )
+
+    def _by_rounding(self, rounding: Rounding, evidence: Sequence[Evidence]) -> Diagnosis:
+        wrong = sum(piece.wrong for piece in evidence)
+        return Diagnosis(
+            Quantity.RESULTS,
+            "",
+            (Known(rounding.name, rounding.fix, ("EQ-6",), "common mistake"),),
+            explained=wrong,
+            failing=wrong,
+            passing=len(evidence) - wrong,
+            measured=f"in {wrong} of {len(evidence)} cases tried the errors are of the size of "
+            f"{rounding.coarser}'s rounding, and the others are right",
+        )
+
+    @cached_property
+    def functions(self) -> tuple[list[Deviation[Deviant]], list[str]]:
+        """Those of gates that are others than they should be; and those that cannot be told."""
+        return measured_functions(self.subject)
 
     def _by_chance(self, wrong: Sequence[Evidence]) -> bool:
         """Whether what is wrong is another thing each time, whatever is the same."""
@@ -292,7 +436,8 @@ class Diagnostician:
         """Those that fit fresh cases too; more of them as long as there are several."""
         for count in (CONFIRMING, 2 * CONFIRMING):
             asked = self._fresh(how, count)
-            evidence += asked
+            # Asked once, though several groups may be confirmed by it.
+            evidence += [answer for answer in asked if answer not in evidence]
             answers = [answer for answer in asked if not answer.raised]
             fitting = [
                 suspect
@@ -305,8 +450,10 @@ class Diagnostician:
 
     def _fresh(self, how: _Questions, count: int) -> list[Evidence]:
         """What cases gave that no probe was."""
-        asked = map(how.ask, fresh(self.kind, self.declaration, count, seed=count))
-        return [answer for answer in asked if answer is not None]
+        if count not in how.confirming:
+            asked = map(how.ask, fresh(self.kind, self.declaration, count, seed=count))
+            how.confirming[count] = [answer for answer in asked if answer is not None]
+        return how.confirming[count]
 
     def _symptoms(self, how: _Questions, wrong: Sequence[Evidence]) -> Iterator[str]:
         if how is self.gradients and any(piece.wrong for piece in self.results.evidence):
@@ -315,6 +462,7 @@ class Diagnostician:
         yield from repeated(wrong, self._twice)
         answers = [answer for answer in wrong if not answer.raised]
         if how is self.results:
+            yield from self.functions[1]
             yield from (fact.words for fact in facts(wrong))
             yield from measured(answers)
         if answers:
@@ -331,7 +479,6 @@ class Diagnostician:
             and call.length > 0
             and call.features <= self.declaration.features
             and call.dtype in self.declaration.dtypes
-            and not (call.training and call.config.dropout)
         )
 
     def _answers(self) -> Iterator[Evidence]:
@@ -352,6 +499,11 @@ class Diagnostician:
         if not list(differentiable([case])):
             return None
         return ask(self.subject, Probe.back(drawn(case.call(), case.seed), case))
+
+
+def _with(case: Case, name: str, size: int) -> Case:
+    changes: dict[str, Any] = {name: size}
+    return replace(case, **changes)
 
 
 def _known(fitting: Sequence[Suspect], kind: Kind) -> tuple[Known, ...]:

@@ -79,6 +79,22 @@ class Evidence:
         except Exception:
             return False
 
+    def fits_at(self, variant: type[Any], places: Mapping[Place, NDArray[np.bool_]]) -> bool:
+        """Whether it does in these elements, in the layout in which they were given."""
+        try:
+            predicted, given = self.predict(variant).arrays, self.given
+            return given is not None and all(
+                are_close(
+                    given.arrays[place][mask],
+                    predicted[place][mask],
+                    float(np.max(self._allowed(place, given.arrays[place], predicted[place]))),
+                )
+                for place, mask in places.items()
+            )
+        # As above.
+        except Exception:
+            return False
+
     def near(self, other: Given) -> bool:
         """Whether something is what the implementation gave, within the tolerances."""
         return self.given is not None and self.alike(self.given, other)

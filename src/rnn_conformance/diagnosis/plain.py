@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_conformance.diagnosis.evidence import Evidence, Given, Place
+from rnn_conformance.diagnosis.roundings import LEAST, MOST, relative
 from rnn_conformance.reference.formats import FORMATS
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.config import Dtype
@@ -170,22 +171,9 @@ def measured(failing: Sequence[Evidence]) -> Iterator[str]:
             return
     for dtype in (Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16):
         unit = FORMATS[dtype].u_s
-        sizes = [_relative(piece, given) for piece, given in answered]
+        sizes = [relative(piece, given) for piece, given in answered]
         finer = all(FORMATS[piece.probe.calls[0].dtype].u_s < unit for piece, _ in answered)
-        # Some roundings add up, and few are of exactly half a unit.
-        if finer and all(unit / 2**5 <= size <= unit * 2**6 for size in sizes):
+        if finer and all(LEAST * unit <= size <= MOST * unit for size in sizes):
             seen = sorted({str(piece.probe.calls[0].dtype) for piece, _ in answered})
             yield f"errors of the size of {dtype}'s rounding, in {' and '.join(seen)}"
             return
-
-
-def _relative(piece: Evidence, given: Given) -> float:
-    """The largest error beside the largest result; infinite where shapes are others."""
-    sizes = []
-    for place, right in piece.exact.arrays.items():
-        got = given.arrays.get(place)
-        if got is None or got.shape != right.shape:
-            return np.inf
-        size = np.abs(right).max(initial=0.0)
-        sizes.append(float(np.abs(got - right).max(initial=0.0) / size) if size else 0.0)
-    return max(sizes, default=np.inf)

@@ -13,9 +13,12 @@ from functools import lru_cache
 from itertools import islice, permutations
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rnn_conformance.deviations import Deviation
-from rnn_conformance.deviations.scopes import SCOPES, Scope, larger, narrowed, scoped
-from rnn_conformance.diagnosis.evidence import Evidence
+from rnn_conformance.deviations.scopes import SCOPES, Scope, from_on, larger, narrowed, scoped
+from rnn_conformance.diagnosis.evidence import Evidence, Place
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.config import Feature
 
@@ -28,8 +31,12 @@ LEADS = 8
 ENOUGH = 3
 """How much must be off in a part of the evidence that is explained by itself."""
 
-CONFINED = 20_000
-"""How many deviations confined to scopes are tried at most."""
+CONFINED = 1_000
+"""How many deviations confined to scopes are tried at most, the likeliest scopes first; as many
+again in two scopes at once."""
+
+IN_PART = 120
+"""How many at most for each part of the evidence."""
 
 SIZES: dict[str, Callable[[Call], int]] = {
     "units": lambda call: call.config.hidden_size,
@@ -40,8 +47,12 @@ SIZES: dict[str, Callable[[Call], int]] = {
 }
 """Where code has been seen to change its ways."""
 
-PAIRS = 6_000
-"""How many pairs are tried at most: a number, not a time, so that it is the same everywhere."""
+LED = 1_000
+"""How many pairs with one of these are tried at most."""
+
+PAIRS = 3_000
+"""How many pairs are tried at most on the smallest evidence that takes two: a number, not a time,
+so that it is the same everywhere."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +77,36 @@ def suspects(
     evidence: Sequence[Evidence],
     candidates: Sequence[Deviation[Any]],
     scopes: Sequence[Scope] = SCOPES,
-) -> list[Suspect]:
-    """All that fit the whole evidence: single ones; or else one in a scope, or two; or in two.
+) -> Iterator[list[Suspect]]:
+    """Those that fit the whole evidence, and could not be told apart by it: the likeliest first.
 
-    Empty if none does, or if nothing is far enough off to be told.
+    Single ones; then one in a scope, or two; then one in two scopes. None if nothing is far enough
+    off to be told.
     """
     wrong = _by_size(piece for piece in evidence if piece.telling)
     passing = _by_size(piece for piece in evidence if not piece.wrong)
     if not wrong:
-        return []
-    single = singly(evidence, candidates)
-    if single:
-        return single
+        return
+    if single := singly(evidence, candidates):
+        yield single
     possible = [scope for scope in (*scopes, *_sizes(evidence)) if _could_be(scope, evidence)]
-    return (
-        _in_scopes(possible, candidates, wrong, passing)
-        or _pairs([Suspect((candidate,)) for candidate in candidates], wrong, passing)
-        or _in_scopes(list(narrowed(possible)), candidates, wrong, passing)
-    )
+    able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
+    yield from _in_scopes(_likeliest(possible, evidence), able, wrong, passing)
+    if pairs := _pairs([Suspect((candidate,)) for candidate in candidates], wrong, passing):
+        yield pairs
+    twice = [scope for scope in narrowed(possible) if _could_be(scope, evidence)]
+    yield from _in_scopes(_likeliest(twice, evidence), able, wrong, passing)
+
+
+def _likeliest(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Scope]:
+    """First those in which least is right."""
+
+    def right(scope: Scope) -> int:
+        return sum(
+            any(part for part, _ in _covered(scope, piece)) for piece in evidence if not piece.wrong
+        )
+
+    return sorted(scopes, key=right)
 
 
 def singly(evidence: Sequence[Evidence], candidates: Sequence[Deviation[Any]]) -> list[Suspect]:
@@ -94,15 +117,17 @@ def singly(evidence: Sequence[Evidence], candidates: Sequence[Deviation[Any]]) -
     return [suspect for suspect in every if _fits(suspect, wrong) and _fits(suspect, passing)]
 
 
-def _numbered(piece: Evidence) -> Iterator[tuple[int, Call]]:
-    return enumerate(piece.probe.calls, 1)
+@lru_cache(maxsize=2**16)
+def _covered(scope: Scope, piece: Evidence) -> tuple[tuple[bool, bool], ...]:
+    """For each call, whether it is in a scope, in part at least, and as a whole."""
+    return tuple(scope.covers(call, number) for number, call in enumerate(piece.probe.calls, 1))
 
 
 def _could_be(scope: Scope, evidence: Sequence[Evidence]) -> bool:
     """Whether all that is wrong is in a scope, in part at least, and something is not."""
     elsewhere = False
     for piece in evidence:
-        covered = [scope.covers(call, number) for number, call in _numbered(piece)]
+        covered = _covered(scope, piece)
         if piece.wrong and not any(part for part, _ in covered):
             return False
         elsewhere |= not all(whole for _, whole in covered)
@@ -110,12 +135,24 @@ def _could_be(scope: Scope, evidence: Sequence[Evidence]) -> bool:
 
 
 def _sizes(evidence: Sequence[Evidence]) -> Iterator[Scope]:
-    """The sizes above which, and only above which, something is wrong."""
+    """The sizes above which, and only above which, something is wrong; and the samples."""
     for words, of in SIZES.items():
         wrong = [max(map(of, piece.probe.calls)) for piece in evidence if piece.wrong]
         passing = [max(map(of, piece.probe.calls)) for piece in evidence if not piece.wrong]
         if wrong and passing and min(wrong) > max(passing):
             yield larger(words, of, max(passing))
+    if (first := min(map(_first_sample, (p for p in evidence if p.wrong)), default=0)) > 1:
+        yield from_on(first)
+
+
+def _first_sample(piece: Evidence) -> int:
+    """The first sample of which something is off; 0 where that cannot be told."""
+    firsts = [
+        int(np.argmax(mask.any(axis=(0, 2)))) if mask is not None and mask.ndim == 3 else 0
+        for off in piece.off
+        for mask in off.values()
+    ]
+    return min(firsts, default=0)
 
 
 def _in_scopes(
@@ -123,10 +160,13 @@ def _in_scopes(
     candidates: Sequence[Deviation[Any]],
     wrong: Sequence[Evidence],
     passing: Sequence[Evidence],
-) -> list[Suspect]:
-    """Deviations that fit everything if each is confined to a scope."""
+    most: int = CONFINED,
+) -> Iterator[list[Suspect]]:
+    """Deviations that fit everything if each is confined to a scope, scope by scope.
+
+    ``most`` are tried.
+    """
     plainly: dict[Evidence, list[Deviation[Any]]] = {}
-    fitting: list[Suspect] = []
     tried = 0
     for scope in scopes:
         # Where a scope is everything, a deviation in it is the deviation itself.
@@ -137,10 +177,13 @@ def _in_scopes(
                 plainly[piece] = [one for one in candidates if piece.fits(one.variant)]
             left = plainly[piece]
         rest = [piece for piece in wrong if piece not in whole]
+        fitting: list[Suspect] = []
+        for piece, places in islice(_apart(scope, wrong), 2):
+            left = [one for one in left if piece.fits_at(one.variant, places)]
         for candidate in left:
             tried += 1
-            if tried > CONFINED:
-                return fitting
+            if tried > most:
+                return
             try:
                 variant = scoped(candidate.variant, scope)
             except TypeError:
@@ -149,11 +192,29 @@ def _in_scopes(
             suspect = Suspect((confined,))
             if _fits(suspect, rest) and _fits(suspect, passing):
                 fitting.append(suspect)
-    return fitting
+        if fitting:
+            yield fitting
+
+
+def _apart(
+    scope: Scope, wrong: Sequence[Evidence]
+) -> Iterator[tuple[Evidence, dict[Place, NDArray[np.bool_]]]]:
+    """Evidence in which a part shows what the deviation gives everywhere, and that part.
+
+    So a candidate is ruled out by what was computed of it already.
+    """
+    for piece in wrong:
+        if len(piece.probe.calls) != 1 or piece.probe.backward is not None:
+            continue
+        call = piece.probe.calls[0]
+        masks = scope.as_everywhere(call)
+        if any(mask.any() for mask in masks.values()):
+            given = {name: call.give(name, mask.astype(float)) for name, mask in masks.items()}
+            yield piece, {(0, name): mask > 0 for name, mask in given.items()}
 
 
 def _is_whole(scope: Scope, piece: Evidence) -> bool:
-    return all(scope.covers(call, number)[1] for number, call in _numbered(piece))
+    return all(whole for _, whole in _covered(scope, piece))
 
 
 def _by_size(evidence: Iterable[Evidence]) -> list[Evidence]:
@@ -181,12 +242,16 @@ def _pairs(
         (suspect for suspect in single if explained[suspect]),
         key=lambda suspect: -len(explained[suspect]),
     )
+    # First with what explains some of it, too: of two faults, each shows alone somewhere.
+    others = leads + [suspect for suspect in single if not explained[suspect]]
+    left = LED
     for lead in leads[:LEADS]:
         rest = [piece for n, piece in enumerate(small) if n not in explained[lead]] or wrong
+        both = [pair for other in others for pair in _both(lead, other)][:left]
+        left -= len(both) // 2
         fitting = [
             pair
-            for other in single
-            for pair in _both(lead, other)
+            for pair in both
             if _fits(pair, rest) and _fits(pair, wrong) and _fits(pair, passing)
         ]
         if fitting:
@@ -242,6 +307,14 @@ class Part:
         """Whether a call with these features is among it."""
         return self.feature is None or (self.feature in features) is self.having
 
+    def holds(self, answers: Iterable[Evidence]) -> bool:
+        """Whether all that is off in these answers is in it."""
+        return all(
+            self.has(answer.features)
+            and (not self.names or all(set(off) <= set(self.names) for off in answer.off))
+            for answer in answers
+        )
+
     def of(self, evidence: Iterable[Evidence]) -> list[Evidence]:
         """This part of it."""
         pieces = [piece for piece in evidence if self.has(piece.features)]
@@ -275,10 +348,30 @@ PARTS = (
 
 
 def conditional(
-    evidence: Sequence[Evidence], candidates: Sequence[Deviation[Any]]
+    evidence: Sequence[Evidence],
+    candidates: Sequence[Deviation[Any]],
+    scopes: Sequence[Scope],
+    answers: Sequence[Evidence],
 ) -> Iterator[tuple[Part, list[Suspect]]]:
-    """The parts of the evidence that single deviations fit; first those with most that is off."""
+    """The parts of the evidence that a deviation fits; first those with most that is off.
+
+    Where there are ``answers``, those parts that have them. First deviations as they are, then
+    each in a scope.
+    """
     telling = {part: sum(piece.telling for piece in part.of(evidence)) for part in PARTS}
-    for part in sorted(PARTS, key=lambda part: -telling[part]):
-        if telling[part] >= ENOUGH and (fitting := singly(part.of(evidence), candidates)):
+    parts = [
+        part
+        for part in sorted(PARTS, key=lambda part: -telling[part])
+        if telling[part] >= ENOUGH and part.holds(answers)
+    ]
+    for part in parts:
+        if fitting := singly(part.of(evidence), candidates):
+            yield part, fitting
+    for part in parts:
+        some = part.of(evidence)
+        wrong = _by_size(piece for piece in some if piece.telling)
+        passing = _by_size(piece for piece in some if not piece.wrong)
+        possible = [scope for scope in scopes if _could_be(scope, some)]
+        able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
+        for fitting in _in_scopes(_likeliest(possible, some), able, wrong, passing, IN_PART):
             yield part, fitting

@@ -220,7 +220,7 @@ def evidence(error: BaseException | None) -> str:
     """What explains a failure, for a process like this one: opaque to all others."""
     if not isinstance(error, NonConforming):
         return ""
-    shown = Shown(error.calls, error.case, error.backward)
+    shown = Shown(error.calls, error.case, error.backward, error.sort)
     pickled = pickle.dumps(shown)
     return base64.b64encode(pickled).decode() if len(pickled) <= EVIDENCE else ""
 
@@ -232,6 +232,7 @@ class Shown:
     calls: tuple[Any, ...]
     case: Any
     backward: Any
+    sort: Sort
 
 
 def _settle_in(folder: str) -> None:

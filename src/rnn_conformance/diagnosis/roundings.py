@@ -1,0 +1,134 @@
+"""Results that are those of another dtype's rounding: computed in fewer digits, and handed back.
+
+No deviation gives the same errors, since nobody knows in which order sums were rounded. Their size
+tells, and where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnn_conformance.deviations.scopes import Scope
+from rnn_conformance.diagnosis.evidence import Evidence, Given
+from rnn_conformance.reference.formats import FORMATS
+from rnn_conformance.spec.cases import rounded
+from rnn_conformance.spec.config import Dtype
+
+LEAST, MOST = 2.0**-5, 2.0**6
+"""Of half a unit in the last place: few roundings are as large, and some of them add up."""
+
+MEDIAN, FURTHEST = 2.0**4, 2.0**9
+"""Of the same: half of all errors are as small, and none, however much adds up, is larger."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Computed in ``coarser``, where ``finer`` are the dtypes of the calls, and where that is."""
+
+    coarser: Dtype
+    finer: tuple[Dtype, ...]
+    scope: Scope | None = None
+
+    @property
+    def name(self) -> str:
+        """Completes "a layer with …"."""
+        dtypes = " and ".join(self.finer)
+        return f"{dtypes} computed in {self.coarser}{f', {self.scope.words}' if self.scope else ''}"
+
+    @property
+    def fix(self) -> str:
+        """What to do."""
+        return (
+            "Compute in the dtype of input and parameters throughout: no buffer, constant, cast or "
+            f"kernel of {self.coarser} comes in between."
+        )
+
+
+def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Rounding | None:
+    """The dtype of which all errors are, and the one part of calls that they are in, if any."""
+    wrong = [piece for piece in evidence if piece.telling]
+    if not wrong or any(piece.wrong and not piece.telling for piece in evidence):
+        return None
+    finer = tuple(dict.fromkeys(piece.probe.calls[0].dtype for piece in wrong))
+    for coarser in (Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16):
+        unit = FORMATS[coarser].u_s
+        sizes = [relative(piece, piece.given) for piece in wrong if piece.given is not None]
+        if not all(FORMATS[dtype].u_s < unit for dtype in finer) or not all(
+            LEAST * unit <= size <= FURTHEST * unit for size in sizes
+        ):
+            continue
+        if np.median(sizes) > MEDIAN * unit:
+            continue
+        if not _to_both_sides(wrong, unit):
+            return None
+        rest = [
+            piece
+            for piece in evidence
+            if not piece.wrong and piece.probe.calls[0].dtype in finer and _shows(piece, coarser)
+        ]
+        if not rest:
+            return Rounding(coarser, finer)
+        # Right in some calls of that dtype: there is a part that it is confined to, or no name.
+        for scope in scopes:
+            inside = all(_is_in(scope, piece) for piece in wrong)
+            if inside and not any(_is_in(scope, piece) for piece in rest):
+                return Rounding(coarser, finer, scope)
+    return None
+
+
+def _to_both_sides(wrong: Sequence[Evidence], unit: float) -> bool:
+    """Whether results are too large as well as too small, as none are that are off by a factor."""
+    larger: list[NDArray[np.bool_]] = []
+    for piece in wrong:
+        for place, right in piece.exact.arrays.items() if piece.given else ():
+            got = piece.given.arrays[place] if piece.given else right
+            finite = np.isfinite(right) & np.isfinite(got)
+            # Less than that is the rounding of what is right.
+            apart = finite & (np.abs(got - right) > LEAST * unit * np.abs(right))
+            larger.append(np.abs(got[apart]) > np.abs(right[apart]))
+    share = float(np.concatenate(larger).mean()) if larger else 0.0
+    return 0.1 < share < 0.9
+
+
+def _shows(piece: Evidence, coarser: Dtype) -> bool:
+    """Whether the results would be others in fewer digits: not if they are zeros, or none."""
+    return any(
+        (rounded(finite, coarser) != finite).any()
+        for array in piece.exact.arrays.values()
+        for finite in [array[np.isfinite(array)]]
+    )
+
+
+def _is_in(scope: Scope, piece: Evidence) -> bool:
+    """Whether something is in a scope; and if something is off, whether it is there alone."""
+    parts = [scope.covers(call, n)[0] for n, call in enumerate(piece.probe.calls, 1)]
+    if not any(parts) or scope.direction is None or not piece.wrong:
+        return any(parts)
+    call = piece.probe.calls[0]
+    if call.config.num_layers > 1:
+        # What one direction gives goes into both of the layer above.
+        return True
+    output = piece.off[0].get("output")
+    if output is None:
+        return "output" not in piece.off[0]
+    half = call.config.output_size
+    other = slice(0, half) if scope.direction else slice(half, None)
+    return not output[..., other].any()
+
+
+def relative(piece: Evidence, given: Given) -> float:
+    """The largest error beside the largest result; infinite where shapes or NaN are others'."""
+    sizes = []
+    for place, right in piece.exact.arrays.items():
+        got = given.arrays.get(place)
+        finite = np.isfinite(right)
+        if got is None or got.shape != right.shape or not np.isfinite(got[finite]).all():
+            return np.inf
+        size = np.abs(right[finite]).max(initial=0.0)
+        error = np.abs(got[finite] - right[finite]).max(initial=0.0)
+        sizes.append(float(error / size) if size else 0.0)
+    return max(sizes, default=np.inf)
