@@ -123,7 +123,7 @@ def test_a_failing_cell_leads_to_the_counterexample() -> None:
     text = target.parent.text
     for shown in (
         DIFFERS.message,
-        "Its results equal those of a layer with gates in the order i, f, o, g (EQ-2)",
+        "Diagnosis Gates in the order i, f, o, g.",
         DIFFERS.calls[0],
         "where output: time 1, sample 0, unit 2",
         "expected 0.25",
@@ -144,7 +144,7 @@ def test_what_is_wrong_is_told_once_above_the_failures_and_in_the_summary() -> N
     (diagnosis,) = parsed.all("div", "diagnosis")
     for shown in (
         "behind 2 of 2 failures",
-        "gates in the order i, f, o, g",
+        "Gates in the order i, f, o, g",
         "Reorder the blocks of rows when they are loaded.",
         "In every case tried the same as: gates o and g swapped.",
         "Seen in: Core ML and Caffe order",
@@ -153,6 +153,37 @@ def test_what_is_wrong_is_told_once_above_the_failures_and_in_the_summary() -> N
         assert shown in diagnosis.text, f"{shown!r} is missing in {diagnosis.text!r}"
     (row,) = parsed.all("tr", "has-failures")
     assert "Diagnosis: gates in the order i, f, o, g" in row.text
+
+
+def test_failures_stand_under_their_own_cause_named_ones_first() -> None:
+    def failing(check: str, clause: str, diagnosis: Diagnosis | None) -> dict[str, Any]:
+        told = None if diagnosis is None else diagnosis.to_record()
+        failure = dataclasses.replace(DIFFERS, diagnosis=told)
+        return record(LOOP, [clause], Outcome.FAILED, failure, check=f"test_{check}")
+
+    ignored = Known("c_0 ignored", "Start from it.", ("STA-4",), "common mistake")
+    named = Diagnosis(Quantity.RESULTS, "", (ignored,), 3, 3, 4)
+    symptoms = Diagnosis(Quantity.RESULTS, "", (), 0, 5, 7, ("it goes away with one step",))
+    checks = [
+        failing("a", "SHP-1", None),
+        failing("b", "EQ-2", symptoms),
+        failing("c", "EQ-4", symptoms),
+        failing("d", "STA-4", named),
+    ]
+    parsed = page(document(COMPLETE, [LOOP], checks))
+    told = [
+        [
+            element.attributes["data-clauses"]
+            for element in parsed.inside(section)
+            if "finding" in element.attributes.get("class", "").split()
+        ]
+        for section in parsed.all("section", "cause")
+    ]
+    assert told == [["STA-4"], ["EQ-2", "EQ-4"], ["SHP-1"]]
+    first, second, last = parsed.all("section", "cause")
+    assert "c_0 ignored behind 1 of 4 failures: STA-4" in first.text
+    assert "No known cause: it goes away with one step behind 2 of 4 failures" in second.text
+    assert "Without a diagnosis 1 of 4 failures" in last.text
 
 
 def test_what_is_not_known_is_told_by_its_symptoms() -> None:

@@ -27,8 +27,9 @@ from rnn_conformance.diagnosis.probes import Probe, fresh
 from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.mutants.equations import miniature
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case
 from rnn_conformance.spec.clauses import CLAUSES
-from rnn_conformance.spec.config import Dtype, Feature, Kind
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
 from tests.support.random_calls import random_case
 
 FAILED = NonConforming("a check failed", sort=Sort.VALUE)
@@ -84,6 +85,9 @@ def test_a_scope_is_a_part_of_what_is_computed(scope: Scope) -> None:
             covered |= {scope.covers(call, number) for number in (1, 2)}
             part, whole = scope.covers(call, 1)
             assert part or not whole or not call.batch
+    # More samples than are drawn.
+    many = Case(Config(Kind.RNN, 2, 3), 2, 20).call()
+    covered |= {scope.covers(many, number) for number in (1, 2)}
     assert any(part for part, _ in covered), "it is nothing"
     assert any(not whole for _, whole in covered), "it is everything"
 

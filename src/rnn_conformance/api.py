@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rnn_conformance.report import render
-from rnn_conformance.results.document import diagnoses
+from rnn_conformance.results.document import causes
 from rnn_conformance.results.verdict import failing_clauses, green, judgements
 from rnn_conformance.running.run import Options
 from rnn_conformance.running.run import run as run_checks
@@ -48,7 +48,11 @@ class Results:
     def diagnoses(self) -> dict[str, list[str]]:
         """What is behind each implementation's failures, in words, by ``name[kind]``."""
         return {
-            name: [diagnosis["text"] for diagnosis, _ in diagnoses(implementation)]
+            name: [
+                cause.diagnosis["text"]
+                for cause in causes(implementation)
+                if cause.diagnosis is not None
+            ]
             for name, implementation in zip(self._names, self._implementations, strict=True)
         }
 

@@ -24,8 +24,7 @@ from rnn_conformance.texts import name_of, said
 
 def tensor(array: Array, dtype: torch.dtype, device: str) -> torch.Tensor:
     """A fresh contiguous tensor of these values."""
-    # Not torch.tensor, which takes longer to find out what it is given.
-    return torch.from_numpy(np.array(array, order="C")).to(device, dtype, copy=True)
+    return torch.tensor(np.array(array, order="C"), dtype=dtype, device=device)
 
 
 def parameters(layer: LayerSpec, device: str) -> dict[str, torch.Tensor]:

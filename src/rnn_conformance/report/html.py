@@ -19,8 +19,16 @@ import jinja2
 
 from rnn_conformance.report.accuracy import accuracies
 from rnn_conformance.report.power import Strength
-from rnn_conformance.report.wording import PLURALS, TONES, sentence, shortfall
-from rnn_conformance.results.document import diagnoses
+from rnn_conformance.report.wording import (
+    PLURALS,
+    TONES,
+    capitalized,
+    headline,
+    one_line,
+    sentence,
+    shortfall,
+)
+from rnn_conformance.results.document import Cause, causes
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import (
     FAILING,
@@ -33,6 +41,7 @@ from rnn_conformance.results.verdict import (
 )
 from rnn_conformance.spec.clauses import CHAPTERS
 from rnn_conformance.spec.config import Kind
+from rnn_conformance.texts import LINE
 
 LEGEND: dict[str, str] = {
     Outcome.PASSED: "every check of the clause passed",
@@ -122,9 +131,18 @@ class Column:
         )
 
     @property
-    def diagnoses(self) -> list[tuple[Mapping[str, Any], int]]:
-        """What is behind the failures, and behind how many; most first."""
-        return diagnoses(self.record)
+    def causes(self) -> list[tuple[Cause, list[Check]]]:
+        """What is behind the failures, what is to be mended first at the front, each with these."""
+        bad = self.bad
+        grouped = []
+        for cause in causes(self.record):
+            records = [id(record) for record in cause.checks]
+            grouped.append((cause, [check for check in bad if id(check.record) in records]))
+            bad = [check for check in bad if id(check.record) not in records]
+        # What failed without a word of its own, being not run to its end.
+        if bad:
+            grouped.append((Cause(None, ()), bad))
+        return grouped
 
     @property
     def counts(self) -> list[tuple[str, int]]:
@@ -221,6 +239,9 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
         "place": _place,
         "count": _count,
         "sentence": sentence,
+        "headline": headline,
+        "one_line": lambda text: one_line(text, LINE),
+        "capitalized": capitalized,
         "tone": lambda judgement: TONES[judgement],
         "extent": Extent.of,
     }

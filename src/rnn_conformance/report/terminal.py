@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rnn_conformance.report.wording import TONES, one_line, sentence, shortfall
-from rnn_conformance.results.document import diagnoses
+from rnn_conformance.report.wording import TONES, counted, headline, one_line, sentence, shortfall
+from rnn_conformance.results.document import causes
+from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import (
     Verdict,
     failing_clauses,
@@ -34,7 +35,7 @@ FUNDAMENTAL = ("SHP-1", "SHP-2", "SHP-4", "EQ-1", "EQ-2", "EQ-3", "CEL-1", "CEL-
 """Clauses without which hardly any other can hold: shapes, structure and the equations."""
 
 EXPLAINED = 3
-"""Failures, or checks of a survivor, that are told in full."""
+"""Failures of no known cause, or checks of a survivor, that are told in full."""
 
 
 def summary(console: Console, document: Mapping[str, Any], page: Path) -> None:
@@ -81,40 +82,61 @@ def summary(console: Console, document: Mapping[str, Any], page: Path) -> None:
 
 def explanation(console: Console, implementation: Mapping[str, Any]) -> None:
     """An implementation's failing clauses, with a reason each for the first of them."""
-    failing = [check for check in implementation["checks"] if check["failure"]]
     clauses = failing_clauses(implementation)
     console.print(
         f"\n[bold]{escape(implementation['name'])}[/] ({implementation['kind']}) "
         f"{_verdict(implementation, clauses)}",
         highlight=False,
     )
-    # What else follows from comes first, and then the simplest case, which says most.
-    failing.sort(
-        key=lambda check: (
-            check["clauses"][0] not in FUNDAMENTAL,
-            len(json.dumps(check["failure"]["case"] or "")),
-        )
-    )
-    if first := [clause for clause in clauses if clause in FUNDAMENTAL]:
+    found = causes(implementation)
+    named = any(cause.diagnosis and cause.diagnosis["known"] for cause in found)
+    first = [clause for clause in _whole(implementation) if clause in FUNDAMENTAL]
+    if first and not named:
         console.print(
             f"  mend {', '.join(first)} first: other clauses that compare values fail with it",
             style="dim",
         )
-    for diagnosis, count in diagnoses(implementation):
-        console.print(f"  behind {count} of {len(failing)} failing checks:", highlight=False)
-        console.print(f"    {diagnosis['text']}", highlight=False, markup=False)
-    for check in failing[:EXPLAINED]:
-        name, failure = sentence(check["check"]), check["failure"]
-        console.print(f"  {'/'.join(check['clauses'])} {name}", highlight=False, markup=False)
-        console.print(f"    {one_line(failure['message'], LINE)}", highlight=False, markup=False)
-        for call in failure["calls"][-1:]:
-            console.print(f"    {call}", style="dim", highlight=False, markup=False)
+    for number, cause in enumerate(found, 1):
+        about = f"{counted(len(cause.checks), 'failing check')} ({', '.join(cause.clauses)})"
+        if cause.diagnosis is None:
+            console.print(f"  {number}. without a diagnosis: {about}", highlight=False)
+        else:
+            line = escape(one_line(headline(cause.diagnosis), LINE))
+            console.print(f"  {number}. [bold]{line}[/]: behind {about}", highlight=False)
+            console.print(f"     {cause.diagnosis['text']}", highlight=False, markup=False)
+        # The simplest case says most; what nothing is known of is told one by one.
+        simplest = sorted(cause.checks, key=lambda check: len(json.dumps(check["failure"]["case"])))
+        for check in simplest[: EXPLAINED if cause.diagnosis is None else 1]:
+            _example(console, check)
+
+
+def _example(console: Console, check: Mapping[str, Any]) -> None:
+    """One failing check: what it says, and its last call."""
+    name, failure = sentence(check["check"]), check["failure"]
+    for line in (
+        f"     {'/'.join(check['clauses'])} {name}",
+        f"       {one_line(failure['message'], LINE)}",
+    ):
+        console.print(line, highlight=False, markup=False)
+    for call in failure["calls"][-1:]:
+        console.print(f"       {call}", style="dim", highlight=False, markup=False)
+
+
+def _whole(implementation: Mapping[str, Any]) -> list[str]:
+    """The clauses of which every check fails: in one alone it may be something else."""
+    passed = {
+        id
+        for check in implementation["checks"]
+        if check["outcome"] == Outcome.PASSED
+        for id in check["clauses"]
+    }
+    return [clause for clause in failing_clauses(implementation) if clause not in passed]
 
 
 def _verdict(implementation: Mapping[str, Any], clauses: Sequence[str]) -> str:
     """Which clauses fail; where none does, why nothing could be run."""
     if clauses:
-        return f"fails {len(clauses)} clause{'s' * (len(clauses) != 1)}: {', '.join(clauses)}"
+        return f"fails {counted(len(clauses), 'clause')}: {', '.join(clauses)}"
     reasons = dict.fromkeys(check["reason"] for check in implementation["checks"])
     return escape("could not be tested: " + "; ".join(reason for reason in reasons if reason))
 

@@ -77,3 +77,24 @@ def shortened(name: str) -> str:
 def one_line(text: str, most: int = LONGEST) -> str:
     """At most so many bytes of a text, without line breaks and what a terminal would obey."""
     return printable(bounded(" ".join(text.split()), most))
+
+
+def capitalized(text: str) -> str:
+    """With a capital at the beginning, unless it begins with a symbol: ``c_0``, ``h``."""
+    first = text.partition(" ")[0].rstrip(",")
+    return text if "_" in first or len(first) < 2 else f"{text[:1].upper()}{text[1:]}"
+
+
+def headline(diagnosis: Mapping[str, Any]) -> str:
+    """What is wrong, on one line: a name, what is plain, or that there is none, and a symptom."""
+    if diagnosis["known"]:
+        names = " and ".join(known["name"] for known in diagnosis["known"])
+        return f"{names}, {diagnosis['where']}" if diagnosis["where"] else names
+    if plain := diagnosis.get("plain"):
+        return str(plain)
+    return ": ".join(["no known cause", *diagnosis["symptoms"][:1]])
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 clause``, ``2 clauses``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

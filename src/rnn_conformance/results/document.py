@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnn_conformance.results.formats import RESULTS
@@ -115,15 +115,38 @@ def reached(entry: Entry, outcomes: Mapping[str, Outcome]) -> Level | None:
     return highest
 
 
-def diagnoses(implementation: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], int]]:
-    """Each distinct diagnosis of one implementation's record, and the failures it is behind.
+@dataclass(frozen=True)
+class Cause:
+    """What is behind some failures of one implementation: a diagnosis, or ``None``, and these."""
 
-    Those behind most failures come first.
+    diagnosis: Mapping[str, Any] | None
+    checks: tuple[Mapping[str, Any], ...]
+
+    @property
+    def clauses(self) -> tuple[str, ...]:
+        """Those of its checks, each once, in their order."""
+        return tuple(dict.fromkeys(id for check in self.checks for id in check["clauses"]))
+
+
+def causes(implementation: Mapping[str, Any]) -> list[Cause]:
+    """The failures of one implementation's record by what is behind them.
+
+    What is to be mended first comes first: what has a name, then what is behind most failures;
+    last those that nothing is known of.
     """
-    counted: dict[str, tuple[Mapping[str, Any], int]] = {}
+    grouped: dict[str, list[Mapping[str, Any]]] = {}
     for check in implementation["checks"]:
-        diagnosis = (check["failure"] or {}).get("diagnosis")
-        if diagnosis:
-            _, count = counted.get(diagnosis["text"], (diagnosis, 0))
-            counted[diagnosis["text"]] = diagnosis, count + 1
-    return sorted(counted.values(), key=lambda pair: -pair[1])
+        if check["failure"]:
+            diagnosis = check["failure"].get("diagnosis") or {"text": ""}
+            grouped.setdefault(diagnosis["text"], []).append(check)
+    found = [
+        Cause(checks[0]["failure"].get("diagnosis"), tuple(checks)) for checks in grouped.values()
+    ]
+
+    def rank(cause: Cause) -> tuple[bool, bool, int]:
+        known = cause.diagnosis is not None and bool(
+            cause.diagnosis["known"] or cause.diagnosis.get("plain")
+        )
+        return cause.diagnosis is None, not known, -len(cause.checks)
+
+    return sorted(found, key=rank)
