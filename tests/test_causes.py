@@ -35,6 +35,7 @@ def test_nothing_is_seen_of_what_is_right(cause: Cause, kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("mutant", "cause"),
     [
+        ("dropout in evaluation, drawn anew", "dropout in evaluation"),
         ("dropout in a single layer", "dropout in a single layer"),
         ("dropout of the last layer's output", "dropout of the last layer's output, too"),
         ("dropout of the first layer's input", "dropout of the first layer's input"),
