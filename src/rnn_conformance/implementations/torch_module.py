@@ -201,7 +201,13 @@ class DropInImplementation(Implementation):
 def _no_parameters(module: torch.nn.Module) -> dict[str, Any]:
     """What else a module saves: buffers and extra state, of which PAR-3 has to speak."""
     own = dict(module.named_parameters(remove_duplicate=False))
-    return {name: kept for name, kept in module.state_dict().items() if name not in own}
+    # A parameter under another name is one: it is not to be handed over a second time.
+    memory = {parameter.data_ptr() for parameter in own.values()}
+    return {
+        name: kept
+        for name, kept in module.state_dict().items()
+        if name not in own and not (torch.is_tensor(kept) and kept.data_ptr() in memory)
+    }
 
 
 def drop_in(
