@@ -320,12 +320,13 @@ class Diagnostician:
                 *candidates,
             ]
             candidates += [one.deviations[0] for one in singly(evidence, part_orders(self.kind))]
-            rounding = rounding_of(evidence, (*self.scopes, *narrowed(self.scopes)))
-            if rounding is not None:
-                return _Search((), self._by_rounding(rounding, evidence), by_probes)
         groups = suspects(tuple(evidence), candidates, self.scopes)
         confirmed = (self._confirmed(how, group, evidence) for group in groups)
         whole = next(filter(None, confirmed), [])
+        if not whole and how is self.results:
+            rounding = rounding_of(evidence, (*self.scopes, *narrowed(self.scopes)))
+            if rounding is not None:
+                return _Search((), self._by_rounding(rounding, evidence), by_probes)
         if not whole:
             return self._search_parts(how, evidence, ())
         return _Search(whole, self._concluded(how, "", whole, evidence, evidence), by_probes)

@@ -96,11 +96,12 @@ def _to_both_sides(wrong: Sequence[Evidence], unit: float) -> bool:
 
 def _shows(piece: Evidence, coarser: Dtype) -> bool:
     """Whether the results would be others in fewer digits: not if they are zeros, or none."""
-    return any(
-        (rounded(finite, coarser) != finite).any()
-        for array in piece.exact.arrays.values()
-        for finite in [array[np.isfinite(array)]]
-    )
+    with np.errstate(all="ignore"):
+        return any(
+            (rounded(finite, coarser) != finite).any()
+            for array in piece.exact.arrays.values()
+            for finite in [array[np.isfinite(array)]]
+        )
 
 
 def _is_in(scope: Scope, piece: Evidence) -> bool:

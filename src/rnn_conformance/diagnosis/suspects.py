@@ -31,7 +31,7 @@ LEADS = 8
 ENOUGH = 3
 """How much must be off in a part of the evidence that is explained by itself."""
 
-CONFINED = 1_000
+CONFINED = 2_500
 """How many deviations confined to scopes are tried at most, the likeliest scopes first; as many
 again in two scopes at once."""
 
