@@ -244,3 +244,13 @@ def test_an_experiment_that_raises_has_seen_nothing() -> None:
 
     cause = Cause("anything", "Mend it.", frozenset({"EQ-1"}), seen)
     assert cause_of(Subject(drop_in(nn.RNN), Kind.RNN), {"EQ-1"}, [cause]) is None
+
+
+def test_an_experiment_leaves_the_process_as_it_was() -> None:
+    def seen(subject: Subject) -> str:
+        torch.set_default_dtype(torch.float64)
+        return "it was set"
+
+    cause = Cause("anything", "Mend it.", frozenset({"EQ-1"}), seen)
+    assert cause_of(Subject(drop_in(nn.RNN), Kind.RNN), {"EQ-1"}, [cause]) == (cause, "it was set")
+    assert torch.get_default_dtype() == torch.float32

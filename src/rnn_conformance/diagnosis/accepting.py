@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,21 +43,6 @@ def _states(call: Call) -> dict[str, Array]:
     return {name: array for name in ("h_0", "c_0") if (array := getattr(call, name)) is not None}
 
 
-@dataclass(frozen=True, eq=False)
-class _Wrong:
-    """States that are illegal, canonical, and those of the legal call that they may stand for."""
-
-    given: Mapping[str, Array]
-    meant: Mapping[str, Array]
-
-
-def _taken(subject: Subject, wrong: _Wrong) -> bool:
-    """Whether illegal states are answered as if they were others."""
-    call = _call(subject)
-    data, *_ = subject.arguments(call)
-    return _is(subject, call.replace(**wrong.meant), data, *_tensors(call, wrong.given))
-
-
 def _is(subject: Subject, meant: Call, data: torch.Tensor, *states: torch.Tensor) -> bool:
     import torch
 
@@ -70,79 +54,103 @@ def _is(subject: Subject, meant: Call, data: torch.Tensor, *states: torch.Tensor
     return are_close(given, Oracle().answer(meant).h_n, 1e-3)
 
 
-@ACCEPTING.add(
-    "a state of one sample used for every sample",
-    STATES,
-    fix="Raise where a state's batch size is not the input's: let nothing broadcast.",
-)
-def _one_sample(subject: Subject) -> str:
-    states = _states(_call(subject))
-    given = {name: array[:, :1] for name, array in states.items()}
-    meant = {name: np.repeat(array[:, :1], SAMPLES, 1) for name, array in states.items()}
-    return f"a state of one sample is answered for {SAMPLES} as if each had it" * _taken(
-        subject, _Wrong(given, meant)
-    )
+Change = Callable[[Array, Array], Array]
+"""Makes of a legal state, and of the illegal one, another."""
 
 
-@ACCEPTING.add(
-    "a state of more samples of which the first are used",
-    STATES,
-    fix="Raise where a state's batch size is not the input's.",
-)
-def _more_samples(subject: Subject) -> str:
-    states = _states(_call(subject))
-    given = {name: np.repeat(array, 2, 1) for name, array in states.items()}
-    meant = {name: array[:, :SAMPLES] for name, array in given.items()}
-    return f"of a state of {2 * SAMPLES} samples the first {SAMPLES} are used" * _taken(
-        subject, _Wrong(given, meant)
-    )
+def _taken(subject: Subject, illegal: Change, meant: Change) -> bool:
+    """Whether illegal states are answered as if they were the ones that are meant.
 
-
-@ACCEPTING.add(
-    "a state of one layer used for every layer",
-    STATES,
-    fix="Raise where a state's first axis is not num_layers times the number of directions.",
-)
-def _one_layer(subject: Subject) -> str:
-    states = _states(_call(subject))
-    if any(len(array) == 1 for array in states.values()):
-        return ""
-    given = {name: array[:1] for name, array in states.items()}
-    meant = {name: np.repeat(array[:1], len(array), 0) for name, array in states.items()}
-    return "a state of one layer is answered as if each layer had it" * _taken(
-        subject, _Wrong(given, meant)
-    )
-
-
-@ACCEPTING.add(
-    "a state of more layers of which the first are used",
-    STATES,
-    fix="Raise where a state's first axis is not num_layers times the number of directions.",
-)
-def _more_layers(subject: Subject) -> str:
+    Not where nothing is illegal about them.
+    """
     call = _call(subject)
-    if call.config.kind.is_cell:
-        return ""
-    states = _states(call)
-    given = {name: np.repeat(array, 2, 0) for name, array in states.items()}
-    meant = {name: array[: call.config.num_states] for name, array in given.items()}
-    return "of a state of twice as many layers the first are used" * _taken(
-        subject, _Wrong(given, meant)
-    )
+    legal = _states(call)
+    given = {name: illegal(state, state) for name, state in legal.items()}
+    if any(given[name].shape == state.shape for name, state in legal.items()):
+        return False
+    stand_for = {name: meant(state, given[name]) for name, state in legal.items()}
+    data, *_ = subject.arguments(call)
+    return _is(subject, call.replace(**stand_for), data, *_tensors(call, given))
 
 
-@ACCEPTING.add(
-    "a state of more units of which the first are used",
-    STATES,
-    fix="Raise where a state's last axis is not hidden_size, or proj_size for a projection's h.",
-)
-def _more_units(subject: Subject) -> str:
-    states = _states(_call(subject))
-    given = {name: np.repeat(array, 2, -1) for name, array in states.items()}
-    meant = {name: array[..., : states[name].shape[-1]] for name, array in given.items()}
-    return "of a state of twice as many units the first are used" * _taken(
-        subject, _Wrong(given, meant)
-    )
+LAYERS, OF_SAMPLES, UNITS = 0, 1, 2
+"""The axes of a state."""
+
+
+def _one(axis: int) -> Change:
+    return lambda state, given: state.take([0], axis)
+
+
+def _twice(axis: int) -> Change:
+    return lambda state, given: np.repeat(state, 2, axis)
+
+
+def _for_all(axis: int) -> Change:
+    return lambda state, given: np.repeat(given, state.shape[axis], axis)
+
+
+def _first(axis: int) -> Change:
+    return lambda state, given: given.take(range(state.shape[axis]), axis)
+
+
+AXES = {
+    LAYERS: "Raise where a state's first axis is not num_layers times the number of directions.",
+    OF_SAMPLES: "Raise where a state's batch size is not the input's: let nothing broadcast.",
+    UNITS: "Raise where a state's last axis is not hidden_size, or proj_size for a projection's h.",
+}
+"""What to do where the size along one is not looked at."""
+
+for axis, name, seen, illegal, meant in (
+    (
+        OF_SAMPLES,
+        "a state of one sample used for every sample",
+        f"a state of one sample is answered for {SAMPLES} as if each had it",
+        _one,
+        _for_all,
+    ),
+    (
+        OF_SAMPLES,
+        "a state of more samples of which the first are used",
+        f"of a state of {2 * SAMPLES} samples the first {SAMPLES} are used",
+        _twice,
+        _first,
+    ),
+    (
+        LAYERS,
+        "a state of one layer used for every layer",
+        "a state of one layer is answered as if each layer had it",
+        _one,
+        _for_all,
+    ),
+    (
+        LAYERS,
+        "a state of more layers of which the first are used",
+        "of a state of twice as many layers the first are used",
+        _twice,
+        _first,
+    ),
+    (
+        UNITS,
+        "a state of more units of which the first are used",
+        "of a state of twice as many units the first are used",
+        _twice,
+        _first,
+    ),
+):
+
+    def _seen(
+        subject: Subject,
+        axis: int = axis,
+        seen: str = seen,
+        illegal: Callable[[int], Change] = illegal,
+        meant: Callable[[int], Change] = meant,
+    ) -> str:
+        if axis == LAYERS and subject.kind.is_cell:
+            # Its states have no such axis.
+            return ""
+        return seen * _taken(subject, illegal(axis), meant(axis))
+
+    ACCEPTING.add(name, STATES, fix=AXES[axis])(_seen)
 
 
 @ACCEPTING.add(

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations.deviation import Deviant, Deviation
 from rnn_conformance.deviations.gate_functions import gate_of_gru, gate_of_lstm
-from rnn_conformance.diagnosis.causes import declared
+from rnn_conformance.diagnosis.causes import declared, finest
 from rnn_conformance.errors import interrupts
 from rnn_conformance.reference.oracle import sigmoid
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State, rounded
-from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
+from rnn_conformance.spec.config import Config, Feature, Kind, Role
 
 Function = Callable[[Array], Array]
 
@@ -132,8 +132,7 @@ def _values(subject: Subject, gate: Gate) -> Array | None:
 def _call(subject: Subject, gate: Gate) -> Call:
     """One step of a layer with a unit for each point."""
     kind, units = subject.kind, len(POINTS)
-    dtypes = subject.implementation.declaration.dtypes
-    dtype = Dtype.FLOAT64 if Dtype.FLOAT64 in dtypes else Dtype.FLOAT32
+    dtype = finest(subject)
     features = subject.implementation.declaration.features
     state = State.ZEROS if Feature.INITIAL_STATE in features else State.OMITTED
     case = declared(subject, Case(Config(kind, 1, units), 1, 1, dtype, state=state))
@@ -152,8 +151,8 @@ def _call(subject: Subject, gate: Gate) -> Call:
         changes["h_0"] = np.full_like(call.h_0, gate.h_0)
     if call.c_0 is not None:
         changes["c_0"] = np.full_like(call.c_0, gate.c_0)
-    rounded_ones = {name: rounded(array, dtype) for name, array in parameters.items()}
-    return call.replace(parameters=rounded_ones, **changes)
+    kept = {name: rounded(array, dtype) for name, array in parameters.items()}
+    return call.replace(parameters=kept, **changes)
 
 
 def _told(got: Array) -> tuple[str, Function] | None:

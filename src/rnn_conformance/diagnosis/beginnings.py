@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import erf, sqrt
 
 import numpy as np
 
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.diagnosis.causes import Experiments, sized
+from rnn_conformance.diagnosis.causes import Experiments
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.config import Config, Role
 
@@ -26,12 +27,16 @@ MANY = 2_000
 FIX = "Begin all parameters uniform in ±1/sqrt(hidden_size), weights and biases alike."
 
 
-def _fresh(subject: Subject) -> Mapping[Role, list[Array]]:
-    """Each parameter of some fresh layers; raises ``Unsupported`` for what is no class."""
+@lru_cache(maxsize=2)
+def _fresh(subject: Subject, *, again: bool = False) -> Mapping[Role, list[Array]]:
+    """Each parameter of some fresh layers, made once for all experiments, and once ``again``.
+
+    Raises ``Unsupported`` for what is no class.
+    """
     # Loads torch, which the class that is looked at is written in.
     import torch
 
-    config = sized(subject, HIDDEN, INPUTS)
+    config = Config(subject.kind, INPUTS, HIDDEN)
     names = subject.implementation.names(config)
     cls, keywords = subject.implementation.module_class, subject.implementation.keywords(config)
     found: dict[Role, list[Array]] = {}
@@ -95,7 +100,7 @@ def _is_orthogonal(array: Array) -> bool:
     fix="Draw initial values from torch's generator, so that torch.manual_seed decides them.",
 )
 def _unseeded(subject: Subject) -> str:
-    one, other = _fresh(subject), _fresh(subject)
+    one, other = _fresh(subject), _fresh(subject, again=True)
     differ = any(
         not np.array_equal(*pair)
         for role in one
@@ -208,7 +213,7 @@ def _limits(config: Config, role: Role) -> dict[str, float]:
 
 @BEGINNINGS.add("initial values within another limit", "PAR-2", fix=FIX)
 def _limit(subject: Subject) -> str:
-    config = sized(subject, HIDDEN, INPUTS)
+    config = Config(subject.kind, INPUTS, HIDDEN)
     for role, arrays in _fresh(subject).items():
         pooled = np.concatenate([array.ravel() for array in arrays])
         if _is_usual(pooled):
@@ -224,7 +229,7 @@ def _limit(subject: Subject) -> str:
 
 @BEGINNINGS.add("initial values that are normal, not uniform", "PAR-2", fix=FIX)
 def _normal(subject: Subject) -> str:
-    config = sized(subject, HIDDEN, INPUTS)
+    config = Config(subject.kind, INPUTS, HIDDEN)
     for role, arrays in _fresh(subject).items():
         pooled = np.concatenate([array.ravel() for array in arrays])
         for words, deviation in _deviations(config, role).items():

@@ -15,8 +15,10 @@ import numpy as np
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import interrupts
-from rnn_conformance.spec.cases import Case
-from rnn_conformance.spec.config import Config
+from rnn_conformance.implementations.process import contained
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.cases import Case, State, Values
+from rnn_conformance.spec.config import Config, Dtype, Feature
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,8 @@ def cause_of(
         if cause.clauses.isdisjoint(clauses):
             continue
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # What it changes in the process is set back, as after every other way into it.
+            with contained(), warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
                 if seen := cause.seen(subject):
                     return cause, seen
@@ -77,6 +80,20 @@ def declared(subject: Subject, case: Case) -> Case:
     raise LookupError(f"{case.config} is not declared")
 
 
-def sized(subject: Subject, hidden_size: int = 16, input_size: int = 8) -> Config:
-    """A plain layer of the subject's kind."""
-    return Config(subject.kind, input_size, hidden_size)
+def finest(subject: Subject) -> Dtype:
+    """The dtype in which least is lost; in half a type too much is, for anything to be measured."""
+    dtypes = subject.implementation.declaration.dtypes
+    return Dtype.FLOAT64 if Dtype.FLOAT64 in dtypes else Dtype.FLOAT32
+
+
+def plain_call(subject: Subject, dtype: Dtype, sizes: tuple[int, int], seed: int) -> Call:
+    """A few steps of two samples through one layer of ``(input_size, hidden_size)``.
+
+    Without a state, where it need not be given; raises ``LookupError`` for what is not declared.
+    """
+    features = subject.implementation.declaration.features
+    state = State.OMITTED if Feature.OMITTED_STATE in features else State.GIVEN
+    steps = 1 if subject.kind.is_cell else 3
+    config = Config(subject.kind, *sizes)
+    case = Case(config, steps, 2, dtype, state=state, values=Values.TYPICAL, seed=seed)
+    return declared(subject, case).call()

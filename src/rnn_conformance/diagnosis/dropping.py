@@ -10,13 +10,13 @@ import numpy as np
 from rnn_conformance.checking.comparing import are_close
 from rnn_conformance.checking.dropout import SeenMasks, Source, legible, masks_of, read
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.diagnosis.causes import Experiments, declared
+from rnn_conformance.diagnosis.causes import Experiments, declared, finest
 from rnn_conformance.reference.oracle import Masks, Oracle
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import drawn
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, Values
-from rnn_conformance.spec.config import Config, Dtype
+from rnn_conformance.spec.config import Config
 from rnn_conformance.spec.result import Result
 
 DROPPING = Experiments()
@@ -54,13 +54,8 @@ def _call(
         dropout=dropout,
     )
     lengths = tuple(length - n // 2 for n in range(SAMPLES)) if packed else None
-    case = Case(config, length, SAMPLES, _dtype(subject), lengths, values=Values.POSITIVE, seed=1)
+    case = Case(config, length, SAMPLES, finest(subject), lengths, values=Values.POSITIVE, seed=1)
     return declared(subject, case).call().replace(training=True)
-
-
-def _dtype(subject: Subject) -> Dtype:
-    dtypes = subject.implementation.declaration.dtypes
-    return Dtype.FLOAT64 if Dtype.FLOAT64 in dtypes else Dtype.FLOAT32
 
 
 def _answer(
@@ -73,6 +68,11 @@ def _answer(
     layer = Training(subject, call)
     layer.train(training)
     return layer(call, seed=seed)
+
+
+def _both(subject: Subject, call: Call) -> tuple[Result, Result]:
+    """What fresh layers give in training mode, and in evaluation mode."""
+    return _answer(subject, call), _answer(subject, call, training=False)
 
 
 def _own(call: Call) -> Source:
@@ -101,9 +101,11 @@ def _differ(one: Array, other: Array) -> bool:
     return bool((np.abs(one - other) > 1e-3 * scale).mean() > 0.05)
 
 
-def _zeros(array: Array) -> float:
-    """The share of elements that are zero, of an array that has none where nothing is dropped."""
-    return float((array == 0.0).mean())
+def _share_of_zeros(subject: Subject, name: str) -> float:
+    """Of a result in training mode; zero if it is small, or some are zero in evaluation, too."""
+    given, plain = _both(subject, _call(subject))
+    share, without = (float((result[name] == 0.0).mean()) for result in (given, plain))
+    return share if share > P / 3 and not without else 0.0
 
 
 @DROPPING.add(
@@ -135,8 +137,7 @@ def _others(subject: Subject, call: Call) -> int:
     fix="In training mode, drop elements of the output of every layer but the last.",
 )
 def _nowhere(subject: Subject) -> str:
-    call = _call(subject)
-    given, plain = _answer(subject, call), _answer(subject, call, training=False)
+    given, plain = _both(subject, _call(subject))
     same = np.array_equal(given.output, plain.output) and bool(plain.output.std())
     return "a call in training mode gives what it gives in evaluation mode" * same
 
@@ -149,8 +150,7 @@ def _nowhere(subject: Subject) -> str:
 def _not_packed(subject: Subject) -> str:
     if _nowhere(subject):
         return ""
-    call = _call(subject, packed=True)
-    given, plain = _answer(subject, call), _answer(subject, call, training=False)
+    given, plain = _both(subject, _call(subject, packed=True))
     same = np.array_equal(given.h_n, plain.h_n) and bool(plain.h_n.std())
     return "a packed call in training mode gives what it gives in evaluation mode" * same
 
@@ -161,10 +161,8 @@ def _not_packed(subject: Subject) -> str:
     fix="Drop elements of the output of every layer but the last: what the layer returns is whole.",
 )
 def _last(subject: Subject) -> str:
-    call = _call(subject)
-    share = _zeros(_answer(subject, call).output)
-    some = share > P / 3 and not _zeros(_answer(subject, call, training=False).output)
-    return f"a share of {share:.2f} of the output is zero in training mode" * some
+    share = _share_of_zeros(subject, "output")
+    return f"a share of {share:.2f} of the output is zero in training mode" * bool(share)
 
 
 @DROPPING.add(
@@ -173,8 +171,8 @@ def _last(subject: Subject) -> str:
     fix="Drop nothing after the last layer, and so nothing where there is one layer.",
 )
 def _single(subject: Subject) -> str:
-    call = _call(subject, layers=1)
-    other = _differ(_answer(subject, call).output, _answer(subject, call, training=False).output)
+    given, plain = _both(subject, _call(subject, layers=1))
+    other = _differ(given.output, plain.output)
     return "a single layer gives another output in training mode" * other
 
 
@@ -184,10 +182,16 @@ def _single(subject: Subject) -> str:
     fix="Return the states as they are: dropout acts on what the next layer reads, nowhere else.",
 )
 def _states(subject: Subject) -> str:
-    call = _call(subject)
-    share = _zeros(_answer(subject, call).h_n)
-    some = share > P / 3 and not _zeros(_answer(subject, call, training=False).h_n)
-    return f"a share of {share:.2f} of h_n is zero in training mode" * some
+    share = _share_of_zeros(subject, "h_n")
+    return f"a share of {share:.2f} of h_n is zero in training mode" * bool(share)
+
+
+def _first_layer_differs(subject: Subject, length: int) -> bool:
+    """Whether its final state does in training mode, after so many steps."""
+    call = _call(subject, length=length)
+    _demand_right(subject, call)
+    given, plain = _both(subject, call)
+    return _differ(given.h_n[0], plain.h_n[0])
 
 
 @DROPPING.add(
@@ -196,10 +200,7 @@ def _states(subject: Subject) -> str:
     fix="Drop nothing before the first layer: the first elements dropped are those of its output.",
 )
 def _input(subject: Subject) -> str:
-    call = _call(subject, length=1)
-    _demand_right(subject, call)
-    given, plain = _answer(subject, call), _answer(subject, call, training=False)
-    other = _differ(given.h_n[0], plain.h_n[0])
+    other = _first_layer_differs(subject, length=1)
     return "the first layer's state after one step is another in training mode" * other
 
 
@@ -212,10 +213,7 @@ def _input(subject: Subject) -> str:
 def _recurrent(subject: Subject) -> str:
     if _input(subject):
         return ""
-    call = _call(subject)
-    _demand_right(subject, call)
-    given, plain = _answer(subject, call), _answer(subject, call, training=False)
-    other = _differ(given.h_n[0], plain.h_n[0])
+    other = _first_layer_differs(subject, length=STEPS)
     return (
         "the first layer's state is another in training mode after several steps, and not after one"
         * other

@@ -6,10 +6,9 @@ import numpy as np
 
 from rnn_conformance.checking.comparing import are_close
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.diagnosis.causes import Experiments, declared
+from rnn_conformance.diagnosis.causes import Experiments, plain_call
 from rnn_conformance.reference.oracle import Oracle
-from rnn_conformance.spec.cases import Case, State, Values
-from rnn_conformance.spec.config import Config, Dtype, Feature
+from rnn_conformance.spec.config import Dtype
 
 LAYING = Experiments()
 
@@ -23,13 +22,7 @@ def _strides(subject: Subject) -> str:
     # Loads torch, which whatever has strides is written in.
     import torch
 
-    state = State.OMITTED
-    if Feature.OMITTED_STATE not in subject.implementation.declaration.features:
-        state = State.GIVEN
-    steps = 1 if subject.kind.is_cell else 3
-    config = Config(subject.kind, 4, 5)
-    case = Case(config, steps, 2, Dtype.FLOAT32, state=state, values=Values.TYPICAL, seed=4)
-    call = declared(subject, case).call()
+    call = plain_call(subject, Dtype.FLOAT32, (4, 5), seed=4)
     data, *states = subject.arguments(call)
     # The same numbers, the first axes and the last exchanged in memory.
     strided = data.transpose(0, -1).contiguous().transpose(0, -1)

@@ -9,12 +9,10 @@ import numpy as np
 
 from rnn_conformance.checking.comparing import are_close
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.diagnosis.causes import Experiments, declared
+from rnn_conformance.diagnosis.causes import Experiments, finest, plain_call
 from rnn_conformance.reference.oracle import Oracle
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
-from rnn_conformance.spec.cases import Case, State, Values
-from rnn_conformance.spec.config import Config, Dtype, Feature
 
 if TYPE_CHECKING:
     import torch
@@ -25,17 +23,6 @@ CLAUSES = "PAR-3 PAR-4 PAR-6 LIF-1 LIF-3"
 """What fails where a call uses other parameters than the module has."""
 
 FIX = "Read self's parameters in every call, or renew what is made of them when they change."
-
-
-def _call(subject: Subject) -> Call:
-    features = subject.implementation.declaration.features
-    steps = 1 if subject.kind.is_cell else 3
-    dtypes = subject.implementation.declaration.dtypes
-    dtype = Dtype.FLOAT64 if Dtype.FLOAT64 in dtypes else Dtype.FLOAT32
-    state = State.OMITTED if Feature.OMITTED_STATE in features else State.GIVEN
-    config = Config(subject.kind, 3, 4)
-    case = Case(config, steps, 2, dtype, state=state, values=Values.TYPICAL, seed=2)
-    return declared(subject, case).call()
 
 
 def _made(subject: Subject, call: Call) -> torch.nn.Module:
@@ -78,7 +65,7 @@ def _stale(
     subject: Subject, how: Callable[[torch.nn.Module, str], None], *, called: bool
 ) -> tuple[bool, bool]:
     """Whether a call after a change uses what was there before, and what is there now."""
-    call = _call(subject)
+    call = plain_call(subject, finest(subject), (3, 4), seed=2)
     module = _made(subject, call)
     before = _held(subject, call, module)
     if called:

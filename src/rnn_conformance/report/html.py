@@ -23,6 +23,7 @@ from rnn_conformance.report.wording import (
     PLURALS,
     TONES,
     capitalized,
+    counted,
     headline,
     one_line,
     sentence,
@@ -147,8 +148,8 @@ class Column:
     @property
     def counts(self) -> list[tuple[str, int]]:
         """How many clauses have which outcome, in the legend's order."""
-        counted = Counter(self.record["clauses"].values())
-        return [(outcome, counted[outcome]) for outcome in LEGEND if counted[outcome]]
+        outcomes = Counter(self.record["clauses"].values())
+        return [(outcome, outcomes[outcome]) for outcome in LEGEND if outcomes[outcome]]
 
     def total(self, field: str) -> Any:
         """A field of the checks' records, summed."""
@@ -164,11 +165,11 @@ class Column:
         reasons = [check.record["reason"] for check in checks if check.record["reason"]]
         label = f"{clause}, {self.title}: {outcome}"
         if bad and outcome in FAILING:
-            label += f"; {len(bad)} of {_count(len(checks), 'check')}"
+            label += f"; {len(bad)} of {counted(len(checks), 'check')}"
             return Cell(outcome, label, f"{bad[0].anchor}-{clause}")
         if outcome == Outcome.PASSED:
             cases = sum(check.record["cases"] for check in checks)
-            label += f"; {_count(cases, 'case')}: "
+            label += f"; {counted(cases, 'case')}: "
             # A reason is what is no failure and worth knowing: another exception than
             # torch.nn's, for one.
             label += "; ".join([*(check.sentence for check in checks), *reasons])
@@ -237,7 +238,7 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
         "date": date,
         "value": _value,
         "place": _place,
-        "count": _count,
+        "count": counted,
         "sentence": sentence,
         "headline": headline,
         "one_line": lambda text: one_line(text, LINE),
@@ -301,10 +302,6 @@ def _tone(document: Mapping[str, Any]) -> str:
         return "conforms"
     tones = {TONES[judgement] for judgement in judgements(document)}
     return next((tone for tone in ("fails", "error") if tone in tones), "open")
-
-
-def _count(amount: int, noun: str) -> str:
-    return f"{amount} {noun}{'' if amount == 1 else 's'}"
 
 
 def _value(value: Any) -> str:

@@ -82,7 +82,8 @@ def one_line(text: str, most: int = LONGEST) -> str:
 def capitalized(text: str) -> str:
     """With a capital at the beginning, unless it begins with a symbol: ``c_0``, ``h``."""
     first = text.partition(" ")[0].rstrip(",")
-    return text if "_" in first or len(first) < 2 else f"{text[:1].upper()}{text[1:]}"
+    symbol = "_" in first or (len(first) < 2 and first != "a")
+    return text if symbol else f"{text[:1].upper()}{text[1:]}"
 
 
 def headline(diagnosis: Mapping[str, Any]) -> str:
@@ -97,4 +98,4 @@ def headline(diagnosis: Mapping[str, Any]) -> str:
 
 def counted(number: int, noun: str) -> str:
     """``1 clause``, ``2 clauses``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
