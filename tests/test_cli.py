@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rnn_conformance.cli import Workers
+from rnn_conformance.cli.options import Workers
 from rnn_conformance.results.reading import read
 
 WRONG = """

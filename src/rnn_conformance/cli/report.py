@@ -1,0 +1,63 @@
+"""``rnn-conformance report``: results are rendered again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from rnn_conformance.cli.options import (
+    debug_option,
+    faults,
+)
+from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.results.formats import POWER, RESULTS
+from rnn_conformance.results.reading import read
+from rnn_conformance.results.writing import must_be_page, write
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default=None,
+    help="The HTML file, or a folder for index.html; by default beside the first RESULTS.",
+)  # fmt: skip
+@debug_option
+def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
+    """Render RESULTS files again; several are merged into one report.
+
+    RESULTS is a results.json, the records.jsonl of a run that was stopped, or the folder that
+    they are in. The shards of a run are put together. A power.json among them adds how strong
+    the suite is.
+    """
+    with faults(debug):
+        from rnn_conformance.report import merge, render
+
+        paths = [_results(path) for path in results]
+        target = output or paths[0].parent / "index.html"
+        if target.is_dir() or not target.suffix:
+            target = target / "index.html"
+        must_be_page(target, paths)
+        documents = [read(path) for path in paths]
+        runs = [document.content for document in documents if document.format is RESULTS]
+        powers = [document for document in documents if document.format is POWER]
+        if len(powers) > 1:
+            one, other, *_ = powers
+            raise UsageError(
+                f"{one.path} and {other.path} are both of power; a report shows one", Refusal.FILE
+            )
+        if not runs:
+            raise UsageError(
+                f"{paths[0]} is no results.json; name one too, as `run` writes it", Refusal.FILE
+            )
+        write(target, render(merge(runs), powers[0].content if powers else None))
+        click.echo(target)
+
+
+def _results(path: Path) -> Path:
+    """The file of results that is meant: of a folder the document, or else the journal."""
+    if not path.is_dir():
+        return path
+    document, journal = path / "results.json", path / "records.jsonl"
+    return journal if journal.exists() and not document.exists() else document

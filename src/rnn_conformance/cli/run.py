@@ -1,0 +1,122 @@
+"""``rnn-conformance run``: targets are tested, and a report is written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from rnn_conformance.cli.options import (
+    Seed,
+    ShareOf,
+    Workers,
+    debug_option,
+    faults,
+    limit_options,
+)
+from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.report import terminal
+from rnn_conformance.report.progress import Display
+from rnn_conformance.results.verdict import exit_code
+from rnn_conformance.running.selection import Selection
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--kind", "kinds", multiple=True, help="Only this kind (RNN, LSTM, GRU, RNNCell, …).")
+@click.option("--level", default="", help="Only up to this level (inference, training, drop-in).")
+@click.option("--select", multiple=True, metavar="CLAUSE|CHAPTER", help="Only these clauses.")
+@click.option(
+    "--without", multiple=True, metavar="FEATURE",
+    help="Declare that this is left out (packed, projection, …): then it must be refused.",
+)  # fmt: skip
+@click.option("--profile", default="quick", show_default=True, help="quick, standard, thorough.")
+@click.option("--seed", type=Seed(), default=0, show_default=True, metavar="N|random")
+@click.option(
+    "--device", default="cpu", show_default=True,
+    help="Where torch.nn.Module classes compute, by torch's name (cuda, mps, …).",
+)  # fmt: skip
+@click.option(
+    "-n", "workers", type=Workers(), default="auto", show_default=True, metavar="WORKERS|auto",
+    help="Processes; 0 runs in this one, for a debugger.",
+)  # fmt: skip
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("reports/latest"),
+    show_default=True, help="Where results.json and index.html go.",
+)  # fmt: skip
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --output that was stopped.")
+@click.option(
+    "--shard", type=ShareOf(), default=None, metavar="K/N",
+    help="Only the K-th of N shares of the work; `report` puts them together.",
+)  # fmt: skip
+@click.option(
+    "--cluster", default="", metavar="ADDRESS|local",
+    help="Run on the workers of a Dask cluster.",
+)  # fmt: skip
+@limit_options
+@click.option("--no-diagnosis", is_flag=True, help="Do not look for what is behind failures.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@debug_option
+def run(
+    targets: tuple[str, ...],
+    kinds: tuple[str, ...],
+    level: str,
+    select: tuple[str, ...],
+    without: tuple[str, ...],
+    profile: str,
+    seed: int,
+    device: str,
+    workers: int,
+    output: Path,
+    fail_fast: bool,
+    resume: bool,
+    shard: tuple[int, int] | None,
+    cluster: str,
+    no_diagnosis: bool,
+    quiet: bool,
+    debug: bool,
+    **limits: float | None,
+) -> None:
+    """Test TARGETs and write a report.
+
+    A TARGET is package.module:Class, package.module, path/to/file.py:Class,
+    path/to/file.py or a registered name; without any, everything registered is tested,
+    ./impls too.
+    """
+    with faults(debug):
+        selection = Selection(
+            targets, not targets, kinds, level, select, profile, seed, without, device
+        )
+        for file in filter(None, map(_file, targets)):
+            if not file.is_file():
+                raise UsageError(f"there is no file {file}; check the path", Refusal.TARGET)
+        from rnn_conformance.running.jobs import limited
+        from rnn_conformance.running.run import Options
+        from rnn_conformance.running.run import run as run_checks
+
+        console = Console(quiet=quiet)
+        options = Options(
+            selection,
+            output,
+            workers,
+            fail_fast,
+            limited(selection.profile, limits),
+            cluster,
+            shard,
+            resume,
+            not no_diagnosis,
+        )
+        with Display(console) as display:
+            document = run_checks(options, display)
+        terminal.summary(console, document, output / "index.html")
+        code = exit_code(document)
+    sys.exit(code)
+
+
+def _file(target: str) -> Path | None:
+    """The file that a target names, if it names one."""
+    path = target.rpartition(":")[0] if not target.endswith(".py") else target
+    return Path(path) if path.endswith(".py") else None
