@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rnn_conformance.checking import (
+    Apart,
     Call,
     Case,
     Cases,
+    Combination,
     Dtype,
     Expected,
     Feature,
@@ -22,6 +24,7 @@ from rnn_conformance.checking import (
     Sort,
     State,
     Subject,
+    Together,
     Unsupported,
     Values,
     assert_within_bound,
@@ -30,6 +33,7 @@ from rnn_conformance.checking import (
     deliberate,
     demand_answers,
     for_all,
+    for_each,
     reading_zeros,
 )
 
@@ -37,6 +41,13 @@ from rnn_conformance.checking import (
 @clause("DCL-1")
 def test_what_is_declared_is_answered(subject: Subject) -> None:
     demand_answers(subject)
+
+
+@clause("DCL-1")
+@for_each(Apart())
+def test_what_is_not_declared_together_is_refused(subject: Subject, asked: Together) -> None:
+    call = asked.case.call()
+    refused_or_right(subject.asking(call), call, lacking(subject, asked.combination))
 
 
 TAME = (Values.PLAIN, Values.TYPICAL)
@@ -59,7 +70,7 @@ def undeclared(*needs: Feature, beside: tuple[Feature, ...] = ()) -> Cases:
     )
 
 
-def lacking(subject: Subject, what: Feature | Dtype) -> str:
+def lacking(subject: Subject, what: Feature | Dtype | Combination) -> str:
     """Why it must be refused: it is not declared, or it is, and was not there when asked for."""
     missing = what in subject.implementation.declaration.refused
     return f"{what} is declared but missing (DCL-1)" if missing else f"{what} is not declared"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import combinations
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,13 +17,14 @@ from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.probing import Probed, probe
 from rnn_conformance.checking.subject import Profile, Subject
-from rnn_conformance.errors import Nature, Sort
-from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.errors import Nature, Sort, UsageError
+from rnn_conformance.implementations.interface import Declaration, Implementation
 from rnn_conformance.implementations.registry import registered
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.declarations import refusing, with_default
 from rnn_conformance.results.records import Outcome, Record
 from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.combinations import LAYOUTS, Combination, largest
 from rnn_conformance.spec.config import Dtype, Feature, Kind
 
 FEW = Profile("a few", 2, 0)
@@ -124,6 +126,75 @@ def test_a_dtype_that_is_refused_is_found_too() -> None:
     assert set(probed.refused) == {Dtype.FLOAT16}
     assert probed.implementation.declaration.dtypes == set(Dtype) - {Dtype.FLOAT16}
     assert [record.clauses for record in failing(probed.implementation, Kind.GRU)] == [("DCL-1",)]
+
+
+# What is refused together
+
+
+class Parts(nn.LSTM):
+    """Each feature is there; some are not together."""
+
+    rnn_conformance: ClassVar[Any] = {"kind": "LSTM"}
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        if self.bidirectional and self.proj_size:
+            raise NotImplementedError("no projection of two directions")
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if not isinstance(input, Tensor) and self.batch_first and self.num_layers > 1:
+            raise NotImplementedError("no deep packed sequences, batch first")
+        return super().forward(input, hx)
+
+
+class SaysSo(Parts):
+    rnn_conformance: ClassVar[Any] = {
+        "kind": "LSTM",
+        "without": ["projection+bidirectional", "packed+multi_layer+batch_first"],
+    }
+
+
+PARTED = {"bidirectional+projection", "batch_first+multi_layer+packed"}
+
+
+def test_the_smallest_combinations_that_are_refused_are_told() -> None:
+    probed = found(Parts)
+    # Dropout is asked for with layers to act between, and so it is in a combination as well.
+    told = {asked.value for asked in probed.refused}
+    assert told - {"batch_first+dropout+packed"} == PARTED
+    assert {one.value for one in probed.implementation.declaration.apart} == told
+
+
+def test_a_combination_that_is_refused_is_one_finding() -> None:
+    records = failing(found(Parts).implementation, Kind.LSTM)
+    assert [record.clauses for record in records] == [("DCL-1",)]
+
+
+def test_a_combination_that_is_left_out_and_refused_is_no_finding() -> None:
+    probed = found(SaysSo)
+    assert probed.refused == {}
+    assert failing(probed.implementation, Kind.LSTM) == []
+
+
+def test_whatever_can_be_asked_for_together_is_asked_for_in_a_call_or_two() -> None:
+    for kind in Kind:
+        sets = list(largest(Feature.of(kind)))
+        for one, other in combinations(sorted(f for f in Feature.of(kind) if not f.is_finer), 2):
+            possible = not {one, other} <= set(LAYOUTS)
+            assert any({one, other} <= whole for whole in sets) == possible
+
+
+@pytest.mark.parametrize(
+    "text", ["packed+unbatched", "packed", "packed+unsorted", "bidirectional+initial_state", "a+b"]
+)
+def test_what_is_no_combination_is_refused_in_words(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Combination.of(text)
+
+
+def test_a_combination_that_does_not_exist_is_told_to_who_declares_it() -> None:
+    with pytest.raises(UsageError, match=r"packed.unbatched.*write it as in bidirectional.packed"):
+        Declaration.of(["LSTM"], without=["packed+unbatched"])
 
 
 class StumblesWhenPacked(nn.GRU):
@@ -232,7 +303,7 @@ def test_what_cannot_be_used_is_told_in_a_sentence(what: str) -> None:
     assert probed.unusable is not None
     assert sentence in probed.unusable
     assert probed.refused == {}
-    (check,) = (check for check in checks() if check.clauses == ("DCL-1",))
+    (check,) = (check for check in checks() if check.id.endswith("declared_is_answered"))
     record = examine(check, Subject(probed.implementation, Kind.LSTM, FEW))
     assert record.outcome is Outcome.FAILED
     assert record.failure is not None

@@ -4,6 +4,7 @@ What needs torch is asked for inside a check, from the module of its chapter's k
 run without torch layers does not load it.
 """
 
+from rnn_conformance.checking.apart import Apart, Together
 from rnn_conformance.checking.assertions import (
     assert_close,
     assert_equivalent,
@@ -64,6 +65,7 @@ from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State, Values, rounded
+from rnn_conformance.spec.combinations import Combination
 from rnn_conformance.spec.config import ARGUMENTS, Config, Dtype, Feature, Kind, Level, Role
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import shown
@@ -76,6 +78,7 @@ __all__ = [
     "LAYOUTS",
     "SMALL",
     "Agreement",
+    "Apart",
     "Array",
     "Axis",
     "Backward",
@@ -84,6 +87,7 @@ __all__ = [
     "Case",
     "Cases",
     "Change",
+    "Combination",
     "Config",
     "Copies",
     "Copy",
@@ -110,6 +114,7 @@ __all__ = [
     "Succession",
     "Successions",
     "Sum",
+    "Together",
     "Unsupported",
     "Values",
     "allowed_gap",

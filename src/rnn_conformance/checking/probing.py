@@ -1,5 +1,7 @@
 """What an implementation is asked before any check: each thing that it declares, once, alone.
 
+And then all of it together, of which the smallest combination is told that is refused.
+
 One missing feature would otherwise fail a third of the checks, and hide what else is wrong.
 What is refused is told once, under DCL-1, and everything else is run as if it had not been
 declared. An argument whose default is another than ``torch.nn``'s is told once, under PAR-1,
@@ -13,7 +15,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from rnn_conformance.checking.defaults import in_words, other_defaults
 from rnn_conformance.checking.subject import Subject
@@ -26,9 +28,10 @@ from rnn_conformance.errors import (
     Unsupported,
     deliberate,
 )
-from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.implementations.interface import Declaration, Implementation
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case
+from rnn_conformance.spec.combinations import STATED, Combination, largest
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 from rnn_conformance.texts import worded
 
@@ -37,6 +40,9 @@ ANSWERS = "DCL-1"
 
 INPUTS, HIDDEN, PROJECTED = 3, 4, 2
 """Sizes of the layers that are asked."""
+
+Asked: TypeAlias = Feature | Dtype | Combination
+"""What is asked for by itself."""
 
 FAILS = (Exception, SystemExit)
 """What an implementation may raise and be told of; what else there is ends the run."""
@@ -48,16 +54,16 @@ class Probed:
 
     ``implementation`` is what the checks are to be run on: it declares what it did not refuse.
     ``unusable`` is why there is nothing to run them on, in a sentence. ``refused`` are the
-    features and dtypes that were declared and are refused, each with a sentence. ``defaults``
-    are the arguments that have another default than ``torch.nn``'s and do not declare it (see
-    ``defaults.in_words``); ``named`` is false where the parameters have names that are not
-    declared.
+    features, combinations and dtypes that were declared and are refused, each with a sentence.
+    ``defaults`` are the arguments that have another default than ``torch.nn``'s and do not declare
+    it (see ``defaults.in_words``); ``named`` is false where the parameters have names that are
+    not declared.
     """
 
     implementation: Implementation
     kind: Kind
     unusable: str | None = None
-    refused: Mapping[Feature | Dtype, str] = field(default_factory=dict)
+    refused: Mapping[Asked, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     named: bool = True
 
@@ -65,7 +71,7 @@ class Probed:
 def probe(
     implementation: Implementation,
     kind: Kind,
-    observe: Callable[[Call, Feature | Dtype], None] = lambda call, asked: None,
+    observe: Callable[[Call, Asked], None] = lambda call, asked: None,
 ) -> Probed:
     """Ask for each thing that is declared; nothing is compared with what is right.
 
@@ -175,6 +181,7 @@ def _whole(implementation: Implementation) -> Implementation:
         declaration,
         features=declaration.features | {asked for asked in refused if isinstance(asked, Feature)},
         dtypes=declaration.dtypes | {asked for asked in refused if isinstance(asked, Dtype)},
+        apart=declaration.apart.difference(refused),
         refused={},
     )
     return replace(implementation, declaration=whole).knowing(named=True, loads=True)
@@ -199,15 +206,14 @@ def _told(implementation: Implementation, kind: Kind) -> tuple[Implementation, M
     return implementation, defaults
 
 
-def _without(
-    implementation: Implementation, refused: Mapping[Feature | Dtype, str]
-) -> Implementation:
+def _without(implementation: Implementation, refused: Mapping[Asked, str]) -> Implementation:
     """The implementation, no longer declaring what it refuses."""
     declaration = implementation.declaration
     narrow = replace(
         declaration,
         features=frozenset(asked for asked in declaration.features if asked not in refused),
         dtypes=frozenset(asked for asked in declaration.dtypes if asked not in refused),
+        apart=declaration.apart | {asked for asked in refused if isinstance(asked, Combination)},
         refused=dict(refused),
     )
     return replace(implementation, declaration=narrow)
@@ -232,16 +238,16 @@ def _are_named(implementation: Implementation, kind: Kind) -> bool:
 def _answers(
     implementation: Implementation,
     kind: Kind,
-    observe: Callable[[Call, Feature | Dtype], None] = lambda call, asked: None,
-) -> tuple[Answer | None, dict[Feature | Dtype, Answer]]:
+    observe: Callable[[Call, Asked], None] = lambda call, asked: None,
+) -> tuple[Answer | None, dict[Asked, Answer]]:
     """Why nothing at all is answered, if so; and what is refused of what is declared."""
     dtypes = _dtypes(implementation)
     features = set(implementation.declaration.features & Feature.of(kind))
-    refused: dict[Feature | Dtype, Answer] = {}
+    refused: dict[Asked, Answer] = {}
 
-    def ask(*asked: Feature, dtype: Dtype) -> Answer:
+    def ask(*asked: Feature, dtype: Dtype, by: Asked | None = None) -> Answer:
         call = _call(kind, asked, features, dtype)
-        observe(call, asked[0] if asked else dtype)
+        observe(call, by or (asked[0] if asked else dtype))
         return _ask(implementation, call)
 
     plain = {dtype: ask(dtype=dtype) for dtype in dtypes}
@@ -268,10 +274,61 @@ def _answers(
             if answer := next((answer for answer in answers if answer.refusal), None):
                 refused[feature] = answer
                 features.remove(feature)
+
+    def ask_for(combination: Combination) -> Answer:
+        return ask(*sorted(combination.features), dtype=answered, by=combination)
+
+    refused.update(_refused_together(implementation.declaration, features, ask_for))
     return None, {
         thing: replace(answer, sentence=f"{thing} is declared, and {answer.sentence}")
         for thing, answer in refused.items()
     }
+
+
+def _refused_together(
+    declaration: Declaration,
+    features: set[Feature],
+    ask: Callable[[Combination], Answer],
+) -> dict[Asked, Answer]:
+    """The smallest combinations that are refused of what is answered one by one.
+
+    Of what is declared to be apart, nothing is asked for but its pairs: the process may not
+    have survived the whole, and is asked again without it.
+    """
+
+    def refused(of: frozenset[Feature]) -> Answer | None:
+        # Dropout is asked for with layers to act between.
+        lone = Feature.DROPOUT in of and Feature.MULTI_LAYER in features - of
+        if len(of) < 2 or of == STATED or lone:
+            return None
+        answer = ask(Combination(of))
+        # Of what was answered one by one, an exception that does not say so is no refusal: a state
+        # of another shape than is taken there raises as well.
+        return answer if answer.error is not None and deliberate(answer.error) else None
+
+    found: dict[Asked, Answer] = {}
+    apart = set(declaration.apart)
+    due = list(largest(features))
+    asked: set[frozenset[Feature]] = set()
+    while due:
+        whole = due.pop()
+        if whole in asked:
+            continue
+        asked.add(whole)
+        parted = [one.features for one in apart if one.features <= whole]
+        if whole in parted:
+            due += [pair.features for pair in Combination(whole).pairs()] if len(whole) > 2 else []
+        elif parted:
+            due += [whole - {feature} for feature in sorted(parted[0])]
+        elif answer := refused(whole):
+            smallest = whole
+            for feature in sorted(whole):
+                if fewer := refused(smallest - {feature}):
+                    smallest, answer = smallest - {feature}, fewer
+            found[Combination(smallest)] = answer
+            apart.add(Combination(smallest))
+            due += [whole - {feature} for feature in sorted(smallest)]
+    return found
 
 
 def _call(

@@ -96,6 +96,8 @@ class Cases:
             declaration = self._beyond(declaration)
         if missing := self.needs - declaration.features:
             raise Unsupported(f"does not declare {', '.join(sorted(missing))}", Gap.UNDECLARED)
+        if parted := declaration.parted(self.needs):
+            raise Unsupported(f"does not declare {parted[0]}", Gap.UNDECLARED)
         dtypes = [dtype for dtype in self.dtypes if dtype in declaration.dtypes]
         if not dtypes:
             raise Unsupported(f"does not declare {' or '.join(self.dtypes)}", Gap.UNDECLARED)
@@ -187,10 +189,14 @@ def _case(
     def choose(options: Sequence[T]) -> T:
         return draw(_one_of(tuple(options))) if len(options) > 1 else options[0]
 
+    def free(feature: Feature) -> bool:
+        """Whether it may be there too."""
+        return feature in possible and declaration.allows({feature, *features, *family.needs})
+
     def has(feature: Feature, odds: tuple[bool, ...]) -> bool:
         if feature in family.needs:
             return True
-        if feature not in possible & declaration.features:
+        if not free(feature):
             return False
         return choose(odds)
 
@@ -204,9 +210,7 @@ def _case(
         features |= {Feature.BIDIRECTIONAL}
         states = with_directions
     num_layers = 1
-    if Feature.MULTI_LAYER in family.needs or (
-        Feature.MULTI_LAYER in possible & declaration.features
-    ):
+    if Feature.MULTI_LAYER in family.needs or (free(Feature.MULTI_LAYER)):
         least = 2 if Feature.MULTI_LAYER in family.needs else family.layers[0]
         num_layers = choose(range(least, family.layers[1] + 1))
     if num_layers > 1:
@@ -237,6 +241,8 @@ def _case(
         lengths = tuple(sorted(lengths, reverse=True))
     elif out_of_order and min(length, batch) > 1:
         lengths = (min(lengths[0], length - 1), *lengths[1:-1], length)
+    if not declaration.allows({*features, Feature.INITIAL_STATE} & declaration.features):
+        states = [state for state in states if state is State.OMITTED] or states
     # A given state four times in six: cases without one are blind to half of the defects.
     odds_of_states = [state for state in states for _ in range(4 if state is State.GIVEN else 1)]
     config = Config.having(

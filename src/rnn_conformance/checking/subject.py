@@ -132,7 +132,11 @@ class Subject:
     def asking(self, call: Call) -> Subject:
         """The subject as if it declared what a call needs: to ask for what it does not."""
         declaration = self.implementation.declaration
-        wider = replace(declaration, features=declaration.features | call.features)
+        wider = replace(
+            declaration,
+            features=declaration.features | call.features,
+            apart=declaration.apart.difference(declaration.parted(call.features)),
+        )
         return replace(self, implementation=replace(self.implementation, declaration=wider))
 
     def expected(self, asked: Call | Backward, masks: Masks | None = None) -> Expected:
@@ -275,7 +279,7 @@ class Subject:
     def _blaming(self, call: Call, what: str = "") -> Iterator[None]:
         """As :meth:`doing`, for what sets back the changes of the process by itself."""
         if missing := self.implementation.declaration.undeclared(call):
-            raise Unsupported(f"does not declare {', '.join(sorted(missing))}", Gap.UNDECLARED)
+            raise Unsupported(f"does not declare {', '.join(missing)}", Gap.UNDECLARED)
         self.tally.calling(call)
         begun = perf_counter()
         try:

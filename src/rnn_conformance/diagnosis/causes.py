@@ -75,7 +75,7 @@ def cause_of(
 def declared(subject: Subject, case: Case) -> Case:
     """The case, if all that it needs is declared; raises ``LookupError`` otherwise."""
     declaration = subject.implementation.declaration
-    if case.features <= declaration.features and case.dtype in declaration.dtypes:
+    if declaration.allows(case.features) and case.dtype in declaration.dtypes:
         return case
     raise LookupError(f"{case.config} is not declared")
 

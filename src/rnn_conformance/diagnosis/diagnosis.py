@@ -471,14 +471,14 @@ class Diagnostician:
         yield from bisected(wrong, how.ask, self._declared)
 
     def _declared(self, case: Case) -> bool:
-        return case.features <= self.declaration.features and case.dtype in self.declaration.dtypes
+        return self.declaration.allows(case.features) and case.dtype in self.declaration.dtypes
 
     def _answerable(self, call: Call) -> bool:
         """Whether a call is one for this kind, declared, and determined by its arguments."""
         return (
             call.config.kind is self.kind
             and call.length > 0
-            and call.features <= self.declaration.features
+            and self.declaration.allows(call.features)
             and call.dtype in self.declaration.dtypes
         )
 

@@ -18,6 +18,7 @@ from rnn_conformance.implementations.process import contained
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Arguments, Call, LayerSpec
 from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.spec.combinations import Combination
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level, Storage
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import named
@@ -35,6 +36,7 @@ class Declaration:
     ``fails_on_purpose`` says, for an example of what goes wrong, what is wrong with it:
     then failing is expected and conforming is not.
     ``excluded`` are clauses that are not to be checked, each with the reason.
+    ``apart`` are combinations of features that it has, and not in one call.
     ``refused`` is what was declared until it was asked for, with what it raised.
     """
 
@@ -47,7 +49,10 @@ class Declaration:
     tf32: bool = False
     weights: Storage | None = None
     excluded: Mapping[str, str] = field(default_factory=dict, compare=False)
-    refused: Mapping[Feature | Dtype, str] = field(default_factory=dict, compare=False)
+    apart: frozenset[Combination] = frozenset()
+    refused: Mapping[Feature | Dtype | Combination, str] = field(
+        default_factory=dict, compare=False
+    )
 
     def __post_init__(self) -> None:
         kept = {feature for feature in self.features if feature.within <= self.features}
@@ -109,9 +114,13 @@ class Declaration:
             )
         named = known(Feature, "feature", features)
         finer = {feature for feature in Feature if feature.is_finer and feature.within <= named}
+        left_out = set(without)
+        apart = frozenset(_combination(name) for name in left_out if "+" in name)
+        left_out -= {name for name in left_out if "+" in name}
         return cls(
             kinds=known(Kind, "kind", kinds),
-            features=(named | finer) - known(Feature, "feature", without),
+            features=(named | finer) - known(Feature, "feature", left_out),
+            apart=apart,
             dtypes=known(Dtype, "dtype", dtypes),
             level=level_,
             compiles_per_shape=compiles_per_shape,
@@ -121,17 +130,38 @@ class Declaration:
         )
 
     def without(self, left_out: Collection[str]) -> Declaration:
-        """The same but for some features and dtypes, and for what is part of those features."""
+        """The same but for some features, combinations and dtypes, and what is part of them."""
         features = {feature for feature in self.features if feature.value not in left_out}
         return replace(
             self,
             features=frozenset(feature for feature in features if feature.within <= features),
+            apart=self.apart | {_combination(name) for name in left_out if "+" in name},
             dtypes=frozenset(dtype for dtype in self.dtypes if dtype.value not in left_out),
         )
 
-    def undeclared(self, call: Call) -> frozenset[Feature]:
-        """The features that a call needs and that are not claimed."""
-        return call.features - self.features
+    def undeclared(self, call: Call) -> list[str]:
+        """The features that a call needs and that are not claimed, or not together; in order."""
+        parted = (combination.value for combination in self.parted(call.features))
+        return [*sorted(call.features - self.features), *sorted(parted)]
+
+    def parted(self, features: Collection[Feature]) -> list[Combination]:
+        """The combinations among these features that are not had in one call."""
+        return [one for one in self.apart if one.features <= frozenset(features)]
+
+    def allows(self, features: Collection[Feature]) -> bool:
+        """Whether a call may have these features."""
+        return self.features >= frozenset(features) and not self.parted(features)
+
+
+def _combination(name: str) -> Combination:
+    """Raises ``UsageError`` for what is none."""
+    try:
+        return Combination.of(name)
+    except ValueError as error:
+        raise UsageError(
+            f"{name!r} is left out: {error}; write it as in bidirectional+packed",
+            Refusal.DECLARATION,
+        ) from None
 
 
 class Layer(Protocol):

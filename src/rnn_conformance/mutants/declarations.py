@@ -15,6 +15,7 @@ from rnn_conformance.implementations.numpy_function import FunctionImplementatio
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants.functions import function
 from rnn_conformance.mutants.mutant import Chapter, cast, data_of, state_shape
+from rnn_conformance.spec.combinations import Combination
 from rnn_conformance.spec.config import ARGUMENTS, Config, Feature, Kind
 
 DECLARATIONS = Chapter("Declarations")
@@ -152,6 +153,44 @@ def refusing(feature: Feature, kind: Kind, *, declared: bool) -> type[nn.Module]
     return cls
 
 
+APART = ((Feature.BIDIRECTIONAL, Feature.PACKED), (Feature.BIDIRECTIONAL, Feature.MULTI_LAYER))
+"""Features that layers are met with which have not both: packed sequences of two directions
+(ONNX Runtime's early CUDA kernels), and stacked layers of two (many cells' loops)."""
+
+
+def apart(pair: tuple[Feature, Feature], kind: Kind, *, declared: bool) -> type[nn.Module]:
+    """``torch.nn``'s class, which has not both features at once.
+
+    Where it declares that, it takes them, and reads a single direction twice; otherwise it
+    refuses them.
+    """
+    base: Any = getattr(nn, kind.value)
+    value = Combination(frozenset(pair)).value
+
+    class Apart(base):  # type: ignore[misc]
+        rnn_conformance: ClassVar = {"without": [value] if declared else [], "kind": kind.value}
+
+        def forward(self, input: Any, hx: Any = None) -> Any:
+            asked = {
+                Feature.BIDIRECTIONAL: self.bidirectional,
+                Feature.MULTI_LAYER: self.num_layers > 1,
+                Feature.PACKED: isinstance(input, PackedSequence),
+            }
+            both = all(asked[feature] for feature in pair)
+            if both and not declared:
+                raise NotImplementedError(f"no {' with '.join(IN_WORDS[one] for one in pair)}")
+            output, state = super().forward(input, hx)
+            if not both:
+                return output, state
+            data = data_of(output)
+            half = data.shape[-1] // 2
+            data = torch.cat([data[..., :half], data[..., :half]], -1)
+            packed = isinstance(output, PackedSequence)
+            return output._replace(data=data) if packed else data, state
+
+    return Apart
+
+
 def with_default(kind: Kind, argument: str, default: Any) -> type[nn.Module]:
     """``torch.nn``'s class, where one argument has another default."""
     base: Any = getattr(nn, kind.value)
@@ -240,6 +279,25 @@ def _put() -> None:
             kinds=kinds,
             crashes=True,
         )
+    for pair in APART:
+        both = " with ".join(IN_WORDS[feature] for feature in pair)
+        for declared, what in (
+            (False, f"{both} refused, each of which is there"),
+            (True, f"{both} not declared, and answered wrongly"),
+        ):
+
+            def separate(
+                kind: Kind, pair: tuple[Feature, Feature] = pair, declared: bool = declared
+            ) -> Any:
+                return drop_in(apart(pair, kind, declared=declared))
+
+            DECLARATIONS.put(
+                what,
+                "DCL-1",
+                separate,
+                kinds=[kind for kind in Kind if not kind.is_cell],
+                crashes=not declared,
+            )
     for argument, value in DEFAULTS.items():
         kinds = [kind for kind in Kind if argument in kind.arguments]
         name = f"{argument} is {value!r} unless told"

@@ -99,9 +99,11 @@ def _of_function(declaration: Declaration, kind: Kind) -> dict[str, Any]:
 
 
 def _left_out(declaration: Declaration, possible: Collection[Feature]) -> list[str]:
-    """Those that are not declared and are no part of what is not."""
+    """Those that are not declared and are no part of what is not, and those apart."""
     features = declaration.features
-    return sorted(f.value for f in possible if f not in features and f.within <= features)
+    apart = [one.value for one in declaration.apart if one.features <= features]
+    alone = [f.value for f in possible if f not in features and f.within <= features]
+    return sorted(alone) + sorted(apart)
 
 
 def _dtypes(declaration: Declaration) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from rnn_conformance.checking.checks import Check, checks
 from rnn_conformance.checking.subject import PROFILES, Subject
 from rnn_conformance.errors import Refusal, Unsupported, UsageError
-from rnn_conformance.implementations.interface import Implementation
+from rnn_conformance.implementations.interface import Declaration, Implementation
 from rnn_conformance.implementations.registry import load, registered, unique
 from rnn_conformance.results.records import Entry
 from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
@@ -60,7 +60,8 @@ class Selection:
     def __post_init__(self) -> None:
         require(self.kinds, "kind", list(Kind))
         require([self.level] if self.level else [], "level", list(Level))
-        require(self.without, "feature", list(Feature))
+        require([name for name in self.without if "+" not in name], "feature", list(Feature))
+        Declaration.of((), without=[name for name in self.without if "+" in name])
         require([self.profile], "profile", list(PROFILES))
         require_clauses(self.clauses)
         if self.device == "meta":

@@ -33,6 +33,7 @@ from rnn_conformance.results.records import Outcome
 from rnn_conformance.running.jobs import Source
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.combinations import Combination
 from rnn_conformance.spec.config import Dtype, Feature, Kind
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Session:
                 self.probed[key] = probe(implementation, Kind(kind), self._asking)
         return self.probed[key]
 
-    def _asking(self, call: Call, asked: Feature | Dtype) -> None:
+    def _asking(self, call: Call, asked: Feature | Dtype | Combination) -> None:
         self.observe({"call": str(call), "asked": asked.value})
 
     def _implementation(
