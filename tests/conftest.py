@@ -1,6 +1,9 @@
 """What holds for every test here: the same examples each time, none kept between runs."""
 
+from __future__ import annotations
+
 import hypothesis
+import pytest
 
 hypothesis.settings.register_profile(
     "tests",
@@ -11,3 +14,20 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("tests")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-kind",
+        action="store_true",
+        help="try each known defect in each kind that has it, not in one (twice the time)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("every_kind"):
+        return
+    others = [item for item in items if item.get_closest_marker("another_kind")]
+    config.hook.pytest_deselected(items=others)
+    left_out = set(others)
+    items[:] = [item for item in items if item not in left_out]

@@ -24,6 +24,7 @@ from rnn_conformance.running.trials import Choice, try_out
 from rnn_conformance.spec.backward import Backward
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Feature, Kind
+from tests.support.kinds import marks
 from tests.support.random_calls import random_case
 
 # torch says so once for each process, and computes the same.
@@ -32,15 +33,29 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:dropout option adds dropout after all but last"),
 ]
 
+
+def kinds_of(mutant: Mutant, clause: str) -> list[Kind]:
+    """Those in which it breaks a clause."""
+    return [kind for kind in mutant.kinds if clause in mutant.clauses(kind)]
+
+
 # What is written as a class or a function must be killed in each clause that it breaks; a
 # deviation of the equations breaks many, and is killed in one of them.
 TRIALS = [
-    pytest.param(mutant, kind, (), id=f"{mutant.name}-{kind}")
+    pytest.param(
+        mutant, kind, (), id=f"{mutant.name}-{kind}", marks=marks(mutant.name, kind, mutant.kinds)
+    )
     for chapter in (*FORWARD, *BACKWARD)
     for mutant in chapter
     for kind in sorted(mutant.kinds)
 ] + [
-    pytest.param(mutant, kind, (clause,), id=f"{mutant.name}-{kind}-{clause}")
+    pytest.param(
+        mutant,
+        kind,
+        (clause,),
+        id=f"{mutant.name}-{kind}-{clause}",
+        marks=marks(f"{mutant.name} {clause}", kind, kinds_of(mutant, clause)),
+    )
     for chapter in WRITTEN
     for mutant in chapter
     for kind in sorted(mutant.kinds)
