@@ -4,6 +4,7 @@
     python -m benchmarks.diagnosis --pairs 200
     python -m benchmarks.diagnosis --scoped 200             # deviations in drawn scopes
     python -m benchmarks.diagnosis --scoped 200 --held-out  # of which the search knows four fifths
+    python -m benchmarks.diagnosis --scoped 200 --two       # two at once, one in whole calls alone
 
 Each is an opaque implementation that is run against the checks of the clauses that it breaks
 until one fails, and that failure is diagnosed. What is named is right if the mutant is among
@@ -33,7 +34,7 @@ from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import CATALOGUE as DEVIATIONS
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation, deviations_of
-from rnn_conformance.deviations.scopes import SCOPES, scoped
+from rnn_conformance.deviations.scopes import IN_CALLS, SCOPES, scoped
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.diagnosis.evidence import ask
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh
@@ -188,32 +189,70 @@ def confined(seed: int, unknown: bool) -> Verdict | None:
         variant = scoped(deviation.variant, scope)
     except TypeError:
         return None
-    name = f"{deviation.name}, {scope.words}"
-    implementation = miniature(name, kind, variant)
+    names = (f"{deviation.name}, {scope.words}",)
+    return diagnosed(names, variant, kind, deviation.breaks, without if unknown else frozenset())
+
+
+def two_confined(seed: int) -> Verdict | None:
+    """Two drawn deviations at once, of which the first is in drawn calls alone, the second where
+    it may be; ``None`` where that is nothing, or one of the two does not show."""
+    warnings.simplefilter("ignore")
+    rng = random.Random(seed)
+    kind = rng.choice(list(Kind))
+    first, second = rng.sample(deviations_of(kind), 2)
+    calls, where = rng.choice(IN_CALLS), rng.choice(SCOPES)
+    try:
+        both = scoped(composed((first.variant, second.variant)), where, first.variant)
+        alone = scoped(second.variant, where)
+        variants = scoped(both, calls, alone), scoped(first.variant, calls), alone
+    except TypeError:
+        return None
+    for variant in variants[1:]:
+        one = Diagnostician(miniature("one of two", kind, variant), kind)
+        if not any(piece.telling for piece in one.results.evidence):
+            return None
+    names = (f"{first.name}, {calls.words}", f"{second.name}, {where.words}")
+    return diagnosed(names, variants[0], kind, first.breaks | second.breaks, frozenset())
+
+
+def diagnosed(
+    names: tuple[str, ...],
+    variant: type[Any],
+    kind: Kind,
+    clauses: frozenset[str],
+    without: frozenset[str],
+) -> Verdict | None:
+    """What is said of what no check was run on; ``None`` where no probe shows it."""
+    name = " and ".join(names)
     begun = perf_counter()
-    diagnostician = Diagnostician(implementation, kind, without if unknown else ())
+    diagnostician = Diagnostician(miniature(name, kind, variant), kind, without)
     wrong = [piece for piece in diagnostician.results.evidence if piece.telling]
     if not wrong:
         return None
     failed = NonConforming("a call is off", sort=Sort.VALUE, calls=wrong[0].probe.calls)
-    diagnosis = diagnostician.diagnose(failed, deviation.breaks)
+    diagnosis = diagnostician.diagnose(failed, clauses)
     seconds = perf_counter() - begun
-    verdict = of_confined(name, diagnostician, diagnosis)
+    verdict = of_confined(names, diagnostician, diagnosis)
     return Verdict(name, str(kind), "scopes", verdict, seconds, diagnosis.text if diagnosis else "")
 
 
-def of_confined(name: str, diagnostician: Diagnostician, diagnosis: Diagnosis | None) -> str:
-    """One word or two for what was said of a deviation in a scope."""
+def of_confined(
+    names: tuple[str, ...], diagnostician: Diagnostician, diagnosis: Diagnosis | None
+) -> str:
+    """One word or two for what was said of deviations in scopes."""
     if diagnosis is None:
         return "left to the message"
     if diagnosis.plain:
         return "told plainly"
     if not diagnosis.known:
         return "left to the symptoms"
-    if any(name in {known.name, *known.same} for known in diagnosis.known):
+    parts = [{known.name, *known.same} for known in diagnosis.known]
+    if all(any(name in part for part in parts) for name in names):
         return "named"
+    first = diagnosis.known[0].name
     if diagnosis.where:
-        return "named in part" if name.startswith(diagnosis.known[0].name) else "a part is named"
+        known = any(name.startswith(first) for name in names)
+        return "named in part" if known else "a part is named"
     # By another name: then it is the same in cases that were not tried.
     suspect = diagnostician.results.searches[-1].suspects[0]
     cases = fresh(diagnostician.kind, diagnostician.declaration, OTHERS, seed=2)
@@ -221,8 +260,8 @@ def of_confined(name: str, diagnostician: Diagnostician, diagnosis: Diagnosis | 
     telling = [piece for piece in answers if piece and (piece.telling or not piece.wrong)]
     if all(piece.fits(suspect.variant) for piece in telling):
         return "named by an equal"
-    first = diagnosis.known[0].name
-    return "named without its scope" if name.startswith(first) else "WRONG"
+    known = any(name.startswith(first) for name in names)
+    return "named without its scope" if known else "WRONG"
 
 
 def main() -> None:
@@ -231,6 +270,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs, not single mutants")
     parser.add_argument("--scoped", type=int, default=0, help="so many deviations in scopes")
     parser.add_argument("--held-out", action="store_true", help="a fifth of which is not known")
+    parser.add_argument("--two", action="store_true", help="of these, two at once")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kind", choices=list(Kind), help="this kind alone")
     parser.add_argument("--chapter", default="", help="mutants of this chapter alone")
@@ -240,6 +280,8 @@ def main() -> None:
         jobs: Iterable[Verdict | None]
         if options.pairs:
             jobs = pool.map(pair, range(options.pairs))
+        elif options.scoped and options.two:
+            jobs = pool.map(two_confined, range(options.scoped))
         elif options.scoped:
             jobs = pool.map(confined, range(options.scoped), repeat(options.held_out))
         else:

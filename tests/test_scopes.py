@@ -24,6 +24,7 @@ from rnn_conformance.deviations.scopes import (
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.diagnosis.evidence import ask
 from rnn_conformance.diagnosis.probes import Probe, fresh
+from rnn_conformance.diagnosis.suspects import composed
 from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.mutants.equations import miniature
 from rnn_conformance.spec.calls import Call
@@ -196,3 +197,28 @@ def test_a_deviation_in_two_scopes_is_named_with_both() -> None:
     assert diagnosis is not None
     (known,) = diagnosis.known
     assert f"{deviation.name}, {scope.words}" in {known.name, *known.same}, diagnosis.text
+
+
+PACKED = next(scope for scope in IN_CALLS if scope.words == "in calls with packed sequences alone")
+
+
+def named_gru(name: str) -> Deviation[Deviant]:
+    (deviation,) = (one for one in deviations_of(Kind.GRU) if one.name == name)
+    return deviation
+
+
+@pytest.mark.parametrize("where", [IN_DIRECTIONS[0], PACKED], ids=lambda scope: scope.words)
+def test_of_two_deviations_in_scopes_both_are_named(where: Scope) -> None:
+    """One in some calls alone, the other in a part of each call, or in the same calls."""
+    first, second = named_gru("b_hn left out"), named_gru("no reset gate")
+    if where is PACKED:
+        both = scoped(composed((first.variant, second.variant)), PACKED)
+    else:
+        inside = scoped(composed((first.variant, second.variant)), where, first.variant)
+        both = scoped(inside, PACKED, scoped(second.variant, where))
+    diagnosis = said_of(both, Kind.GRU)
+    assert diagnosis is not None
+    named = [{known.name, *known.same} for known in diagnosis.known]
+    expected = {f"{first.name}, {PACKED.words}", f"{second.name}, {where.words}"}
+    assert len(named) == 2, diagnosis.text
+    assert all(any(name in one for one in named) for name in expected), diagnosis.text

@@ -239,16 +239,17 @@ def overrides(variant: type[Any], *names: str) -> bool:
     return any(getattr(variant, name) is not getattr(Deviant, name) for name in names)
 
 
-def scoped(variant: type[Any], scope: Scope) -> type[Any]:
-    """The variant where the scope is, and right elsewhere; the same class each time.
+def scoped(variant: type[Any], scope: Scope, elsewhere: type[Any] = Deviant) -> type[Any]:
+    """The variant where the scope is, and another ``elsewhere``, which is right unless told.
 
-    Raises ``TypeError`` where that is nothing: a deviation of whole calls in a part of one.
+    The same class each time. Raises ``TypeError`` where that is nothing: a deviation of whole calls
+    in a part of one.
     """
-    return _scoped(variant, scope)  # type: ignore[arg-type]  # a class, which has a hash
+    return _scoped(variant, scope, elsewhere)  # type: ignore[arg-type]  # classes, which have hashes
 
 
 @lru_cache(maxsize=4096)
-def _scoped(variant: type[Any], scope: Scope) -> type[Any]:
+def _scoped(variant: type[Any], scope: Scope, elsewhere: type[Any]) -> type[Any]:
     if issubclass(variant, Adjoint):
         if not scope.of_calls_alone:
             raise TypeError("gradients are summed over all places")
@@ -258,6 +259,7 @@ def _scoped(variant: type[Any], scope: Scope) -> type[Any]:
 
     class Scoped(_Scoped):
         wrongly = variant
+        otherwise = elsewhere
         where = scope
 
     return Scoped
@@ -267,11 +269,12 @@ class _Scoped(Deviant):
     """Two oracles side by side; each decision is left to the one whose turn it is."""
 
     wrongly: type[Deviant]
+    otherwise: type[Deviant]
     where: Scope
 
     def __init__(self) -> None:
         super().__init__()
-        self.wrong, self.exact = self.wrongly(), Deviant()
+        self.wrong, self.exact = self.wrongly(), self.otherwise()
         self.calls = self.layer = 0
         self.call: Call | None = None
 

@@ -50,6 +50,12 @@ SIZES: dict[str, Callable[[Call], int]] = {
 LED = 1_000
 """How many pairs with one of these are tried at most."""
 
+BESIDE = 1_000
+"""How many are tried at most in calls of some sort, beside what explains all other calls."""
+
+ALIKE = 2
+"""Of what explains such other calls alike, so many."""
+
 PAIRS = 3_000
 """How many pairs are tried at most on the smallest evidence that takes two: a number, not a time,
 so that it is the same everywhere."""
@@ -60,11 +66,13 @@ class Suspect:
     """One deviation or two, the first a variant of the second, which is one of the oracle."""
 
     deviations: tuple[Deviation[Any], ...]
+    made: type[Any] | None = None
+    """What has all of them, where that is more than each as a variant of the next."""
 
     @property
     def variant(self) -> type[Any]:
         """The oracle, or its derivative, with all of them."""
-        return composed(tuple(deviation.variant for deviation in self.deviations))
+        return self.made or composed(tuple(deviation.variant for deviation in self.deviations))
 
 
 @lru_cache(maxsize=1024)
@@ -80,7 +88,8 @@ def suspects(
 ) -> Iterator[list[Suspect]]:
     """Those that fit the whole evidence, and could not be told apart by it: the likeliest first.
 
-    Single ones; then one in a scope, or two; then one in two scopes. None if nothing is far enough
+    Single ones; then one in a scope, or two; then one in two scopes; then two in calls of the same
+    sort, or one of the two in such calls and the other in any scope. None if nothing is far enough
     off to be told.
     """
     wrong = _by_size(piece for piece in evidence if piece.telling)
@@ -91,11 +100,13 @@ def suspects(
         yield single
     possible = [scope for scope in (*scopes, *_sizes(evidence)) if _could_be(scope, evidence)]
     able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
-    yield from _in_scopes(_likeliest(possible, evidence), able, wrong, passing)
+    yield from _alike(_in_scopes(_likeliest(possible, evidence), able, wrong, passing))
     if pairs := _pairs([Suspect((candidate,)) for candidate in candidates], wrong, passing):
         yield pairs
     twice = [scope for scope in narrowed(possible) if _could_be(scope, evidence)]
-    yield from _in_scopes(_likeliest(twice, evidence), able, wrong, passing)
+    yield from _alike(_in_scopes(_likeliest(twice, evidence), able, wrong, passing))
+    yield from _pairs_in_scopes(_likeliest(possible, evidence), candidates, wrong, passing)
+    yield from _beside((*scopes, *_sizes(evidence)), candidates, evidence)
 
 
 def _likeliest(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Scope]:
@@ -161,7 +172,7 @@ def _in_scopes(
     wrong: Sequence[Evidence],
     passing: Sequence[Evidence],
     most: int = CONFINED,
-) -> Iterator[list[Suspect]]:
+) -> Iterator[tuple[Scope, list[Deviation[Any]]]]:
     """Deviations that fit everything if each is confined to a scope, scope by scope.
 
     ``most`` are tried.
@@ -177,7 +188,7 @@ def _in_scopes(
                 plainly[piece] = [one for one in candidates if piece.fits(one.variant)]
             left = plainly[piece]
         rest = [piece for piece in wrong if piece not in whole]
-        fitting: list[Suspect] = []
+        fitting: list[Deviation[Any]] = []
         for piece, places in islice(_apart(scope, wrong), 2):
             left = [one for one in left if piece.fits_at(one.variant, places)]
         for candidate in left:
@@ -185,15 +196,19 @@ def _in_scopes(
             if tried > most:
                 return
             try:
-                variant = scoped(candidate.variant, scope)
+                suspect = Suspect((_confined(candidate, scope),))
             except TypeError:
                 continue
-            confined = replace(candidate, name=f"{candidate.name}, {scope.words}", variant=variant)
-            suspect = Suspect((confined,))
             if _fits(suspect, rest) and _fits(suspect, passing):
-                fitting.append(suspect)
+                fitting.append(candidate)
         if fitting:
-            yield fitting
+            yield scope, fitting
+
+
+def _alike(found: Iterable[tuple[Scope, list[Deviation[Any]]]]) -> Iterator[list[Suspect]]:
+    """What fits in a scope, as suspects."""
+    for scope, fitting in found:
+        yield [Suspect((_confined(deviation, scope),)) for deviation in fitting]
 
 
 def _apart(
@@ -215,6 +230,68 @@ def _apart(
 
 def _is_whole(scope: Scope, piece: Evidence) -> bool:
     return all(whole for _, whole in _covered(scope, piece))
+
+
+def _beside(
+    scopes: Sequence[Scope], candidates: Sequence[Deviation[Any]], evidence: Sequence[Evidence]
+) -> Iterator[list[Suspect]]:
+    """Two that fit everything, the second in whole calls of some sort alone."""
+    left = BESIDE
+    for scope, inside, first, where in _firsts(scopes, candidates, evidence):
+        alone = first.variant if where is None else scoped(first.variant, where)
+        wrong = _by_size(piece for piece in inside if piece.telling and not piece.fits(alone))
+        able = [one for one in candidates if wrong and one.needs <= wrong[0].features]
+        for second in able:
+            for both in permutations((second.variant, first.variant)):
+                if not left:
+                    return
+                left -= 1
+                try:
+                    here = composed(both)
+                    if where is not None:
+                        here = scoped(here, where, second.variant)
+                    made = scoped(here, scope, alone)
+                    deviations = (_confined(second, scope), _confined(first, where))
+                except TypeError:
+                    continue
+                suspect = Suspect(deviations, made)
+                if _fits(suspect, wrong) and _fits(suspect, evidence):
+                    yield [suspect]
+
+
+def _firsts(
+    scopes: Sequence[Scope], candidates: Sequence[Deviation[Any]], evidence: Sequence[Evidence]
+) -> Iterator[tuple[Scope, list[Evidence], Deviation[Any], Scope | None]]:
+    """What explains all that is outside of some sort of call, as it is or in a scope of its own.
+
+    With the sort of call, and what is in it.
+    """
+    sorts = []
+    for scope in scopes:
+        inside = [piece for piece in evidence if any(part for part, _ in _covered(scope, piece))]
+        outside = [piece for piece in evidence if piece not in inside]
+        enough = sum(piece.telling for piece in outside) >= ENOUGH
+        if scope.of_calls_alone and enough and any(piece.telling for piece in inside):
+            sorts.append((scope, inside, outside))
+    for scope, inside, outside in sorts:
+        for suspect in singly(outside, candidates)[:ALIKE]:
+            yield scope, inside, suspect.deviations[0], None
+    for scope, inside, outside in sorts:
+        wrong = _by_size(piece for piece in outside if piece.telling)
+        passing = _by_size(piece for piece in outside if not piece.wrong)
+        possible = _likeliest([one for one in scopes if _could_be(one, outside)], outside)
+        able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
+        for where, fitting in islice(_in_scopes(possible, able, wrong, passing, IN_PART), 1):
+            for first in fitting[:ALIKE]:
+                yield scope, inside, first, where
+
+
+def _confined(deviation: Deviation[Any], scope: Scope | None) -> Deviation[Any]:
+    """The deviation in a scope, and so called; raises ``TypeError`` where that is nothing."""
+    if scope is None:
+        return deviation
+    name, variant = f"{deviation.name}, {scope.words}", scoped(deviation.variant, scope)
+    return replace(deviation, name=name, variant=variant)
 
 
 def _by_size(evidence: Iterable[Evidence]) -> list[Evidence]:
@@ -270,6 +347,26 @@ def _pairs(
             )
             return list(islice(fit, 1))
     return []
+
+
+def _pairs_in_scopes(
+    scopes: Sequence[Scope],
+    candidates: Sequence[Deviation[Any]],
+    wrong: Sequence[Evidence],
+    passing: Sequence[Evidence],
+) -> Iterator[list[Suspect]]:
+    """Two that fit everything, both in whole calls of the same sort alone."""
+    for scope in islice((one for one in scopes if one.of_calls_alone), ALIKE):
+        rest = [piece for piece in passing if not any(part for part, _ in _covered(scope, piece))]
+        inside = [piece for piece in passing if piece not in rest]
+        for pair in _pairs([Suspect((one,)) for one in candidates], wrong, inside):
+            try:
+                deviations = tuple(_confined(one, scope) for one in pair.deviations)
+                suspect = Suspect(deviations, scoped(pair.variant, scope))
+            except TypeError:
+                continue
+            if _fits(suspect, (*wrong, *passing)):
+                yield [suspect]
 
 
 def _both(first: Suspect, second: Suspect) -> tuple[Suspect, ...]:
@@ -373,5 +470,5 @@ def conditional(
         passing = _by_size(piece for piece in some if not piece.wrong)
         possible = [scope for scope in scopes if _could_be(scope, some)]
         able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
-        for fitting in _in_scopes(_likeliest(possible, some), able, wrong, passing, IN_PART):
-            yield part, fitting
+        found = _in_scopes(_likeliest(possible, some), able, wrong, passing, IN_PART)
+        yield from ((part, fitting) for fitting in _alike(found))
