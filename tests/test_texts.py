@@ -13,7 +13,7 @@ from rich.console import Console
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.subject import Profile, Subject
-from rnn_conformance.errors import Fault, Nature, Sort
+from rnn_conformance.errors import Fault, Nature, Sort, UsageError
 from rnn_conformance.implementations.numpy_function import implementation
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.implementations.trees import describe
@@ -22,6 +22,7 @@ from rnn_conformance.report.terminal import summary
 from rnn_conformance.results.document import document
 from rnn_conformance.results.json_files import validator
 from rnn_conformance.results.records import Record
+from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.config import Kind
 from rnn_conformance.texts import (
     LONGEST,
@@ -360,3 +361,17 @@ def test_messages_of_megabytes_in_every_check_make_files_of_a_size_that_can_be_r
     assert len(json.dumps(whole, indent=1)) < 5_000_000
     assert len(render(whole)) < 5_000_000
     assert len(console.file.getvalue()) < 10_000
+
+
+@pytest.mark.parametrize(("word", "clause"), [("eq-2", "EQ-2"), ("dir", "DIR"), ("EQ-2", "EQ-2")])
+def test_a_clause_is_known_in_any_case(word: str, clause: str) -> None:
+    assert Selection(clauses=(word,)).clauses == (clause,)
+
+
+def test_a_kind_is_known_in_any_case() -> None:
+    assert Selection(kinds=("lstm", "grucell")).kinds == ("LSTM", "GRUCell")
+
+
+def test_what_is_nearly_a_kind_is_suggested() -> None:
+    with pytest.raises(UsageError, match=r"no kind 'LTSM'; .*; did you mean 'LSTM'\?$"):
+        Selection(kinds=("LTSM",))

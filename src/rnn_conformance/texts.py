@@ -7,9 +7,11 @@ nothing to a terminal or a file that it is written to.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import traceback
+from collections.abc import Collection
 from typing import Any
 
 from rnn_conformance.locations import relative
@@ -57,6 +59,21 @@ def bounded(text: str, most: int = LONGEST) -> str:
 def printable(text: str) -> str:
     """The text with what is no character to be read written as Python would."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def meant(word: str, known: Collection[str]) -> str | None:
+    """Which of the known words somebody wrote, in whatever case; ``None`` for none of them."""
+    if word in known:
+        return str(word)
+    alike = [name for name in known if name.lower() == word.lower()]
+    return str(alike[0]) if len(alike) == 1 else None
+
+
+def suggested(word: str, known: Collection[str]) -> str:
+    """``; did you mean 'EQ-2'?`` for a word that is near a known one; else nothing."""
+    by_folded = {name.lower(): str(name) for name in known}
+    near = difflib.get_close_matches(word.lower(), by_folded, n=1)
+    return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
 
 
 def name_of(cls: type) -> str:

@@ -39,6 +39,11 @@ def file_error(what: str) -> UsageError:
 
 def other_version(path: Path, version: Any, form: DocumentFormat) -> UsageError:
     """The file is of another version of its format, or says nothing of one."""
+    if version is None:
+        return file_error(
+            f"{path} says no schema_version, which each file of rnn-conformance does: "
+            f"it is none; name a {form.name} file"
+        )
     return file_error(
         f"{path} has schema version {bounded(repr(version), LINE)}, this rnn-conformance reads "
         f"{form.version}: render it with the version that wrote it, or run again"

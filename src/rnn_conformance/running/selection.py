@@ -15,23 +15,25 @@ from rnn_conformance.implementations.registry import load, registered, unique
 from rnn_conformance.results.records import Entry
 from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
 from rnn_conformance.spec.config import Dtype, Feature, Kind, Level
+from rnn_conformance.texts import meant, suggested
 
 
-def require(given: Iterable[str], what: str, known: Collection[str]) -> None:
-    """Raise ``UsageError`` for what is not known."""
-    for name in given:
-        if name not in known:
-            raise UsageError(f"there is no {what} {name!r}; choose {', '.join(known)}")
+def require(given: Iterable[str], what: str, known: Collection[str]) -> tuple[str, ...]:
+    """What was given, as it is spelt; raises ``UsageError`` for what is not known."""
+    return tuple(_required(name, what, known, f"choose {', '.join(known)}") for name in given)
 
 
-def require_clauses(given: Iterable[str]) -> None:
-    """Raise ``UsageError`` for what is neither a clause nor a chapter."""
-    for name in given:
-        if name not in CLAUSES and name not in CHAPTERS:
-            raise UsageError(
-                f"there is no clause or chapter {name!r}; chapters are "
-                f"{', '.join(CHAPTERS)}; see `rnn-conformance list --clauses`"
-            )
+def require_clauses(given: Iterable[str]) -> tuple[str, ...]:
+    """What was given, as it is spelt; raises ``UsageError`` for what is no clause or chapter."""
+    choose = f"chapters are {', '.join(CHAPTERS)}; see `rnn-conformance list --clauses`"
+    known = (*CHAPTERS, *CLAUSES)
+    return tuple(_required(name, "clause or chapter", known, choose) for name in given)
+
+
+def _required(name: str, what: str, known: Collection[str], choose: str) -> str:
+    if (spelt := meant(name, known)) is None:
+        raise UsageError(f"there is no {what} {name!r}; {choose}{suggested(name, known)}")
+    return spelt
 
 
 def selects(chosen: Collection[str], clause: str) -> bool:
@@ -44,7 +46,8 @@ class Selection:
     """The choices of a run; empty means everything.
 
     ``without`` are features that the implementations are taken not to declare. Raises
-    ``UsageError`` for a kind, level, feature, clause, chapter or profile that does not exist.
+    ``UsageError`` for a kind, level, feature, clause, chapter or profile that does not exist;
+    kinds and clauses are taken in any case, and kept as they are spelt.
     """
 
     targets: tuple[str, ...] = ()
@@ -58,12 +61,12 @@ class Selection:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        require(self.kinds, "kind", list(Kind))
+        object.__setattr__(self, "kinds", require(self.kinds, "kind", list(Kind)))
         require([self.level] if self.level else [], "level", list(Level))
         require([name for name in self.without if "+" not in name], "feature", list(Feature))
         Declaration.of((), without=[name for name in self.without if "+" in name])
         require([self.profile], "profile", list(PROFILES))
-        require_clauses(self.clauses)
+        object.__setattr__(self, "clauses", require_clauses(self.clauses))
         if self.device == "meta":
             raise UsageError(
                 "the device 'meta' computes no values that could be compared", Refusal.DEVICE

@@ -42,8 +42,8 @@ class Choice:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.kinds, "kind", list(Kind))
-        require_clauses(self.clauses)
+        object.__setattr__(self, "kinds", require(self.kinds, "kind", list(Kind)))
+        object.__setattr__(self, "clauses", require_clauses(self.clauses))
 
     def selects(self, clause: str) -> bool:
         """Whether a clause is chosen."""
