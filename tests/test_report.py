@@ -430,24 +430,21 @@ def test_a_number_has_the_digits_that_matter(value: Any, text: str) -> None:
 # Several results as one
 
 
-def test_merging_concatenates_and_the_later_of_the_same_counts() -> None:
+def test_merging_concatenates_and_keeps_what_ran_before() -> None:
     old = results(LOOP, WRONG, EQ_2=Outcome.FAILED)
-    new = results(LOOP, GRU)
+    new = results(LOOP, GRU, run=dataclasses.replace(COMPLETE, started="2026-03-02T08:00:00+00:00"))
     whole = merge([old, new])
     assert [
-        (implementation["name"], implementation["kind"])
-        for implementation in whole["implementations"]
+        (one["name"], one["kind"], one.get("same_as"), one["verdict"], one["source"])
+        for one in whole["implementations"]
     ] == [
-        ("loop", "LSTM"),
-        ("wrong", "LSTM"),
-        ("scan", "GRU"),
+        ("loop, 2026-03-01T12:30:00+00:00", "LSTM", "loop", "fails", 0),
+        ("wrong", "LSTM", None, "fails", 0),
+        ("loop", "LSTM", None, "conforms", 1),
+        ("scan", "GRU", None, "conforms", 1),
     ]
-    assert [implementation["verdict"] for implementation in whole["implementations"]] == [
-        "conforms",
-        "fails",
-        "conforms",
-    ]
-    assert [implementation["source"] for implementation in whole["implementations"]] == [1, 0, 1]
+    assert list(validator("results").iter_errors(whole)) == []
+    assert "loop, 2026-03-01T12:30:00+00:00" in page(whole).one("body").text
 
 
 def test_merging_keeps_each_run_and_tells_what_they_share() -> None:

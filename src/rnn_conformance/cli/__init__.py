@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rnn_conformance.cli.describe import describe
+from rnn_conformance.cli.diff import diff
 from rnn_conformance.cli.list import list_
 from rnn_conformance.cli.power import power
 from rnn_conformance.cli.report import report
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (run, report, list_, describe, power):
+for command in (run, report, diff, list_, describe, power):
     main.add_command(command)

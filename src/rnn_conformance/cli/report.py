@@ -34,7 +34,7 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
     with faults(debug):
         from rnn_conformance.report import merge, render
 
-        paths = [_results(path) for path in results]
+        paths = [results_file(path) for path in results]
         target = output or paths[0].parent / "index.html"
         if target.is_dir() or not target.suffix:
             target = target / "index.html"
@@ -42,6 +42,13 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
         documents = [read(path) for path in paths]
         runs = [document.content for document in documents if document.format is RESULTS]
         powers = [document for document in documents if document.format is POWER]
+        for document in documents:
+            if document.format not in (RESULTS, POWER):
+                raise UsageError(
+                    f"{document.path} is a {document.format.name} file, which is not rendered; "
+                    "name a results.json",
+                    Refusal.FILE,
+                )
         if len(powers) > 1:
             one, other, *_ = powers
             raise UsageError(
@@ -55,7 +62,7 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
         click.echo(target)
 
 
-def _results(path: Path) -> Path:
+def results_file(path: Path) -> Path:
     """The file of results that is meant: of a folder the document, or else the journal."""
     if not path.is_dir():
         return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -21,6 +22,9 @@ from rnn_conformance.report import terminal
 from rnn_conformance.report.progress import Display
 from rnn_conformance.results.verdict import exit_code
 from rnn_conformance.running.selection import Selection
+
+if TYPE_CHECKING:
+    from rnn_conformance.results.known import KnownFailure
 
 
 @click.command()
@@ -56,6 +60,15 @@ from rnn_conformance.running.selection import Selection
     "--cluster", default="", metavar="ADDRESS|local",
     help="Run on the workers of a Dask cluster.",
 )  # fmt: skip
+@click.option(
+    "--baseline", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
+    help="Exit 1 only for what is worse than in this results.json or baseline.",
+)  # fmt: skip
+@click.option("--update-baseline", is_flag=True, help="Write FILE anew from this run.")
+@click.option(
+    "--known", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
+    help="A TOML file of known failures; pyproject.toml unless told, if it has any.",
+)  # fmt: skip
 @limit_options
 @click.option("--no-diagnosis", is_flag=True, help="Do not look for what is behind failures.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -75,6 +88,9 @@ def run(
     resume: bool,
     shard: tuple[int, int] | None,
     cluster: str,
+    baseline: Path | None,
+    update_baseline: bool,
+    known: Path | None,
     no_diagnosis: bool,
     quiet: bool,
     debug: bool,
@@ -93,6 +109,7 @@ def run(
         for file in filter(None, map(_file, targets)):
             if not file.is_file():
                 raise UsageError(f"there is no file {file}; check the path", Refusal.TARGET)
+        from rnn_conformance.running.gate import Gate
         from rnn_conformance.running.jobs import limited
         from rnn_conformance.running.run import Options
         from rnn_conformance.running.run import run as run_checks
@@ -108,6 +125,7 @@ def run(
             shard,
             resume,
             not no_diagnosis,
+            Gate(baseline, update_baseline, _known(known)),
         )
         with Display(console) as display:
             document = run_checks(options, display)
@@ -120,3 +138,13 @@ def _file(target: str) -> Path | None:
     """The file that a target names, if it names one."""
     path = target.rpartition(":")[0] if not target.endswith(".py") else target
     return Path(path) if path.endswith(".py") else None
+
+
+def _known(file: Path | None) -> tuple[KnownFailure, ...]:
+    """The known failures of a file, or of the project whose folder this is."""
+    from rnn_conformance.results.known import read_known
+
+    if file is not None:
+        return read_known(file)
+    project = Path("pyproject.toml")
+    return read_known(project) if project.is_file() else ()

@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rnn_conformance.report import difference
 from rnn_conformance.report.wording import TONES, counted, headline, one_line, sentence, shortfall
 from rnn_conformance.results.document import causes
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import (
+    Known,
     Verdict,
     failing_clauses,
     judge,
@@ -67,6 +69,8 @@ def summary(console: Console, document: Mapping[str, Any], page: Path) -> None:
                 highlight=False,
                 markup=False,
             )
+        _known(console, implementation)
+    _compared(console, document)
     cases = sum(
         check["cases"] for implementation in implementations for check in implementation["checks"]
     )
@@ -78,6 +82,29 @@ def summary(console: Console, document: Mapping[str, Any], page: Path) -> None:
     )
     if short := shortfall(document):
         console.print(f"[red]{escape(short)}[/]")
+
+
+def _known(console: Console, implementation: Mapping[str, Any]) -> None:
+    """What is known to fail in an implementation, and what came of it."""
+    for entry in implementation.get("known", ()):
+        what = entry.get("clause") or sentence(entry["check"])
+        line = f"{implementation['name']} ({implementation['kind']}) {what}: {entry['standing']}"
+        told = [entry["reason"], *filter(None, [entry.get("link")])]
+        if "expires" in entry:
+            expired = Known(entry["standing"]) is Known.EXPIRED
+            told.append(f"{'expired after' if expired else 'until'} {entry['expires']}")
+        text = one_line(f"{line} ({'; '.join(told)})", LINE)
+        style = None if Known(entry["standing"]).strict else "red"
+        console.print(text, style=style, highlight=False, markup=False)
+
+
+def _compared(console: Console, document: Mapping[str, Any]) -> None:
+    """What is other than in the baseline."""
+    if (baseline := document.get("baseline")) is None:
+        return
+    written = ", which was written anew" if baseline["updated"] else ""
+    console.print(f"\nBeside {baseline['file']}{written}:", highlight=False, markup=False)
+    console.print(difference.text(baseline["changes"]), highlight=False, markup=False)
 
 
 def explanation(console: Console, implementation: Mapping[str, Any]) -> None:

@@ -13,12 +13,14 @@ from rnn_conformance.texts import LONGEST, bounded, printable
 TONES = {
     Judgement.FAILS: "fails",
     Judgement.UNINTENDED: "fails",
+    Judgement.OUTDATED: "fails",
     Judgement.ERROR: "error",
     Judgement.UNDECIDED: "open",
     Judgement.CONFORMS: "conforms",
     Judgement.SELECTED: "conforms",
     Judgement.EXCLUDING: "conforms",
     Judgement.INTENDED: "intended",
+    Judgement.KNOWN: "intended",
     Judgement.SHARD: "intended",
 }
 """The style of a judgement, in the order in which they are told."""
@@ -26,12 +28,14 @@ TONES = {
 PLURALS = {
     Judgement.FAILS: "fail",
     Judgement.UNINTENDED: "conform, should fail",
+    Judgement.OUTDATED: "not as known",
     Judgement.ERROR: "errors",
     Judgement.UNDECIDED: "undecided",
     Judgement.CONFORMS: "conform",
     Judgement.SELECTED: "conform as selected",
     Judgement.EXCLUDING: "conform but for what they exclude",
     Judgement.INTENDED: "fail as intended",
+    Judgement.KNOWN: "fail as known",
     Judgement.SHARD: "fail nothing in this shard",
 }
 """What a judgement says of several."""

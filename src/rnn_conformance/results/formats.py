@@ -21,3 +21,9 @@ POWER = DocumentFormat("power", 1)
 
 JOURNAL = DocumentFormat("journal", 1)
 """``records.jsonl``: the records of a run, written as it goes."""
+
+BASELINE = DocumentFormat("baseline", 1)
+"""What of a run's results has to stay as good."""
+
+STORE = DocumentFormat("store", 1)
+"""``failures.json``: the failures that are remembered, to be tried first."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_conformance.results.formats import POWER, RESULTS, DocumentFormat
+from rnn_conformance.results.formats import BASELINE, POWER, RESULTS, STORE, DocumentFormat
 from rnn_conformance.results.journal import document_of, read_journal
 from rnn_conformance.results.json_files import content, file_error, other_version, parsed, validate
 
@@ -21,7 +22,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """A results or a power file, whichever it is, or the results that a journal comes to.
+    """A file of ours, whichever sort it is of, or the results that a journal comes to.
 
     Raises ``UsageError`` if it is none of them.
     """
@@ -34,9 +35,18 @@ def read(path: Path) -> Document:
             f"{path} is not valid JSON ({error}): it may have been cut short; run again"
         ) from error
     fields = values if isinstance(values, dict) else {}
-    form = POWER if "mutants" in fields else RESULTS
+    form = _format(fields)
     version = fields.get("schema_version")
     if version != form.version:
         raise other_version(path, version, form)
     validate(values, form.name, f"{path} is not a {form.name} file")
     return Document(path, form, values)
+
+
+def _format(fields: Mapping[str, Any]) -> DocumentFormat:
+    """Which sort of file it is, by what it alone has; results, where nothing tells."""
+    if "mutants" in fields:
+        return POWER
+    if "remembered" in fields:
+        return STORE
+    return BASELINE if "standings" in fields else RESULTS

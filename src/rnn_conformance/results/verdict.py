@@ -40,6 +40,21 @@ class Verdict(StrEnum):
         return cls.CONFORMS
 
 
+class Known(StrEnum):
+    """What came of a failure that is known, with a reason; a document records it."""
+
+    MET = "fails as known"
+    OTHERWISE = "fails otherwise"
+    PASSES = "passes now"
+    EXPIRED = "expired"
+    NOT_RUN = "not run"
+
+    @property
+    def strict(self) -> bool:
+        """Whether what is known is still so; what was not run may be."""
+        return self in (Known.MET, Known.NOT_RUN)
+
+
 class Judgement(StrEnum):
     """A verdict, in view of what was intended and of how far the run came."""
 
@@ -47,6 +62,8 @@ class Judgement(StrEnum):
     SELECTED = "conforms as selected"
     EXCLUDING = "conforms but for what it excludes"
     INTENDED = "fails as intended"
+    KNOWN = "fails as known"
+    OUTDATED = "not as known"
     UNDECIDED = "undecided"
     FAILS = "fails"
     UNINTENDED = "conforms, should fail"
@@ -61,6 +78,7 @@ class Judgement(StrEnum):
             Judgement.SELECTED,
             Judgement.EXCLUDING,
             Judgement.INTENDED,
+            Judgement.KNOWN,
             Judgement.SHARD,
         )
 
@@ -101,7 +119,11 @@ def judge(implementation: Mapping[str, Any], run: Mapping[str, Any]) -> Judgemen
     intended = bool(implementation["fails_on_purpose"])
     verdict, extent = Verdict(implementation["verdict"]), Extent.of(run)
     if verdict is Verdict.FAILS:
-        return Judgement.INTENDED if intended else Judgement.FAILS
+        if intended:
+            return Judgement.INTENDED
+        if not implementation.get("known") or unknown(implementation):
+            return Judgement.FAILS
+        return Judgement.OUTDATED if outdated(implementation) else Judgement.KNOWN
     if extent is Extent.SHARD and not _in_error(implementation):
         # What passes, or what is due to fail, may lie in another shard.
         return Judgement.SHARD
@@ -111,11 +133,32 @@ def judge(implementation: Mapping[str, Any], run: Mapping[str, Any]) -> Judgemen
         return Judgement.UNDECIDED
     if intended:
         return Judgement.UNINTENDED
+    if outdated(implementation):
+        return Judgement.OUTDATED
     # What is excluded is shown and reaches no level; it does not stop a run from being green,
     # since it was said, with a reason, before.
     if implementation.get("excluded"):
         return Judgement.EXCLUDING
     return Judgement.SELECTED if run["select"] else Judgement.CONFORMS
+
+
+def unknown(implementation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The checks that count, failed or were given up, and are not known to."""
+    known = {check for entry in implementation.get("known", ()) for check in entry["checks"]}
+    return [
+        check
+        for check in implementation["checks"]
+        if check["outcome"] in FAILING | {Outcome.NOT_RUN}
+        and check["check"] not in known
+        and not all(CLAUSES[clause].optional for clause in check["clauses"])
+    ]
+
+
+def outdated(implementation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What is known of an implementation, and is not so any more."""
+    return [
+        entry for entry in implementation.get("known", ()) if not Known(entry["standing"]).strict
+    ]
 
 
 def source(document: Mapping[str, Any], implementation: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -146,8 +189,9 @@ def green(document: Mapping[str, Any]) -> bool:
 def exit_code(document: Mapping[str, Any]) -> Exit:
     """What ``rnn-conformance run`` returns.
 
-    Of a shard, which may be empty, whether all is well in it; whether all is well is told by the
-    shards together.
+    Beside a baseline only what is worse counts, and what is known and not so any more, of a
+    run of which nothing is missing. Of a shard, which may be empty, whether all is well in it;
+    whether all is well is told by the shards together.
     """
     faults = {
         Fault(check["failure"]["fault"])
@@ -157,10 +201,19 @@ def exit_code(document: Mapping[str, Any]) -> Exit:
     }
     if Fault.SUITE in faults:
         return Exit.FAULT
-    well = green(document) or (
-        Extent.of(document["run"]) is Extent.SHARD
-        and all(judgement.green for judgement in judgements(document))
-    )
+    extent = Extent.of(document["run"])
+    if baseline := document.get("baseline"):
+        worse = any(change["worse"] for change in baseline["changes"]) and not baseline["updated"]
+        well = (
+            extent is Extent.WHOLE
+            and bool(document["implementations"])
+            and not worse
+            and not any(map(outdated, document["implementations"]))
+        )
+    else:
+        well = green(document) or (
+            extent is Extent.SHARD and all(judgement.green for judgement in judgements(document))
+        )
     return Exit.GREEN if well else Exit.NOT_GREEN
 
 

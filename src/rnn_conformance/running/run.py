@@ -20,6 +20,7 @@ from rnn_conformance.results.journal import Header, Journal, Recorded, document_
 from rnn_conformance.results.records import Outcome, Run, Shard
 from rnn_conformance.results.verdict import FAILING
 from rnn_conformance.results.writing import probe, write
+from rnn_conformance.running.gate import UNGATED, Gate
 from rnn_conformance.running.isolation import warm
 from rnn_conformance.running.jobs import (
     Begun,
@@ -73,7 +74,7 @@ class Options:
 
     ``cluster`` is the address of a Dask scheduler, or ``local``; ``shard`` is the share of the
     work that is done here; ``resume`` goes on with the run in ``output``. ``diagnosis`` asks what
-    is behind the failures.
+    is behind the failures. The ``gate`` is what the results are held to.
     """
 
     selection: Selection
@@ -85,6 +86,11 @@ class Options:
     shard: Shard | None = None
     resume: bool = False
     diagnosis: bool = True
+    gate: Gate = UNGATED
+
+    def __post_init__(self) -> None:
+        if self.shard and self.gate.baseline:
+            raise UsageError("one shard is compared with no baseline; run without --shard")
 
     def limited(self) -> Limits:
         """The limits asked for, or those of the profile."""
@@ -100,6 +106,7 @@ def run(options: Options, watcher: Watcher = UNWATCHED) -> dict[str, Any]:
     begun, selection, output = perf_counter(), options.selection, options.output
     for name in ("records.jsonl", "results.json", "index.html"):
         probe(output / name)
+    baseline = options.gate.prepared(selection)
     with _executor(options) as executor:
         candidates = plan(selection, executor, options.limited())
         if options.shard:
@@ -118,7 +125,7 @@ def run(options: Options, watcher: Watcher = UNWATCHED) -> dict[str, Any]:
                 seconds += recorded.seconds
             explained = not (options.diagnosis and recorded.undiagnosed)
             journal.end(complete=due <= ran and explained, seconds=seconds)
-            document = document_of(journal.recorded)
+            document = options.gate.applied(document_of(journal.recorded), baseline)
     write(output / "results.json", json.dumps(document, indent=1))
     write(output / "index.html", render(document))
     return document
