@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import hypothesis
 import pytest
 
@@ -14,6 +16,9 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("tests")
+
+# A run in a test remembers nothing of another's, unless it says so.
+os.environ["RNN_CONFORMANCE_STORE"] = "none"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

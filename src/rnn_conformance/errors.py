@@ -102,6 +102,7 @@ class Gap(StrEnum):
     EXCLUDED = "excluded by the implementation, with a reason"
     PROFILE = "left to a larger profile"
     PACKAGE = "a package is not installed"
+    FORGOTTEN = "a remembered case cannot be drawn any more"
 
 
 class Refusal(StrEnum):
@@ -126,6 +127,7 @@ class NonConforming(AssertionError):
     (place, expected, got, error, bound), worst first; ``case`` is what was drawn, as far as it
     was drawn; ``backward`` the backward pass that shows it, if it takes one. ``exception`` is
     what the implementation raised, if that is what is wrong, and ``nature`` what that was.
+    ``draw`` is what led to the case, so that it can be had again (see ``checking.recalling``).
     """
 
     def __init__(
@@ -160,6 +162,7 @@ class NonConforming(AssertionError):
         self.exception = exception
         self.backward = backward
         self.case: Any = None
+        self.draw = ""
 
     @property
     def nature(self) -> Nature | None:

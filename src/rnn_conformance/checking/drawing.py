@@ -11,6 +11,8 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.internal.conjecture.providers import HypothesisProvider
 
+from rnn_conformance.checking.recalling import KEY, Draws
+
 T = TypeVar("T")
 
 
@@ -47,25 +49,31 @@ def examples(strategy: st.SearchStrategy[T], count: int, seed: int) -> list[T]:
 
 
 def generating(
-    count: int, phases: Sequence[hypothesis.Phase] = (hypothesis.Phase.generate,)
+    count: int,
+    phases: Sequence[hypothesis.Phase] = (hypothesis.Phase.generate,),
+    draws: Draws | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Settings under which what is drawn depends on the seed alone."""
+    """Settings under which what is drawn depends on the seed alone.
+
+    ``draws`` are told what led to failures, and say in ``Phase.reuse`` what is drawn again.
+    """
     settings = hypothesis.settings(
         max_examples=count,
         # A case's cost is the implementation's, and the run has a limit of its own.
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
         # Not on what earlier runs left behind.
-        database=None,
+        database=draws,
         phases=phases,
         report_multiple_bugs=False,
         print_blob=False,
     )
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        # The key in a database, which there is not: Hypothesis makes it of the test's source,
-        # and takes longer to read that than for ten draws.
-        test._hypothesis_internal_database_key = None  # type: ignore[attr-defined]
+        # The key in a database: Hypothesis makes it of the test's source, and takes longer to
+        # read that than for ten draws.
+        key = None if draws is None else KEY
+        test._hypothesis_internal_database_key = key  # type: ignore[attr-defined]
         return settings(test)
 
     return decorate

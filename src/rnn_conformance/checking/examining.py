@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from rnn_conformance.checking.checks import Check
 from rnn_conformance.checking.locating import locate
 from rnn_conformance.checking.reproduction import script
-from rnn_conformance.checking.subject import Subject
+from rnn_conformance.checking.subject import PROFILES, Subject, Tally
 from rnn_conformance.errors import (
     AdapterError,
     Excluded,
@@ -25,7 +26,7 @@ from rnn_conformance.errors import (
     interrupts,
 )
 from rnn_conformance.reference.tolerance import summary
-from rnn_conformance.results.records import Failure, Outcome, Record
+from rnn_conformance.results.records import Failure, Memory, Outcome, Recipe, Record
 from rnn_conformance.spec.backward import gradient_of
 from rnn_conformance.texts import LONGEST, kept, said, traced, worded
 
@@ -33,6 +34,32 @@ from rnn_conformance.texts import LONGEST, kept, said, traced, worded
 def examine(check: Check, subject: Subject) -> Record:
     """Run one check on one subject."""
     return examined(check, subject)[0]
+
+
+def recalled(
+    check: Check, subject: Subject, recipe: Recipe, *, alone: bool = False
+) -> tuple[Record, BaseException | None]:
+    """Try a failure that is remembered first, and the check only if it is none any more.
+
+    One that still fails stands as it is: it was searched and made simpler before. ``alone`` says
+    that the check is not run in any case. What ended it is told too.
+    """
+    again = replace(
+        subject,
+        seed=recipe.seed,
+        profile=PROFILES.get(recipe.profile, subject.profile),
+        draw=recipe.draw,
+        tally=Tally(observe=subject.tally.observe),
+    )
+    record, error = examined(check, again)
+    if record.outcome is Outcome.FAILED:
+        return replace(record, remembered=Memory.FAILS), error
+    lost = record.outcome is not Outcome.PASSED
+    memory = Memory.FORGOTTEN if lost else Memory.PASSES
+    whole = not recipe.draw and (again.seed, again.profile) == (subject.seed, subject.profile)
+    if not (alone or whole):
+        record, error = examined(check, subject)
+    return replace(record, remembered=memory), error
 
 
 def examined(check: Check, subject: Subject) -> tuple[Record, BaseException | None]:
@@ -119,6 +146,7 @@ def _failure(subject: Subject, error: NonConforming) -> Failure:
         excerpt=error.excerpt,
         script=None if call is None else script(subject.implementation, call, error.backward),
         traceback=None if error.exception is None else traced(error.exception),
+        recipe=Recipe(subject.seed, subject.profile.name, error.draw),
     )
 
 

@@ -22,6 +22,14 @@ from hypothesis import strategies as st
 
 from rnn_conformance.checking.checks import Test
 from rnn_conformance.checking.drawing import from_the_seed_alone, generating
+from rnn_conformance.checking.recalling import (
+    Draws,
+    forgotten,
+    leads_to,
+    listed,
+    nth,
+    path,
+)
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import Gap, NonConforming, Sort, Unsupported
 from rnn_conformance.implementations.interface import Declaration
@@ -76,12 +84,17 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             skipped: list[Unsupported] = []
             tried = 0
             agreements: list[tuple[Any, Agreement]] = []
+            draws = Draws(subject.draw)
+            phases = (Phase.reuse,) if subject.draw else (Phase.generate, Phase.shrink)
             patience = _Patience(subject.profile.shrinks)
 
             def attempt(case: Any) -> None:
                 nonlocal tried
+                draws.case = case
                 if case in failed:
                     raise failed[case]
+                if subject.draw and not leads_to(subject.draw, case):
+                    return
                 if unsupported or (failed and patience.ended()):
                     return
                 subject.tally.begin(case)
@@ -110,8 +123,14 @@ def for_all(family: Family, *, examples: float = 1.0) -> Callable[[Property], Te
             decide = hypothesis.given(strategy)(attempt)
             decide = hypothesis.seed(seed_of(subject, check))(decide)
             count = max(1, round(subject.profile.cases * examples))
-            with from_the_seed_alone():
-                generating(count, (Phase.generate, Phase.shrink))(decide)()
+            try:
+                with from_the_seed_alone():
+                    generating(count, phases, draws)(decide)()
+            except NonConforming as error:
+                error.draw = draws.draw(error.case)
+                raise
+            if subject.draw and not tried:
+                raise forgotten()
             if unsupported:
                 raise unsupported[0]
             if skipped and len(skipped) == tried:
@@ -167,9 +186,15 @@ def for_each(listing: Listing) -> Callable[[Property], Test]:
                 return None
 
             rng = np.random.default_rng(seed_of(subject, check))
-            for member in listing.members(subject, rng):
+            members = listing.members(subject, rng)
+            if subject.draw:
+                if (again := _again(subject.draw, members, failure, listing)) is not None:
+                    raise again
+                return
+            for number, member in enumerate(members):
                 tried += 1
                 if (found := failure(member)) is not None:
+                    found.draw = listed([number], member)
                     raise _simplest(found, failure, listing, subject.profile.shrinks)
             if skipped and len(skipped) == tried:
                 raise skipped[0]
@@ -215,13 +240,39 @@ def _simplest(
     tries: int,
 ) -> NonConforming:
     """The failure of the simplest member that fails, after so many tries at most."""
-    candidates = listing.simpler(found.case)
+    candidates = enumerate(listing.simpler(found.case))
     patience = _Patience(tries)
     while not patience.ended():
         if (candidate := next(candidates, None)) is None:
             break
-        if (simpler := failure(candidate)) is not None:
-            found, candidates = simpler, listing.simpler(simpler.case)
+        number, simple = candidate
+        if (simpler := failure(simple)) is not None:
+            simpler.draw = listed([*path(found.draw), number], simple)
+            found, candidates = simpler, enumerate(listing.simpler(simpler.case))
+    return found
+
+
+def _again(
+    draw: str,
+    members: Sequence[Any],
+    failure: Callable[[Any], NonConforming | None],
+    listing: Listing,
+) -> NonConforming | None:
+    """The failure of a listed case that failed before, by the way that led to it.
+
+    What is simpler follows from what failed, which may be a part of a member: so each step is
+    tried. Raises ``Untested`` if it leads elsewhere now.
+    """
+    first, *steps = path(draw)
+    case = nth(members, first)
+    found = failure(case)
+    for step in steps:
+        case = nth(listing.simpler(case if found is None else found.case), step)
+        found = failure(case)
+    if not leads_to(draw, case):
+        raise forgotten()
+    if found is not None:
+        found.draw = draw
     return found
 
 

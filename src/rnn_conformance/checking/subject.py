@@ -105,7 +105,8 @@ class Subject:
     """One kind of one implementation, with the profile and the seed of the run.
 
     ``changes`` are those of the process that it was seen to make, each with the first call that
-    did it; all checks in one process share them.
+    did it; all checks in one process share them. With a ``draw`` (see ``recalling``) a check tries
+    the case that it leads to and no other.
     """
 
     implementation: Implementation
@@ -114,6 +115,7 @@ class Subject:
     seed: int = 0
     tally: Tally = field(default_factory=Tally)
     changes: dict[Change, Call] = field(default_factory=dict)
+    draw: str = ""
 
     @property
     def name(self) -> str:

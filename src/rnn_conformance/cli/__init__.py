@@ -8,6 +8,7 @@ from rnn_conformance.cli.describe import describe
 from rnn_conformance.cli.diff import diff
 from rnn_conformance.cli.list import list_
 from rnn_conformance.cli.power import power
+from rnn_conformance.cli.replay import replay
 from rnn_conformance.cli.report import report
 from rnn_conformance.cli.run import run
 
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (run, report, diff, list_, describe, power):
+for command in (run, report, diff, replay, list_, describe, power):
     main.add_command(command)

@@ -20,6 +20,7 @@ from rnn_conformance.cli.options import (
 from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.report import terminal
 from rnn_conformance.report.progress import Display
+from rnn_conformance.results.store import PLACE, Store, opened
 from rnn_conformance.results.verdict import exit_code
 from rnn_conformance.running.selection import Selection
 
@@ -69,6 +70,11 @@ if TYPE_CHECKING:
     "--known", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
     help="A TOML file of known failures; pyproject.toml unless told, if it has any.",
 )  # fmt: skip
+@click.option(
+    "--store", type=click.Path(path_type=Path, dir_okay=False), default=PLACE, show_default=True,
+    envvar="RNN_CONFORMANCE_STORE", metavar="FILE|none",
+    help="Where failures are remembered, which are tried first.",
+)  # fmt: skip
 @limit_options
 @click.option("--no-diagnosis", is_flag=True, help="Do not look for what is behind failures.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -91,6 +97,7 @@ def run(
     baseline: Path | None,
     update_baseline: bool,
     known: Path | None,
+    store: Path,
     no_diagnosis: bool,
     quiet: bool,
     debug: bool,
@@ -115,6 +122,10 @@ def run(
         from rnn_conformance.running.run import run as run_checks
 
         console = Console(quiet=quiet)
+        memory = None if str(store) == "none" else store
+        remembered, complaint = (Store(), "") if memory is None else opened(memory)
+        if complaint:
+            click.echo(complaint, err=True)
         options = Options(
             selection,
             output,
@@ -126,9 +137,12 @@ def run(
             resume,
             not no_diagnosis,
             Gate(baseline, update_baseline, _known(known)),
+            remembered,
         )
         with Display(console) as display:
             document = run_checks(options, display)
+        if memory is not None:
+            _remember(remembered.after(document), memory)
         terminal.summary(console, document, output / "index.html")
         code = exit_code(document)
     sys.exit(code)
@@ -138,6 +152,14 @@ def _file(target: str) -> Path | None:
     """The file that a target names, if it names one."""
     path = target.rpartition(":")[0] if not target.endswith(".py") else target
     return Path(path) if path.endswith(".py") else None
+
+
+def _remember(store: Store, file: Path) -> None:
+    """Keep what failed for the next time; a run is none the worse where that cannot be."""
+    try:
+        store.write(file)
+    except UsageError as error:
+        click.echo(f"what failed is not remembered: {error}", err=True)
 
 
 def _known(file: Path | None) -> tuple[KnownFailure, ...]:

@@ -16,6 +16,7 @@ from rnn_conformance.report.wording import TONES, counted, headline, one_line, s
 from rnn_conformance.results.document import causes
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import (
+    FAILING,
     Known,
     Verdict,
     failing_clauses,
@@ -70,6 +71,7 @@ def summary(console: Console, document: Mapping[str, Any], page: Path) -> None:
                 markup=False,
             )
         _known(console, implementation)
+    _remembered(console, implementations)
     _compared(console, document)
     cases = sum(
         check["cases"] for implementation in implementations for check in implementation["checks"]
@@ -96,6 +98,30 @@ def _known(console: Console, implementation: Mapping[str, Any]) -> None:
         text = one_line(f"{line} ({'; '.join(told)})", LINE)
         style = None if Known(entry["standing"]).strict else "red"
         console.print(text, style=style, highlight=False, markup=False)
+
+
+def _remembered(console: Console, implementations: Sequence[Mapping[str, Any]]) -> None:
+    """What came of the failures that were remembered and tried first."""
+    tried = [
+        (implementation, check)
+        for implementation in implementations
+        for check in implementation["checks"]
+        if check.get("remembered")
+    ]
+    mended = [(one, check) for one, check in tried if check["outcome"] not in FAILING]
+    if tried:
+        console.print(
+            f"\n{counted(len(tried), 'remembered failure')} tried first: "
+            f"{len(mended) or 'none'} mended",
+            highlight=False,
+        )
+    for implementation, check in mended:
+        console.print(
+            f"  mended: {implementation['name']} ({implementation['kind']}) "
+            f"{'/'.join(check['clauses'])} {sentence(check['check'])}",
+            highlight=False,
+            markup=False,
+        )
 
 
 def _compared(console: Console, document: Mapping[str, Any]) -> None:

@@ -52,6 +52,26 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a failure is had again: the run's seed and profile, and what was drawn.
+
+    ``draw`` is opaque (see ``checking.recalling``); without one it is the whole check.
+    """
+
+    seed: int
+    profile: str
+    draw: str = ""
+
+
+class Memory(StrEnum):
+    """What came of a failure that was remembered, and tried first."""
+
+    FAILS = "fails again"
+    PASSES = "passes now"
+    FORGOTTEN = "cannot be drawn any more"
+
+
+@dataclass(frozen=True)
 class Failure:
     """A check's smallest counterexample.
 
@@ -61,7 +81,7 @@ class Failure:
     ``diagnosis`` says what is behind it (see ``diagnosis.Diagnosis``); ``script`` shows it
     with torch and the implementation alone. Where an exception was raised, ``nature`` is what
     that was, and ``traceback`` is there; where the process died, ``output`` is the end of what
-    it had written.
+    it had written. The ``recipe`` is how it is had again.
     """
 
     fault: Fault
@@ -80,6 +100,7 @@ class Failure:
     nature: Nature | None = None
     traceback: str | None = None
     output: str | None = None
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +110,7 @@ class Record:
     ``cases`` is the number of cases tried, shrinking included; ``seconds`` the check's
     wall time, ``seconds_inside`` the share of it spent in the implementation. ``accuracy``
     says how far inside what is allowed the errors lie, by dtype (see ``tolerance.summary``).
+    ``remembered`` is what came of its earlier failure, where one was tried first.
     """
 
     implementation: str
@@ -102,6 +124,7 @@ class Record:
     reason: str | None = None
     failure: Failure | None = None
     accuracy: tuple[Mapping[str, Any], ...] = ()
+    remembered: Memory | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values (see :func:`plain`)."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from rnn_conformance.checking.subject import Profile
-from rnn_conformance.results.records import Entry
+from rnn_conformance.results.records import Entry, Recipe
 
 Key: TypeAlias = tuple[str, str]
 """A candidate's name and kind."""
@@ -78,10 +78,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Due:
-    """A check that is to be run, and the clauses that it tests."""
+    """A check that is to be run, and the clauses that it tests.
+
+    Where it failed before, ``recipe`` is how it did, which is tried first; ``alone`` says that
+    nothing else is tried.
+    """
 
     check: str
     clauses: tuple[str, ...]
+    recipe: Recipe | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)

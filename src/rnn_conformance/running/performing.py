@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from rnn_conformance.errors import Fault, Sort
 from rnn_conformance.locations import relative
-from rnn_conformance.results.records import Failure, Outcome, Record
+from rnn_conformance.results.records import Failure, Memory, Outcome, Recipe, Record
 from rnn_conformance.running.isolation import Death
 from rnn_conformance.running.jobs import Begun, Due, Errand, Failing, Found, Job, Source
 from rnn_conformance.spec.config import Dtype
@@ -86,6 +86,8 @@ def _examine(holder: Holder, job: Job, due: Due) -> Found:
         "check": due.check,
         "profile": asdict(job.trying.profile),
         "seed": job.trying.seed,
+        "recipe": None if due.recipe is None else asdict(due.recipe),
+        "alone": due.alone,
     }
     answer = _ask(holder, job, request, job.limits.check)
     seconds = perf_counter() - begun
@@ -106,6 +108,8 @@ def _dead(job: Job, due: Due, death: Death, seconds: float) -> Record:
         calls=(call,) if call else (),
         case=death.seen.get("case"),
         output=death.output or None,
+        # In a process that is no more nobody knows what was drawn: it is the whole check.
+        recipe=due.recipe or Recipe(job.trying.seed, job.trying.profile.name),
     )
     outcome = Outcome.TIMEOUT if death.sort is Sort.TIMEOUT else Outcome.CRASHED
     return Record(
@@ -116,6 +120,7 @@ def _dead(job: Job, due: Due, death: Death, seconds: float) -> Record:
         cases=death.seen.get("cases", 0),
         seconds=seconds,
         failure=failure,
+        remembered=None if due.recipe is None else Memory.FAILS,
     )
 
 

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +18,7 @@ from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.report import render
 from rnn_conformance.results.journal import Header, Journal, Recorded, document_of, read_journal
 from rnn_conformance.results.records import Outcome, Run, Shard
+from rnn_conformance.results.store import Store
 from rnn_conformance.results.verdict import FAILING
 from rnn_conformance.results.writing import probe, write
 from rnn_conformance.running.gate import UNGATED, Gate
@@ -67,6 +68,9 @@ class Unwatched:
 
 UNWATCHED = Unwatched()
 
+NOTHING = Store()
+"""Nothing is remembered."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -74,7 +78,8 @@ class Options:
 
     ``cluster`` is the address of a Dask scheduler, or ``local``; ``shard`` is the share of the
     work that is done here; ``resume`` goes on with the run in ``output``. ``diagnosis`` asks what
-    is behind the failures. The ``gate`` is what the results are held to.
+    is behind the failures. The ``gate`` is what the results are held to, and what is
+    ``remembered`` is tried first.
     """
 
     selection: Selection
@@ -87,6 +92,7 @@ class Options:
     resume: bool = False
     diagnosis: bool = True
     gate: Gate = UNGATED
+    remembered: Store = NOTHING
 
     def __post_init__(self) -> None:
         if self.shard and self.gate.baseline:
@@ -111,6 +117,7 @@ def run(options: Options, watcher: Watcher = UNWATCHED) -> dict[str, Any]:
         candidates = plan(selection, executor, options.limited())
         if options.shard:
             candidates = shard(candidates, *options.shard)
+        candidates = [remembering(one, options.remembered) for one in candidates]
         header = _header(options, candidates)
         with _journal(options, header) as journal:
             _perform(options, executor, candidates, journal, watcher)
@@ -129,6 +136,14 @@ def run(options: Options, watcher: Watcher = UNWATCHED) -> dict[str, Any]:
     write(output / "results.json", json.dumps(document, indent=1))
     write(output / "index.html", render(document))
     return document
+
+
+def remembering(candidate: Candidate, store: Store) -> Candidate:
+    """A candidate whose checks know how they failed before."""
+    due = [
+        replace(one, recipe=store.recipes.get((*candidate.key, one.check))) for one in candidate.due
+    ]
+    return replace(candidate, due=tuple(due))
 
 
 def _perform(

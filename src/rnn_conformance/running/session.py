@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import scipy.special  # noqa: F401  # before there is an implementation, which might have brought it
 
 from rnn_conformance.checking.checks import checks
-from rnn_conformance.checking.examining import examined, settle
+from rnn_conformance.checking.examining import examined, recalled, settle
 from rnn_conformance.checking.probing import Probed, probe
 from rnn_conformance.checking.subject import Profile, Subject, Tally
 from rnn_conformance.errors import Fault, NonConforming, Sort, UsageError, interrupts
@@ -29,7 +29,7 @@ from rnn_conformance.implementations.devices import silenced
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import relative
-from rnn_conformance.results.records import Outcome
+from rnn_conformance.results.records import Outcome, Recipe
 from rnn_conformance.running.jobs import Source
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.calls import Call
@@ -141,13 +141,21 @@ class Session:
         profile: Mapping[str, Any],
         seed: int,
         without: list[str],
+        recipe: Mapping[str, Any] | None = None,
+        alone: bool = False,
     ) -> dict[str, Any]:
-        """Run a check: its record, and what a diagnosis needs if it failed."""
+        """Run a check: its record, and what a diagnosis needs if it failed.
+
+        A failure that is remembered is tried first (see ``examining.recalled``).
+        """
         implementation = self._implementation(position, name, kind, without)
         subject = Subject(
             implementation, Kind(kind), Profile(**profile), seed, Tally(observe=self.observe)
         )
-        record, error = examined(by_id()[check], subject)
+        if recipe is None:
+            record, error = examined(by_id()[check], subject)
+        else:
+            record, error = recalled(by_id()[check], subject, Recipe(**recipe), alone=alone)
         if (
             record.failure
             and record.failure.fault is Fault.SUITE
