@@ -32,11 +32,11 @@ class CaseName:
     name: str = ""
 
     @classmethod
-    def of(cls, text: str) -> CaseName:
+    def of(cls, case: str) -> CaseName:
         """From its text; the name may have slashes, as a check's place has one."""
-        kind, slash, rest = text.partition("/")
+        kind, slash, rest = case.partition("/")
         if not slash or (spelt := meant(kind, list(Kind))) is None:
-            return cls(text)
+            return cls(case)
         name, _, what = rest.rpartition("/")
         *above, folder = name.split("/")
         if folder == "conformance":
