@@ -1,5 +1,6 @@
 """Known failures are held strictly: to their way, to failing at all, and to their date."""
 
+import dataclasses
 import json
 from datetime import date
 from pathlib import Path
@@ -15,10 +16,12 @@ from rnn_conformance.results.document import document
 from rnn_conformance.results.json_files import validator
 from rnn_conformance.results.known import KnownFailure, held, read_known
 from rnn_conformance.results.records import Outcome
+from rnn_conformance.results.shards import united
 from rnn_conformance.results.verdict import Exit, Judgement, exit_code, judgements
 from tests.support.made_results import COMPLETE, entry, records, results
 
 LOOP = entry()
+SCAN = entry("scan")
 TODAY = date(2026, 3, 1)
 FAILING = results(LOOP, EQ_2=Outcome.FAILED)
 
@@ -92,6 +95,19 @@ def test_an_implementation_is_named_by_a_pattern(pattern: str, of: bool) -> None
 def test_what_is_known_is_not_worse_than_a_baseline() -> None:
     now = held(FAILING, [known()], TODAY)
     assert not any(one.worse for one in differences(Baseline.of(results(LOOP)), Baseline.of(now)))
+
+
+def test_what_is_known_in_the_shards_of_a_run_is_known_in_all_of_it() -> None:
+    shards = [
+        document(dataclasses.replace(COMPLETE, shard=(number, 2)), [one], made)
+        for number, one, made in (
+            (1, LOOP, records(LOOP, {"EQ-2": Outcome.FAILED})),
+            (2, SCAN, records(SCAN)),
+        )
+    ]
+    whole = united([held(shard, [known()], TODAY) for shard in shards])
+    assert judgements(whole) == [Judgement.KNOWN, Judgement.CONFORMS]
+    assert exit_code(whole) is Exit.GREEN
 
 
 # Files

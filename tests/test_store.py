@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine, recalled
 from rnn_conformance.checking.subject import PROFILES, Subject
 from rnn_conformance.cli import main
-from rnn_conformance.errors import UsageError
+from rnn_conformance.errors import Sort, UsageError
 from rnn_conformance.implementations.torch_module import drop_in
 from rnn_conformance.mutants import CATALOGUE
 from rnn_conformance.results.document import document
@@ -24,7 +25,20 @@ from rnn_conformance.results.reading import read
 from rnn_conformance.results.records import Memory, Outcome, Recipe
 from rnn_conformance.results.store import PLACE, Store, opened
 from rnn_conformance.results.verdict import Exit
+from rnn_conformance.running.isolation import Death
+from rnn_conformance.running.jobs import (
+    Candidate,
+    Due,
+    Errand,
+    Found,
+    Job,
+    Limits,
+    Source,
+    Trying,
+)
+from rnn_conformance.running.performing import perform
 from rnn_conformance.running.replaying import CaseName, replay
+from rnn_conformance.running.run import remembering
 from rnn_conformance.spec.config import Kind
 from tests.support.made_results import COMPLETE, DIFFERS, entry, record
 from tests.support.run_results import layers
@@ -150,6 +164,39 @@ def test_a_draw_that_leads_nowhere_leaves_the_check_to_be_run(draw: str) -> None
 def test_a_draw_that_leads_nowhere_alone_is_no_pass() -> None:
     found, _ = recalled(BY_NAME[EVEN], right(), Recipe(0, "quick", "QQA=#0"), alone=True)
     assert (found.outcome, found.remembered) == (Outcome.UNTESTED, Memory.FORGOTTEN)
+
+
+class Dying:
+    """A process that does not survive anything."""
+
+    def __init__(self) -> None:
+        self.asked: list[Mapping[str, Any]] = []
+
+    def hold(self, source: Source) -> dict[str, Any]:
+        return {}
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> Death:
+        self.asked.append(request)
+        return Death(Sort.CRASHED, "it died", {"cases": 3}, "")
+
+
+def test_what_its_process_died_of_is_remembered_as_the_whole_check() -> None:
+    cell = entry("mine", Kind.GRU_CELL)
+    candidate = Candidate(cell, Source("mine.py"), (Due(HERE[2], ("CEL-2",)),))
+    trying = Trying(PROFILES["quick"], 4)
+    holder = Dying()
+
+    def died(candidate: Candidate) -> dict[str, Any]:
+        job = Job(candidate, Errand.EXAMINE, trying, Limits(), candidate.due)
+        (found,) = [event for event in perform(holder, job) if isinstance(event, Found)]
+        return document(COMPLETE, [cell], [found.record or {}])
+
+    store = Store().after(died(candidate))
+    assert store.recipes == {("mine", "GRUCell", HERE[2]): Recipe(4, "quick")}
+    again = died(remembering(candidate, store))
+    assert holder.asked[1]["recipe"] == {"seed": 4, "profile": "quick", "draw": ""}
+    (check,) = again["implementations"][0]["checks"]
+    assert check["remembered"] == "fails again"
 
 
 # Runs

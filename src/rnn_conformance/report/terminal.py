@@ -14,9 +14,8 @@ from rich.table import Table
 from rnn_conformance.report import difference
 from rnn_conformance.report.wording import TONES, counted, headline, one_line, sentence, shortfall
 from rnn_conformance.results.document import causes
-from rnn_conformance.results.records import Outcome
+from rnn_conformance.results.records import Memory, Outcome
 from rnn_conformance.results.verdict import (
-    FAILING,
     Known,
     Verdict,
     failing_clauses,
@@ -108,11 +107,13 @@ def _remembered(console: Console, implementations: Sequence[Mapping[str, Any]]) 
         for check in implementation["checks"]
         if check.get("remembered")
     ]
-    mended = [(one, check) for one, check in tried if check["outcome"] not in FAILING]
+    mended = [(one, check) for one, check in tried if check["outcome"] == Outcome.PASSED]
+    lost = sum(Memory(check["remembered"]) is Memory.FORGOTTEN for _, check in tried)
     if tried:
         console.print(
             f"\n{counted(len(tried), 'remembered failure')} tried first: "
-            f"{len(mended) or 'none'} mended",
+            f"{len(mended) or 'none'} mended"
+            + (f", {lost} searched anew, since the case cannot be drawn any more" if lost else ""),
             highlight=False,
         )
     for implementation, check in mended:

@@ -47,7 +47,7 @@ def united(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             raise _refused(f"{words([one, other])} are not of the same run")
     of = one[1]
     missing = tuple((n, of) for n in range(1, of + 1) if (n, of) not in runs)
-    return document(
+    whole = document(
         replace(
             first,
             started=min(run.started for run in runs.values()),
@@ -59,6 +59,16 @@ def united(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         _entries(documents),
         _checks(documents),
     )
+    known = {
+        (one["name"], one["kind"]): one["known"]
+        for part in documents
+        for one in part["implementations"]
+        if "known" in one
+    }
+    for one in whole["implementations"]:
+        if entries := known.get((one["name"], one["kind"])):
+            one["known"] = entries
+    return whole
 
 
 def words(shards: Sequence[Shard]) -> str:
