@@ -48,6 +48,7 @@ def timed(targets: Sequence[str], workers: int, select: Sequence[str]) -> tuple[
     """Seconds of a run, and those up to its first record."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = [f"--select={clause}" for clause in select]
+        chosen += ["--store", "none"]
         command = [sys.executable, "-m", "rnn_conformance", "run", *targets, *chosen]
         begun, first = perf_counter(), 0.0
         process = subprocess.Popen([*command, "-n", str(workers), "--quiet", "--output", folder])

@@ -308,7 +308,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         (json.dumps(results(LOOP))[:-100], "cut short"),
         ("", "cut short"),
         ('{"schema_version": NaN}', "NaN is not JSON"),
-        ("[]", "schema version None"),
+        ("[]", "says no schema_version"),
         (json.dumps({**results(LOOP), "schema_version": 2}), "schema version 2"),
         (json.dumps({**results(LOOP), "implementations": [{}]}), "not a results file"),
     ],
