@@ -19,6 +19,7 @@ from rnn_conformance.results.json_files import validate, validator
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import Exit, exit_code
 from rnn_conformance.running.gate import Gate
+from rnn_conformance.running.run import Options
 from rnn_conformance.running.selection import Selection
 from tests.support.made_results import COMPLETE, DIFFERS, entry, record, records, results
 
@@ -171,6 +172,19 @@ def test_a_baseline_of_other_choices_is_refused_before_a_run(tmp_path: Path) -> 
 def test_a_baseline_that_is_not_there_says_how_it_is_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--update-baseline makes it"):
         Gate(tmp_path / "none.json").prepared(Selection())
+
+
+def test_an_update_without_a_baseline_and_a_shard_with_one_are_refused() -> None:
+    with pytest.raises(UsageError, match="name that too"):
+        Gate(update=True)
+    with pytest.raises(UsageError, match="run without --shard"):
+        Options(Selection(), shard=(1, 2), gate=Gate(Path("baseline.json")))
+
+
+def test_a_baseline_is_no_report() -> None:
+    Path("baseline.json").write_text(json.dumps(Baseline.of(failing()).to_record()), "utf-8")
+    done = CliRunner().invoke(main, ["report", "baseline.json"])
+    assert (done.exit_code, "which is not rendered" in done.stderr) == (Exit.USAGE, True)
 
 
 # What a run comes to

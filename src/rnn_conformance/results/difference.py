@@ -95,7 +95,10 @@ def _failures(was: Standing, now: Standing) -> Iterator[Difference]:
             # A check of a clause that failed by others: what failed there is no excuse.
             failed = any(was.clauses.get(id) in FAILING for id in failure.clauses)
             change = Change.CHANGED if failed else Change.BROKEN
-            yield _of(change, failure, f"now {failure}", worse=True)
+            # What was behind a failure of the clause, and by other draws is seen by more checks.
+            known = failed and any(failure.of_cause(one) for one in was.failures)
+            text = f"now {failure}{', as other checks of it before' if known else ''}"
+            yield _of(change, failure, text, worse=not known)
         elif not failure.same(before[check]):
             text = f"{before[check]}; now {failure}"
             yield _of(Change.CHANGED, failure, text, worse=True)

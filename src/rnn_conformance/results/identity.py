@@ -73,6 +73,11 @@ class Identity:
         untold = not (self.causes and other.causes)
         return alike and sorts and (untold or _overlap(self.causes, other.causes))
 
+    def of_cause(self, other: Identity) -> bool:
+        """Whether the same was diagnosed behind both, and they are of one clause."""
+        told = bool(self.causes) and _overlap(self.causes, other.causes)
+        return told and not set(self.clauses).isdisjoint(other.clauses)
+
     def __str__(self) -> str:
         causes = " and ".join(min(names) for names in self.causes)
         sort = self.sort or "a failure"
