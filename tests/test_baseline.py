@@ -16,7 +16,7 @@ from rnn_conformance.results.difference import Change, Difference, differences
 from rnn_conformance.results.document import document
 from rnn_conformance.results.identity import Identity
 from rnn_conformance.results.json_files import validate, validator
-from rnn_conformance.results.records import Outcome
+from rnn_conformance.results.records import Failure, Outcome
 from rnn_conformance.results.verdict import Exit, exit_code
 from rnn_conformance.running.gate import Gate
 from rnn_conformance.running.run import Options
@@ -97,20 +97,19 @@ def test_another_failure_in_a_failed_clause_is_changed_and_worse() -> None:
     assert "raised on a legal call" in found[0].text
 
 
-def test_another_check_of_a_failed_clause_that_fails_is_changed_and_worse() -> None:
-    more = [
-        *records(LOOP),
-        record(LOOP, ["EQ-2"], Outcome.FAILED, check="conformance/a.py::test_b"),
-    ]
-    old = [record(LOOP, ["EQ-2"], Outcome.FAILED), *more[:-1]]
-    old = [one for one in old if one["failure"] or one["clauses"] != ["EQ-2"]]
+@pytest.mark.parametrize(("failure", "worse"), [(RAISES, True), (DIFFERS, False)])
+def test_another_check_of_a_failed_clause_is_worse_unless_its_cause_was_known(
+    failure: Failure, worse: bool
+) -> None:
+    others = [one for one in records(LOOP) if one["clauses"] != ["EQ-2"]]
+    made = [*others, record(LOOP, ["EQ-2"], Outcome.FAILED)]
+    check = "conformance/a.py::test_b"
+    passing = record(LOOP, ["EQ-2"], check=check)
+    failed = record(LOOP, ["EQ-2"], Outcome.FAILED, failure, check=check)
     found = between(
-        document(COMPLETE, [LOOP], [*old, {**more[-1], "outcome": "passed", "failure": None}]),
-        document(COMPLETE, [LOOP], [*old, more[-1]]),
+        document(COMPLETE, [LOOP], [*made, passing]), document(COMPLETE, [LOOP], [*made, failed])
     )
-    assert [(one.change, one.check) for one in found] == [
-        (Change.CHANGED, "conformance/a.py::test_b")
-    ]
+    assert [(one.change, one.check, one.worse) for one in found] == [(Change.CHANGED, check, worse)]
 
 
 def test_a_conforming_implementation_that_is_gone_is_worse() -> None:
