@@ -9,6 +9,7 @@ from rnn_conformance.cli.list import list_
 from rnn_conformance.cli.power import power
 from rnn_conformance.cli.report import report
 from rnn_conformance.cli.run import run
+from rnn_conformance.cli.smoke import smoke
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (run, report, list_, describe, power):
+for command in (run, report, list_, describe, smoke, power):
     main.add_command(command)

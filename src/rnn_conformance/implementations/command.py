@@ -17,16 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_conformance.errors import Refusal, UsageError
-from rnn_conformance.implementations.building import built
+from rnn_conformance.implementations.building import PROGRAM, built
 from rnn_conformance.implementations.engine import LIMIT, Engine, EngineFault
 from rnn_conformance.implementations.interface import Declaration
 from rnn_conformance.implementations.numpy_function import FunctionImplementation
 from rnn_conformance.implementations.wire import PROTOCOL, Message, Violation
 from rnn_conformance.spec.config import Config, Dtype, Level
 from rnn_conformance.texts import LINE, said, shown
-
-GREETING = 30.0
-"""Seconds for the first answer: an interpreter and its packages are loaded meanwhile."""
 
 LISTS = ("kinds", "features", "without", "dtypes")
 """What a program says of itself in lists of names, as ``@implementation`` takes them."""
@@ -59,21 +56,8 @@ def command(
     folder = Path(folder).resolve()
     if build:
         program = str(built(build, folder))
-        arguments = [program if word == "{program}" else word for word in arguments]
-    engine = Engine(tuple(arguments), folder, limit)
-    try:
-        greeting = engine.ask({"do": "hello", "protocol": PROTOCOL}, {}, GREETING)
-        declaration, own_name = introduced(greeting)
-    except EngineFault as fault:
-        raise UsageError(
-            f"{engine} does not introduce itself: {said(fault, LINE)}; see what "
-            f"`rnn-conformance smoke` says of it",
-            Refusal.BROKEN,
-        ) from fault
-    remote = Remote(engine, gradients=declaration.level is Level.TRAINING)
-    return FunctionImplementation(
-        name or own_name or Path(arguments[0]).name, declaration, build_layer=remote
-    )
+        arguments = [program if word == PROGRAM else word for word in arguments]
+    return _introduced_as(name, arguments, folder, limit)
 
 
 def of_target(target: str) -> FunctionImplementation:
@@ -82,13 +66,40 @@ def of_target(target: str) -> FunctionImplementation:
     Raises ``UsageError`` as :func:`command` does.
     """
     line = target.removeprefix(TARGET)
+    return replace(_introduced_as(line, words_of(line), Path.cwd(), LIMIT), target=target)
+
+
+def words_of(line: str) -> list[str]:
+    """A command as words; raises ``UsageError`` for what is none."""
     try:
-        arguments = shlex.split(line)
+        words = shlex.split(line)
     except ValueError as error:
         raise UsageError(f"the command {line!r} is not as a shell has it: {error}") from error
-    if not arguments:
+    if not words:
         raise UsageError("the command is empty: give a program, as in --command ./my_engine")
-    return replace(command(arguments), name=line)
+    return words
+
+
+def _introduced_as(
+    name: str, arguments: Sequence[str], folder: Path, limit: float
+) -> FunctionImplementation:
+    try:
+        return connected(Engine(tuple(arguments), folder, limit), name)
+    except EngineFault as fault:
+        raise UsageError(
+            f"{shlex.join(arguments)} does not introduce itself: {said(fault, LINE)}; "
+            "`rnn-conformance smoke` says what is wrong with a program",
+            Refusal.BROKEN,
+        ) from fault
+
+
+def connected(engine: Engine, name: str = "") -> FunctionImplementation:
+    """A program as it introduces itself; raises ``EngineFault`` and ``UsageError``."""
+    greeting = engine.ask({"do": "hello", "protocol": PROTOCOL}, {})
+    declaration, own_name = introduced(greeting)
+    remote = Remote(engine, gradients=declaration.level is Level.TRAINING)
+    default = Path(engine.arguments[0]).name
+    return FunctionImplementation(name or own_name or default, declaration, build_layer=remote)
 
 
 def introduced(greeting: Message) -> tuple[Declaration, str]:

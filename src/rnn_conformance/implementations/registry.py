@@ -64,7 +64,7 @@ def load(target: str, kind: str = "") -> list[Implementation]:
     that says what to do, if there is nothing to load.
     """
     if target.startswith(command.TARGET):
-        return [replace(command.of_target(target), target=target)]
+        return [command.of_target(target)]
     place, separator, name = target.rpartition(":")
     if not separator:
         place, name = target, ""

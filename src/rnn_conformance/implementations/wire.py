@@ -183,7 +183,7 @@ def _object(line: bytes) -> dict[str, Any]:
         value = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Malformed(
-            Violation.NO_JSON, f"where the line of an answer is due stands {_quoted(line)}"
+            Violation.NO_JSON, f"the line of an answer is no JSON: {_quoted(line)}"
         ) from None
     if not isinstance(value, dict):
         raise Malformed(
