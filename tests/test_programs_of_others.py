@@ -206,6 +206,13 @@ def test_a_command_is_run_as_any_target_is(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
+def test_its_memory_counts_as_that_of_the_process_that_asks_it(tmp_path: Path) -> None:
+    line = shlex.join(words("eats memory"))
+    results = run(f"{TARGET}{line}", select=["STA-1"], workers=1, memory=1500, output=tmp_path)
+    sorts = {record["failure"]["sort"] for record in results.document["records"] if record["failure"]}
+    assert sorts == {Sort.MEMORY}
+
+
 @pytest.mark.parametrize("line", ["", "'unclosed", "./not_there"])
 def test_a_command_that_cannot_be_started_is_refused_in_one_line(line: str) -> None:
     done = CliRunner().invoke(main, ["smoke", line])

@@ -113,6 +113,11 @@ def main() -> None:
         elif what == "call":
             if DEFECT == "hangs":
                 time.sleep(600)
+            if DEFECT == "eats memory":
+                eaten = [bytearray(2**24) for _ in range(96)]
+                for piece in eaten:
+                    piece[::4096] = b"x" * 4096
+                time.sleep(600)
             if DEFECT == "crashes":
                 os.kill(os.getpid(), signal.SIGSEGV)
             if DEFECT == "prints":
