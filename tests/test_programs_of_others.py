@@ -29,11 +29,13 @@ from rnn_conformance.errors import (
     UsageError,
 )
 from rnn_conformance.implementations import building
-from rnn_conformance.implementations.command import command, connected
+from rnn_conformance.implementations.command import TARGET, command, connected
 from rnn_conformance.implementations.engine import Engine, EngineFault
 from rnn_conformance.implementations.numpy_function import FunctionImplementation
 from rnn_conformance.implementations.registry import load, registered
 from rnn_conformance.implementations.wire import Violation
+from rnn_conformance.running.isolation import Death, Isolated
+from rnn_conformance.running.jobs import Limits, Source
 from rnn_conformance.running.smoke import smoke
 from rnn_conformance.spec.backward import drawn
 from rnn_conformance.spec.calls import Call
@@ -206,11 +208,15 @@ def test_a_command_is_run_as_any_target_is(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_its_memory_counts_as_that_of_the_process_that_asks_it(tmp_path: Path) -> None:
-    line = shlex.join(words("eats memory"))
-    results = run(f"{TARGET}{line}", select=["STA-1"], workers=1, memory=1500, output=tmp_path)
-    sorts = {record["failure"]["sort"] for record in results.document["records"] if record["failure"]}
-    assert sorts == {Sort.MEMORY}
+def test_its_memory_counts_as_that_of_the_process_that_asks_it_and_it_ends_with_that() -> None:
+    process = Isolated(Limits(memory=1500 * 2**20))
+    process.hold(Source(TARGET + shlex.join(words("eats memory")), folder=str(Path.cwd())))
+    asked = {"do": "probe", "position": 0, "name": "hungry", "kind": "LSTM", "without": []}
+    death = process.ask(asked, seconds=60)
+    assert isinstance(death, Death)
+    assert death.sort is Sort.MEMORY
+    everybody = [other.info["cmdline"] or [] for other in psutil.process_iter(["cmdline"])]
+    assert not [line for line in everybody if list(words("eats memory")) == line]
 
 
 @pytest.mark.parametrize("line", ["", "'unclosed", "./not_there"])
