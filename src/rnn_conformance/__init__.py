@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rnn_conformance.implementations.command import command
 from rnn_conformance.implementations.numpy_function import implementation
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 
@@ -21,6 +22,7 @@ __all__ = [
     "Kind",
     "Level",
     "Results",
+    "command",
     "drop_in",
     "implementation",
     "run",

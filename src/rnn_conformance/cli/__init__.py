@@ -11,6 +11,7 @@ from rnn_conformance.cli.power import power
 from rnn_conformance.cli.replay import replay
 from rnn_conformance.cli.report import report
 from rnn_conformance.cli.run import run
+from rnn_conformance.cli.smoke import smoke
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (run, report, diff, replay, list_, describe, power):
+for command in (run, report, diff, replay, list_, describe, smoke, power):
     main.add_command(command)

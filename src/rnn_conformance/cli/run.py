@@ -18,6 +18,7 @@ from rnn_conformance.cli.options import (
     limit_options,
 )
 from rnn_conformance.errors import Refusal, UsageError
+from rnn_conformance.implementations.command import TARGET
 from rnn_conformance.report import terminal
 from rnn_conformance.report.progress import Display
 from rnn_conformance.results.store import PLACE, Store, opened
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option(
+    "--command", "commands", multiple=True, metavar="COMMAND",
+    help="A program in any language that speaks the protocol, as in './my_engine --fast'.",
+)  # fmt: skip
 @click.option("--kind", "kinds", multiple=True, help="Only this kind (RNN, LSTM, GRU, RNNCell, …).")
 @click.option("--level", default="", help="Only up to this level (inference, training, drop-in).")
 @click.option("--select", multiple=True, metavar="CLAUSE|CHAPTER", help="Only these clauses.")
@@ -81,6 +86,7 @@ if TYPE_CHECKING:
 @debug_option
 def run(
     targets: tuple[str, ...],
+    commands: tuple[str, ...],
     kinds: tuple[str, ...],
     level: str,
     select: tuple[str, ...],
@@ -110,6 +116,7 @@ def run(
     ./impls too.
     """
     with faults(debug):
+        targets += tuple(TARGET + command for command in commands)
         selection = Selection(
             targets, not targets, kinds, level, select, profile, seed, without, device
         )
@@ -150,6 +157,8 @@ def run(
 
 def _file(target: str) -> Path | None:
     """The file that a target names, if it names one."""
+    if target.startswith(TARGET):
+        return None
     path = target.rpartition(":")[0] if not target.endswith(".py") else target
     return Path(path) if path.endswith(".py") else None
 

@@ -1,9 +1,9 @@
 """What an implementation is, whichever form it comes in.
 
 An :class:`Implementation` builds a :class:`Layer` from a configuration and parameters;
-the layer answers calls. The two forms, a drop-in class and a function over NumPy arrays,
-are adapters to this one interface (``torch_module`` and ``numpy_function``); there is no
-other way in, for what is bundled either.
+the layer answers calls. The forms, a drop-in class, a function over NumPy arrays and a program
+in any language, are adapters to this one interface (``torch_module``, ``numpy_function`` and
+``command``); there is no other way in, for what is bundled either.
 """
 
 from __future__ import annotations

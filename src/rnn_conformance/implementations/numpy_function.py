@@ -83,10 +83,15 @@ class FunctionImplementation(Implementation):
         """Hand over fresh copies, so that nothing an implementation does to them spreads."""
         return self.bare(layer)
 
+    @staticmethod
+    def parameters(layer: LayerSpec) -> dict[str, NDArray[Any]]:
+        """What is handed over when a layer is built: fresh arrays by name."""
+        dtype = numpy_dtype(layer.dtype)
+        return {name: array.astype(dtype) for name, array in layer.parameters.items()}
+
     def bare(self, layer: LayerSpec) -> Bare:
         """See :meth:`Implementation.bare`; the parameters are those handed over."""
-        dtype = numpy_dtype(layer.dtype)
-        parameters = {name: array.astype(dtype) for name, array in layer.parameters.items()}
+        parameters = self.parameters(layer)
         with contained():
             built = self.build_layer(layer.config, parameters)
         if not callable(built):

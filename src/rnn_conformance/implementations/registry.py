@@ -1,8 +1,9 @@
 """Finds and loads implementations: what is bundled and a stranger's, the same way.
 
 A target is a registered name, ``package.module:Class``, ``package.module``,
-``path/to/file.py:Class`` or ``path/to/file.py``. Registered is what lies in the bundled
-``impls/``, in ``./impls``, and behind entry points in the group ``rnn_conformance``.
+``path/to/file.py:Class``, ``path/to/file.py``, or a program: ``command:./my_engine``.
+Registered is what lies in the bundled ``impls/``, in ``./impls``, and behind entry points in the
+group ``rnn_conformance``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from rnn_conformance.errors import Refusal, UsageError, interrupts
+from rnn_conformance.implementations import command
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.process import contained
 from rnn_conformance.locations import bundled
@@ -61,6 +63,8 @@ def load(target: str, kind: str = "") -> list[Implementation]:
     ``kind`` is for a single class that does not tell its own. Raises ``UsageError``, in one line
     that says what to do, if there is nothing to load.
     """
+    if target.startswith(command.TARGET):
+        return [command.of_target(target)]
     place, separator, name = target.rpartition(":")
     if not separator:
         place, name = target, ""
@@ -194,11 +198,14 @@ def _module_of_file(path: Path) -> ModuleType:
         if interrupts(error):
             raise
         what = (said if isinstance(error, UsageError) else worded)(error, LINE)
-        lacking = isinstance(error, ModuleNotFoundError)
+        if isinstance(error, UsageError) and error.refusal is Refusal.PACKAGE:
+            missing = error.missing
+        else:
+            missing = said(error) if isinstance(error, ModuleNotFoundError) else ""
         raise UsageError(
             f"{path} cannot be imported: {what}; mend it, or run with --debug for the traceback",
-            Refusal.PACKAGE if lacking else Refusal.BROKEN,
-            missing=said(error) if lacking else "",
+            Refusal.PACKAGE if missing else Refusal.BROKEN,
+            missing=missing,
         ) from error
     return module
 

@@ -35,6 +35,9 @@ LARGEST_ANSWER = 64 * 2**20
 BEAT = 0.1
 """Seconds between two looks at a process's memory and output."""
 
+COUNTING = 1.0
+"""Seconds between two looks at what it has started: all processes are gone through for it."""
+
 GRACE = 10.0
 """Seconds that are waited for what takes no time at all where nothing is wrong."""
 
@@ -72,6 +75,8 @@ class Isolated:
     limits: Limits
     stop: threading.Event = field(default_factory=threading.Event)
     holding: object = None
+    _counted: float = 0.0
+    _others: int = 0
     _process: Any = None
     _connection: Connection | None = None
     _life: Connection | None = None
@@ -142,6 +147,7 @@ class Isolated:
             self._process.join(GRACE)
             self._scratch.remove()
         self._process = self._connection = self._life = self._scratch = self.holding = None
+        self._counted, self._others = 0.0, 0
 
     def _start(self) -> None:
         self._scratch = Scratch()
@@ -188,7 +194,7 @@ class Isolated:
         if elapsed > seconds:
             return _overdue(seconds)
         with suppress(psutil.Error):
-            if psutil.Process(self._process.pid).memory_info().rss > self.limits.memory:
+            if self._memory() > self.limits.memory:
                 return (
                     Sort.MEMORY,
                     f"its process took more than {self.limits.memory / 2**20:,.0f} MiB of memory",
@@ -199,6 +205,15 @@ class Isolated:
                 f"it wrote more than {self.limits.output / 2**20:,.0f} MiB of output",
             )
         return None
+
+    def _memory(self) -> int:
+        """Bytes that it takes, with what it has started, such as a program that it asks."""
+        process = psutil.Process(self._process.pid)
+        if monotonic() - self._counted > COUNTING:
+            self._counted = monotonic()
+            children = process.children(recursive=True)
+            self._others = sum(child.memory_info().rss for child in children)
+        return int(process.memory_info().rss) + self._others
 
     def _died(self, sort: Sort, message: str | None) -> Death:
         assert self._scratch is not None
