@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from rnn_conformance.cli.bench import bench
 from rnn_conformance.cli.describe import describe
 from rnn_conformance.cli.list import list_
 from rnn_conformance.cli.power import power
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (run, report, list_, describe, power):
+for command in (run, report, list_, describe, power, bench):
     main.add_command(command)

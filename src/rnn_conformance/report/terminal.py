@@ -1,4 +1,4 @@
-"""A results or a power document in a terminal."""
+"""A results, a power or a bench document in a terminal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rnn_conformance.report.speed import Figure, digits
 from rnn_conformance.report.wording import TONES, counted, headline, one_line, sentence, shortfall
 from rnn_conformance.results.document import causes
 from rnn_conformance.results.records import Outcome
+from rnn_conformance.results.speed import Work
 from rnn_conformance.results.verdict import (
     Verdict,
     failing_clauses,
@@ -183,3 +185,50 @@ def power_summary(console: Console, document: Mapping[str, Any], file: Path) -> 
         say(f"{len(numbers['silent'])} checks kill nothing at all")
         say(f"held by one check alone: {', '.join(numbers['alone']) or 'no clause'}")
     say(f"{run['seconds']:.1f} s, seed {run['seed']}; the kill matrix is {file}")
+
+
+SPEEDS = {"faster": "green", "wrong": "red", "missing": "red"}
+"""How a figure looks that is not merely a number."""
+
+
+def speed_summary(console: Console, document: Mapping[str, Any], file: Path) -> None:
+    """A line a figure: the ratio with its interval, and what it took to build and call first.
+
+    ``file`` is where the document was written.
+    """
+    run = document["run"]
+    table = Table(box=None, pad_edge=False)
+    for column in ("implementation", "timed", "by torch.nn", "between", "µs", "building", "first"):
+        number = column not in ("implementation", "timed")
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    notes = []
+    for one in document["implementations"]:
+        for record in one["measurements"]:
+            figure = Figure(record["shape"], record)
+            shown = figure.ratio + (" wrong" if figure.state == "wrong" else "")
+            style = SPEEDS.get(figure.state)
+            passes = ", backward too" if record["work"] == Work.TRAINING else ""
+            table.add_row(
+                escape(f"{one['name']} ({one['kind']})"),
+                f"{record['shape']}, {record['dtype']}{passes}",
+                f"[{style}]{shown}[/]" if style else shown,
+                figure.spread,
+                *(
+                    "–" if record[field] is None else digits(scale * record[field])
+                    for field, scale in (("seconds", 1e6), ("building", 1.0), ("first", 1.0))
+                ),
+            )
+            if figure.note:
+                notes.append(f"{one['name']} ({one['kind']}), {record['shape']}: {figure.note}")
+    console.print(table)
+    for note in dict.fromkeys(notes):
+        console.print(one_line(note, LINE), highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"\nthe time of a call by that of torch.nn's: medians of {run['pairs']} pairs, and between "
+        f"what they lie with {run['confidence']:.0%} confidence; "
+        f"{counted(run['threads'], 'thread')}; {'complete' if run['complete'] else 'cut short'}; "
+        f"{file}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_conformance.results.formats import POWER, RESULTS, DocumentFormat
+from rnn_conformance.results.formats import BENCH, POWER, RESULTS, DocumentFormat
 from rnn_conformance.results.journal import document_of, read_journal
 from rnn_conformance.results.json_files import content, file_error, other_version, parsed, validate
+
+_TOLD_BY = {"mutants": POWER, "grid": BENCH}
+"""A field that one format has and no other."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """A results or a power file, whichever it is, or the results that a journal comes to.
+    """A results, a power or a bench file, whichever it is, or what a journal comes to.
 
     Raises ``UsageError`` if it is none of them.
     """
@@ -34,7 +37,7 @@ def read(path: Path) -> Document:
             f"{path} is not valid JSON ({error}): it may have been cut short; run again"
         ) from error
     fields = values if isinstance(values, dict) else {}
-    form = POWER if "mutants" in fields else RESULTS
+    form = next((form for key, form in _TOLD_BY.items() if key in fields), RESULTS)
     version = fields.get("schema_version")
     if version != form.version:
         raise other_version(path, version, form)
