@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from rnn_conformance import drop_in
 from rnn_conformance.cli import main
-from rnn_conformance.errors import UsageError
-from rnn_conformance.implementations.interface import Declaration, Implementation
+from rnn_conformance.errors import Gap, Unsupported, UsageError
+from rnn_conformance.implementations.interface import Bare, Declaration, Implementation, Layer
 from rnn_conformance.implementations.numpy_function import FunctionImplementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.report import render
@@ -30,6 +30,7 @@ from rnn_conformance.results.verdict import Exit
 from rnn_conformance.running.bench import GRID, Choice, _points
 from rnn_conformance.running.jobs import Candidate, Source
 from rnn_conformance.running.timing import interval, measure
+from rnn_conformance.spec.calls import LayerSpec
 from rnn_conformance.spec.config import Config, Dtype, Kind
 from tests.support.made_results import entry, results
 from tests.support.made_speed import figure, speeds, timed
@@ -141,6 +142,40 @@ def test_an_interval_holds_the_median_and_narrows_with_more_pairs() -> None:
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
     assert interval([2.0, 2.0]) == (2.0, 2.0)
+
+
+class Adapted(FunctionImplementation):
+    """What cannot be called without the suite's adapter, as a process cannot."""
+
+    def bare(self, layer: LayerSpec) -> Bare:
+        raise Unsupported("shows nothing of its memory", Gap.NO_MEMORY)
+
+    def build(self, layer: LayerSpec) -> Layer:
+        return super().bare(layer)
+
+
+def test_what_cannot_be_called_without_the_adapter_is_timed_with_it_and_says_so() -> None:
+    plain = function(zeros)
+    adapted = Adapted("made", plain.declaration, build_layer=plain.build_layer)
+    found = measured(adapted, Kind.GRU)
+    assert found.adapted
+    assert found.ratio is not None
+
+
+def test_the_backward_pass_of_a_function_is_its_own_and_timed_without_the_adapter() -> None:
+    def layer(config: Config) -> Callable[..., Any]:
+        made = zeros(config)
+
+        def vjp(cotangents: Any, input: Any, state: Any = None, lengths: Any = None) -> Any:
+            assert set(cotangents) == {"output", "h_n"}
+            return dict.fromkeys(("input", *config.parameters))
+
+        made.vjp = vjp  # type: ignore[attr-defined]
+        return made
+
+    found = measured(function(layer), Kind.GRU, Work.TRAINING)
+    assert (found.adapted, found.reason) == (False, None)
+    assert "gradient" in found.wrong
 
 
 # Choosing

@@ -19,7 +19,7 @@ import jinja2
 
 from rnn_conformance.report.accuracy import accuracies
 from rnn_conformance.report.power import Strength
-from rnn_conformance.report.speed import Speed
+from rnn_conformance.report.speed import Speed, span
 from rnn_conformance.report.wording import (
     PLURALS,
     TONES,
@@ -241,6 +241,7 @@ def render(
         "number": number,
         "small": lambda value: number(value, 3),
         "duration": duration,
+        "span": span,
         "date": date,
         "value": _value,
         "place": _place,

@@ -184,3 +184,13 @@ def digits(ratio: float) -> str:
     if ratio >= 10:
         return f"{ratio:.0f}"
     return f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2g}" if ratio > 1e-4 else "0"
+
+
+def span(seconds: float | None) -> str:
+    """A time in the unit that fits, to two digits or so; ``–`` for none."""
+    if seconds is None:
+        return "–"
+    for unit, scale in (("s", 1.0), ("ms", 1e3)):
+        if scale * seconds >= 1:
+            return f"{digits(scale * seconds)} {unit}"
+    return f"{digits(1e6 * seconds)} µs"

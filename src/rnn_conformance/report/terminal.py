@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rnn_conformance.report.speed import Figure, digits
+from rnn_conformance.report.speed import Figure, span
 from rnn_conformance.report.wording import TONES, counted, headline, one_line, sentence, shortfall
 from rnn_conformance.results.document import causes
 from rnn_conformance.results.records import Outcome
@@ -198,34 +198,33 @@ def speed_summary(console: Console, document: Mapping[str, Any], file: Path) -> 
     """
     run = document["run"]
     table = Table(box=None, pad_edge=False)
-    for column in ("implementation", "timed", "by torch.nn", "between", "µs", "building", "first"):
-        number = column not in ("implementation", "timed")
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    words, numbers = ("shape", "dtype", "timed"), ("ratio", "between", "a call", "built", "first")
+    for column in (*words, *numbers):
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     notes = []
     for one in document["implementations"]:
+        title = f"{one['name']} ({one['kind']})"
+        table.add_row(f"[bold]{escape(title)}[/]")
         for record in one["measurements"]:
             figure = Figure(record["shape"], record)
-            shown = figure.ratio + (" wrong" if figure.state == "wrong" else "")
+            shown = "wrong, " * (figure.state == "wrong") + figure.ratio
             style = SPEEDS.get(figure.state)
-            passes = ", backward too" if record["work"] == Work.TRAINING else ""
             table.add_row(
-                escape(f"{one['name']} ({one['kind']})"),
-                f"{record['shape']}, {record['dtype']}{passes}",
+                escape(record["shape"]),
+                record["dtype"],
+                "training" if record["work"] == Work.TRAINING else "forward",
                 f"[{style}]{shown}[/]" if style else shown,
                 figure.spread,
-                *(
-                    "–" if record[field] is None else digits(scale * record[field])
-                    for field, scale in (("seconds", 1e6), ("building", 1.0), ("first", 1.0))
-                ),
+                *(span(record[field]) for field in ("seconds", "building", "first")),
             )
             if figure.note:
-                notes.append(f"{one['name']} ({one['kind']}), {record['shape']}: {figure.note}")
+                notes.append(f"{title}, {record['shape']}, {record['dtype']}: {figure.note}")
     console.print(table)
     for note in dict.fromkeys(notes):
         console.print(one_line(note, LINE), highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"\nthe time of a call by that of torch.nn's: medians of {run['pairs']} pairs, and between "
-        f"what they lie with {run['confidence']:.0%} confidence; "
+        f"\nratio: the time of a call by that of torch.nn's; medians of {run['pairs']} pairs, and "
+        f"between what they lie with {run['confidence']:.0%} confidence; "
         f"{counted(run['threads'], 'thread')}; {'complete' if run['complete'] else 'cut short'}; "
         f"{file}",
         highlight=False,
