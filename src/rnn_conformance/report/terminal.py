@@ -192,19 +192,18 @@ SPEEDS = {"faster": "green", "wrong": "red", "missing": "red"}
 
 
 def speed_summary(console: Console, document: Mapping[str, Any], file: Path) -> None:
-    """A line a figure: the ratio with its interval, and what it took to build and call first.
+    """Of each implementation the ratios with their intervals, and what building it took.
 
     ``file`` is where the document was written.
     """
     run = document["run"]
-    table = Table(box=None, pad_edge=False)
     words, numbers = ("shape", "dtype", "timed"), ("ratio", "between", "a call", "built", "first")
-    for column in (*words, *numbers):
-        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     notes = []
     for one in document["implementations"]:
         title = f"{one['name']} ({one['kind']})"
-        table.add_row(f"[bold]{escape(title)}[/]")
+        table = Table(box=None, pad_edge=False)
+        for column in (*words, *numbers):
+            table.add_column(column, justify="right" if column in numbers else "left", min_width=7)
         for record in one["measurements"]:
             figure = Figure(record["shape"], record)
             shown = "wrong, " * (figure.state == "wrong") + figure.ratio
@@ -219,11 +218,12 @@ def speed_summary(console: Console, document: Mapping[str, Any], file: Path) -> 
             )
             if figure.note:
                 notes.append(f"{title}, {record['shape']}, {record['dtype']}: {figure.note}")
-    console.print(table)
+        console.print(f"[bold]{escape(title)}[/]", highlight=False)
+        console.print(table, "")
     for note in dict.fromkeys(notes):
         console.print(one_line(note, LINE), highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"\nratio: the time of a call by that of torch.nn's; medians of {run['pairs']} pairs, and "
+        f"ratio: the time of a call by that of torch.nn's; medians of {run['pairs']} pairs, and "
         f"between what they lie with {run['confidence']:.0%} confidence; "
         f"{counted(run['threads'], 'thread')}; {'complete' if run['complete'] else 'cut short'}; "
         f"{file}",
