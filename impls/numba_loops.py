@@ -100,7 +100,8 @@ def product(left: Any, right: Any, into: Any) -> None:
     size = right.shape[0]
     blocked = size - size % 4
     for n in range(left.shape[0]):
-        into[n, :] = 0
+        for j in range(right.shape[1]):
+            into[n, j] = 0
         for k in range(0, blocked, 4):
             a, b, c, d = left[n, k], left[n, k + 1], left[n, k + 2], left[n, k + 3]
             for j in range(right.shape[1]):
@@ -233,7 +234,6 @@ def compiled(name: str) -> Any:
                     multiply(state, w_hh, sums)
                     for n in range(batch):
                         if packed and lengths[n] <= t:
-                            above[t, n, first : first + width] = 0
                             continue
                         into = raw[n] if projected else state[n]
                         gates, own = z[t * batch + n], cells[n]
@@ -245,14 +245,14 @@ def compiled(name: str) -> Any:
                             rnn_step(gates, sums[n], bias, into)
                         else:
                             relu_step(gates, sums[n], bias, into)
-                        if not projected:
-                            above[t, n, first : first + width] = state[n]
                     if projected:
                         multiply(raw, w_hr, narrow)
-                        for n in range(batch):
-                            if not packed or t < lengths[n]:
-                                state[n] = narrow[n]
-                                above[t, n, first : first + width] = narrow[n]
+                    for n in range(batch):
+                        padding = packed and lengths[n] <= t
+                        for j in range(width):
+                            if projected and not padding:
+                                state[n, j] = narrow[n, j]
+                            above[t, n, first + j] = 0 if padding else state[n, j]
             x = above
 
     return run
