@@ -25,7 +25,7 @@ from rnn_conformance.report.speed import OCTAVES, WIDTH, Speed, place
 from rnn_conformance.results.formats import BENCH
 from rnn_conformance.results.reading import read
 from rnn_conformance.results.records import Entry, Outcome
-from rnn_conformance.results.speed import Shape, Work, all_right
+from rnn_conformance.results.speed import Clock, Shape, Work, all_right
 from rnn_conformance.results.verdict import Exit
 from rnn_conformance.running.bench import GRID, Choice, _points
 from rnn_conformance.running.jobs import Candidate, Source
@@ -142,6 +142,23 @@ def test_an_interval_holds_the_median_and_narrows_with_more_pairs() -> None:
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
     assert interval([2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_what_computes_is_timed_by_the_processor_and_what_waits_by_the_clock_on_the_wall() -> None:
+    def waiting(config: Config) -> Callable[..., Any]:
+        made = zeros(config)
+
+        def layer(input: Any, state: Any = None, lengths: Any = None) -> Any:
+            time.sleep(0.002)
+            return made(input, state, lengths)
+
+        return layer
+
+    (gru,) = load("torch.nn:GRU")
+    assert measured(gru, Kind.GRU).clock is Clock.PROCESSOR
+    found = measured(function(waiting), Kind.GRU)
+    assert found.clock is Clock.WALL
+    assert found.seconds >= 0.002
 
 
 class Adapted(FunctionImplementation):

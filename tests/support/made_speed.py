@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from rnn_conformance.results.speed import Bench, Measurement, Ratio, Shape, Timed, Work, document
+from rnn_conformance.results.speed import (
+    Bench,
+    Clock,
+    Measurement,
+    Ratio,
+    Shape,
+    Timed,
+    Work,
+    document,
+)
 
 RUN = Bench(
     threads=1,
@@ -30,6 +39,7 @@ def figure(shape: str = "short", ratio: float = 0.5, **fields: Any) -> Measureme
         seconds=ratio * 1e-4,
         reference_seconds=1e-4,
         ratio=Ratio(ratio, 0.9 * ratio, 1.1 * ratio),
+        clock=Clock.PROCESSOR,
         **fields,
     )
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from math import log2
 from typing import Any
 
+from rnn_conformance.results.speed import Clock
 from rnn_conformance.results.verdict import Judgement, judge, source
 
 OCTAVES = 6
@@ -70,8 +71,10 @@ class Figure:
         """What is to be said of it besides."""
         if self.record is None:
             return ""
-        adapted = "timed with the suite's adapter" if self.record["adapted"] else ""
-        return str(self.record["wrong"] or self.record["reason"] or adapted)
+        said = [self.record["wrong"] or self.record["reason"]]
+        said += ["timed with the suite's adapter"] if self.record["adapted"] else []
+        said += ["by the wall clock"] if self.record["clock"] == Clock.WALL else []
+        return "; ".join(filter(None, said))
 
     @property
     def marks(self) -> tuple[float, float, float] | None:

@@ -24,6 +24,15 @@ class Work(StrEnum):
     """A call and its backward pass: what a step of training takes of a layer."""
 
 
+class Clock(StrEnum):
+    """What time is taken by."""
+
+    PROCESSOR = "processor"
+    """What the processor gave the process: a busy machine takes nothing of it away."""
+    WALL = "wall"
+    """What passed, with several threads, or where a call waits for another process."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """The sizes of a call: steps, samples, features of the input and of the state."""
@@ -53,9 +62,9 @@ class Measurement:
 
     ``seconds`` and ``reference_seconds`` are the medians of what one call takes.
     ``building`` are the seconds of making the layer, ``first`` those of the first call, in which
-    many compile. ``adapted`` says that the suite's adapter is part of what was timed, where an
-    implementation cannot be called without. ``wrong`` says what is wrong with what came back;
-    ``reason`` why there is no figure.
+    many compile; ``clock`` is what the later ones were taken by. ``adapted`` says that the suite's
+    adapter is part of what was timed, where an implementation cannot be called without. ``wrong``
+    says what is wrong with what came back; ``reason`` why there is no figure.
     """
 
     shape: str
@@ -66,6 +75,7 @@ class Measurement:
     seconds: float | None = None
     reference_seconds: float | None = None
     ratio: Ratio | None = None
+    clock: Clock | None = None
     adapted: bool = False
     wrong: str | None = None
     reason: str | None = None
@@ -74,7 +84,8 @@ class Measurement:
     def of_record(cls, record: Mapping[str, Any]) -> Measurement:
         """From plain values, as ``asdict`` gives and JSON keeps them."""
         ratio = None if record["ratio"] is None else Ratio(**record["ratio"])
-        return cls(**{**record, "work": Work(record["work"]), "ratio": ratio})
+        clock = None if record["clock"] is None else Clock(record["clock"])
+        return cls(**{**record, "work": Work(record["work"]), "ratio": ratio, "clock": clock})
 
 
 @dataclass(frozen=True)

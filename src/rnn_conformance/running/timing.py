@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.process import contained
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.implementations.tensors import assembled, tensor, tensors, tensors_of
-from rnn_conformance.results.speed import Measurement, Ratio, Shape, Work
+from rnn_conformance.results.speed import Clock, Measurement, Ratio, Shape, Work
 from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State, Values
@@ -42,6 +42,11 @@ CONFIDENCE = 0.95
 
 PAIR_SECONDS = 0.01
 """That a pair takes at least: the timer's own error is a ten-thousandth of it."""
+
+CLOCKS: dict[Clock, Callable[[], float]] = {
+    Clock.PROCESSOR: process_time,
+    Clock.WALL: perf_counter,
+}
 
 _names = itertools.count()
 
@@ -102,7 +107,8 @@ def measure(
         ready = prepare(implementation, call)
         wrong = _wrong(implementation, call, work)
         with contained():
-            times = _pairs(ready.again, theirs.again, pairs, pair_seconds)
+            clock = Clock.WALL if threads > 1 or _waits(ready.again) else Clock.PROCESSOR
+            times = _pairs(ready.again, theirs.again, CLOCKS[clock], pairs, pair_seconds)
     except Unsupported as reason:
         return replace(blank, reason=str(reason))
     except BaseException as error:
@@ -117,6 +123,7 @@ def measure(
         seconds=median(own for own, _ in times),
         reference_seconds=median(other for _, other in times),
         ratio=Ratio(median(ratios), *interval(ratios)),
+        clock=clock,
         adapted=ready.adapted,
         wrong=wrong,
     )
@@ -213,12 +220,29 @@ def _ready(again: Callable[[], Any], begun: float, *, adapted: bool = False) -> 
     return Ready(again, built - begun, perf_counter() - built, adapted)
 
 
+def _waits(function: Callable[[], Any]) -> bool:
+    """Whether a call takes much longer than this process computes: it waits for another.
+
+    The best of some, since a busy machine keeps everybody waiting.
+    """
+    shares = []
+    for _ in range(5):
+        wall, processor = perf_counter(), process_time()
+        function()
+        shares.append((process_time() - processor) / (perf_counter() - wall))
+    return max(shares) < 0.5
+
+
 def _pairs(
-    own: Callable[[], Any], other: Callable[[], Any], pairs: int, pair_seconds: float
+    own: Callable[[], Any],
+    other: Callable[[], Any],
+    clock: Callable[[], float],
+    pairs: int,
+    pair_seconds: float,
 ) -> list[tuple[float, float]]:
     """Seconds of a call of either, pair by pair."""
     times: list[tuple[float, float]] = []
-    once = [min(_elapsed(function, 1) for _ in range(3)) for function in (own, other)]
+    once = [min(_elapsed(function, 1, clock) for _ in range(3)) for function in (own, other)]
     # The faster one is called more often, so that both take as long: the one that took longer
     # would be kept waiting more by whatever else the machine does.
     many = [max(1, round(max(once) / seconds)) for seconds in once]
@@ -227,7 +251,7 @@ def _pairs(
         sides = [(own, loops * many[0]), (other, loops * many[1])]
         # Turn about: what follows on something else finds its caches full of that.
         order = (0, 1) if len(times) % 2 else (1, 0)
-        taken = {side: _elapsed(*sides[side]) for side in order}
+        taken = {side: _elapsed(*sides[side], clock) for side in order}
         times.append((taken[0] / sides[0][1], taken[1] / sides[1][1]))
         return taken[0] + taken[1]
 
@@ -237,12 +261,12 @@ def _pairs(
     return times[-pairs:]
 
 
-def _elapsed(function: Callable[[], Any], loops: int) -> float:
+def _elapsed(function: Callable[[], Any], loops: int, clock: Callable[[], float]) -> float:
     repeated = itertools.repeat(None, loops)
-    begun = perf_counter()
+    begun = clock()
     for _ in repeated:
         function()
-    return perf_counter() - begun
+    return clock() - begun
 
 
 @functools.cache
