@@ -21,6 +21,7 @@ from rnn_conformance.results.reading import read
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import Exit
 from tests.support.made_results import ACCURATE, entry, record, results
+from tests.support.made_speed import figure, speeds, timed
 from tests.support.pages import Parsed
 
 LOOP = entry()
@@ -213,6 +214,10 @@ POWER = power_document(
         )
     ],
 )
+BENCH = speeds(timed(figure(), figure("one step", wrong="it is off"), figure(reason="it died")))
+WHERE = {"power": "power", "bench": "speed"}
+"""Under which name a document is rendered beside results."""
+
 VALUES = [
     None, True, -1, 0, 2**62, 1e300, -0.5, 1e12, "", "nan", "-inf", "<b>", "\ud800\0", "x" * 999,
     [], [0], ["nan", None], {}, {"a": [1, {"b": None}]}, {"<i>": 1e308},
@@ -243,8 +248,8 @@ def changed(whole: Any, way: tuple[Any, ...], value: Any) -> Any:
     return copied
 
 
-@pytest.mark.parametrize("power", [False, True], ids=["results", "power"])
-def test_whatever_the_schema_lets_through_can_be_rendered(power: bool, folder: Path) -> None:
+@pytest.mark.parametrize("form", ["results", "power", "bench"])
+def test_whatever_the_schema_lets_through_can_be_rendered(form: str, folder: Path) -> None:
     measured = record(LOOP, ["EQ-2"], accuracy=(ACCURATE,))
     usual = results(LOOP, EQ_2=Outcome.FAILED)
     # Few clauses, so that most changes are to what is rendered.
@@ -254,7 +259,7 @@ def test_whatever_the_schema_lets_through_can_be_rendered(power: bool, folder: P
     ]
     usual["clauses"] = [clause for clause in usual["clauses"] if clause["id"] in ("EQ-1", "EQ-2")]
     usual["implementations"][0]["clauses"] = {"EQ-2": "failed", "EQ-1": "passed"}
-    whole: Any = POWER if power else usual
+    whole: Any = {"results": usual, "power": POWER, "bench": BENCH}[form]
     ways = [way for way in places(whole) if way]
     draw = random.Random(0)
     path = folder / "results.json"
@@ -268,7 +273,7 @@ def test_whatever_the_schema_lets_through_can_be_rendered(power: bool, folder: P
             continue
         rendered += 1
         try:
-            text = render(usual, content) if power else render(content)
+            text = render(content) if form == "results" else render(usual, **{WHERE[form]: content})
             text.encode("utf-8", "backslashreplace")
         except Exception as error:
             error.add_note(f"with {value!r} at {way}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from rnn_conformance.cli.bench import bench
 from rnn_conformance.cli.describe import describe
 from rnn_conformance.cli.diff import diff
 from rnn_conformance.cli.list import list_
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (run, report, diff, replay, list_, describe, smoke, power):
+for command in (run, report, diff, replay, list_, describe, smoke, power, bench):
     main.add_command(command)

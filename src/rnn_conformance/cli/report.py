@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,8 +13,8 @@ from rnn_conformance.cli.options import (
     faults,
 )
 from rnn_conformance.errors import Refusal, UsageError
-from rnn_conformance.results.formats import POWER, RESULTS
-from rnn_conformance.results.reading import read
+from rnn_conformance.results.formats import BENCH, POWER, RESULTS, DocumentFormat
+from rnn_conformance.results.reading import Document, read
 from rnn_conformance.results.writing import must_be_page, write
 
 
@@ -29,7 +30,7 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
 
     RESULTS is a results.json, the records.jsonl of a run that was stopped, or the folder that
     they are in. The shards of a run are put together. A power.json among them adds how strong
-    the suite is.
+    the suite is, a bench.json how fast the implementations are.
     """
     with faults(debug):
         from rnn_conformance.report import merge, render
@@ -41,25 +42,32 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
         must_be_page(target, paths)
         documents = [read(path) for path in paths]
         runs = [document.content for document in documents if document.format is RESULTS]
-        powers = [document for document in documents if document.format is POWER]
+        power, speed = _only(documents, POWER), _only(documents, BENCH)
         for document in documents:
-            if document.format not in (RESULTS, POWER):
+            if document.format not in (RESULTS, POWER, BENCH):
                 raise UsageError(
                     f"{document.path} is a {document.format.name} file, which is not rendered; "
                     "name a results.json",
                     Refusal.FILE,
                 )
-        if len(powers) > 1:
-            one, other, *_ = powers
-            raise UsageError(
-                f"{one.path} and {other.path} are both of power; a report shows one", Refusal.FILE
-            )
         if not runs:
             raise UsageError(
                 f"{paths[0]} is no results.json; name one too, as `run` writes it", Refusal.FILE
             )
-        write(target, render(merge(runs), powers[0].content if powers else None))
+        write(target, render(merge(runs), power, speed))
         click.echo(target)
+
+
+def _only(documents: Sequence[Document], form: DocumentFormat) -> dict[str, Any] | None:
+    """What the document of this format holds, if there is one; of two, a report shows neither."""
+    found = [document for document in documents if document.format is form]
+    if len(found) > 1:
+        one, other, *_ = found
+        raise UsageError(
+            f"{one.path} and {other.path} are both of {form.name}; a report shows one",
+            Refusal.FILE,
+        )
+    return found[0].content if found else None
 
 
 def results_file(path: Path) -> Path:

@@ -19,6 +19,7 @@ import jinja2
 
 from rnn_conformance.report.accuracy import accuracies
 from rnn_conformance.report.power import Strength
+from rnn_conformance.report.speed import Speed, span
 from rnn_conformance.report.wording import (
     PLURALS,
     TONES,
@@ -204,10 +205,15 @@ class Matrix:
         ]
 
 
-def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str:
+def render(
+    document: dict[str, Any],
+    power: dict[str, Any] | None = None,
+    speed: dict[str, Any] | None = None,
+) -> str:
     """The report of a valid results document, as HTML.
 
-    With ``power``, a valid power document, it also says how strong the suite is.
+    With ``power``, a valid power document, it also says how strong the suite is; with ``speed``,
+    a valid bench document, how fast the implementations are.
     """
     order = {clause["id"]: position for position, clause in enumerate(document["clauses"])}
     columns = [
@@ -235,6 +241,7 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
         "number": number,
         "small": lambda value: number(value, 3),
         "duration": duration,
+        "span": span,
         "date": date,
         "value": _value,
         "place": _place,
@@ -266,6 +273,7 @@ def render(document: dict[str, Any], power: dict[str, Any] | None = None) -> str
         legend=LEGEND,
         accuracy=[row for column in by_kind for row in accuracies(column.record)],
         power=None if power is None else Strength(power),
+        speed=None if speed is None else Speed(speed, document),
     )
 
 

@@ -1,4 +1,4 @@
-"""A results or a power document in a terminal."""
+"""A results, a power or a bench document in a terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from rnn_conformance.report import difference
+from rnn_conformance.report.speed import Figure, span
 from rnn_conformance.report.wording import TONES, counted, headline, one_line, sentence, shortfall
 from rnn_conformance.results.document import causes
 from rnn_conformance.results.records import Memory, Outcome
+from rnn_conformance.results.speed import Work
 from rnn_conformance.results.verdict import (
     Known,
     Verdict,
@@ -237,3 +239,49 @@ def power_summary(console: Console, document: Mapping[str, Any], file: Path) -> 
         say(f"{len(numbers['silent'])} checks kill nothing at all")
         say(f"held by one check alone: {', '.join(numbers['alone']) or 'no clause'}")
     say(f"{run['seconds']:.1f} s, seed {run['seed']}; the kill matrix is {file}")
+
+
+SPEEDS = {"faster": "green", "wrong": "red", "missing": "red"}
+"""How a figure looks that is not merely a number."""
+
+
+def speed_summary(console: Console, document: Mapping[str, Any], file: Path) -> None:
+    """Of each implementation the ratios with their intervals, and what building it took.
+
+    ``file`` is where the document was written.
+    """
+    run = document["run"]
+    words, numbers = ("shape", "dtype", "timed"), ("ratio", "between", "a call", "built", "first")
+    notes = []
+    for one in document["implementations"]:
+        title = f"{one['name']} ({one['kind']})"
+        table = Table(box=None, pad_edge=False)
+        for column in (*words, *numbers):
+            table.add_column(column, justify="right" if column in numbers else "left", min_width=7)
+        for record in one["measurements"]:
+            figure = Figure(record["shape"], record)
+            shown = "wrong, " * (figure.state == "wrong") + figure.ratio
+            style = SPEEDS.get(figure.state)
+            table.add_row(
+                escape(record["shape"]),
+                record["dtype"],
+                "training" if record["work"] == Work.TRAINING else "forward",
+                f"[{style}]{shown}[/]" if style else shown,
+                figure.spread,
+                *(span(record[field]) for field in ("seconds", "building", "first")),
+            )
+            if figure.note:
+                notes.append(f"{title}, {record['shape']}, {record['dtype']}: {figure.note}")
+        console.print(f"[bold]{escape(title)}[/]", highlight=False)
+        console.print(table, "")
+    for note in dict.fromkeys(notes):
+        console.print(one_line(note, LINE), highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"ratio: the time of a call by that of torch.nn's; medians of {run['pairs']} pairs, and "
+        f"between what they lie with {run['confidence']:.0%} confidence; "
+        f"{counted(run['threads'], 'thread')}; {'complete' if run['complete'] else 'cut short'}; "
+        f"{file}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

@@ -19,6 +19,9 @@ RESULTS = DocumentFormat("results", 1)
 POWER = DocumentFormat("power", 1)
 """``power.json``: the kill matrix."""
 
+BENCH = DocumentFormat("bench", 1)
+"""``bench.json``: how fast implementations are, beside ``torch.nn``."""
+
 JOURNAL = DocumentFormat("journal", 1)
 """``records.jsonl``: the records of a run, written as it goes."""
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_conformance.results.formats import BASELINE, POWER, RESULTS, STORE, DocumentFormat
+from rnn_conformance.results.formats import (
+    BASELINE,
+    BENCH,
+    POWER,
+    RESULTS,
+    STORE,
+    DocumentFormat,
+)
 from rnn_conformance.results.journal import document_of, read_journal
 from rnn_conformance.results.json_files import content, file_error, other_version, parsed, validate
+
+_TOLD_BY = {"mutants": POWER, "grid": BENCH, "remembered": STORE, "standings": BASELINE}
+"""A field that one format has and no other."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +44,9 @@ def read(path: Path) -> Document:
             f"{path} is not valid JSON ({error}): it may have been cut short; run again"
         ) from error
     fields = values if isinstance(values, dict) else {}
-    form = _format(fields)
+    form = next((form for key, form in _TOLD_BY.items() if key in fields), RESULTS)
     version = fields.get("schema_version")
     if version != form.version:
         raise other_version(path, version, form)
     validate(values, form.name, f"{path} is not a {form.name} file")
     return Document(path, form, values)
-
-
-def _format(fields: Mapping[str, Any]) -> DocumentFormat:
-    """Which sort of file it is, by what it alone has; results, where nothing tells."""
-    if "mutants" in fields:
-        return POWER
-    if "remembered" in fields:
-        return STORE
-    return BASELINE if "standings" in fields else RESULTS

@@ -14,7 +14,7 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import relative
 from rnn_conformance.results.records import Outcome, Recipe
+from rnn_conformance.results.speed import Shape, Work
 from rnn_conformance.running.jobs import Source
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.spec.calls import Call
@@ -182,6 +183,28 @@ class Session:
     def _unsettled(self) -> bool:
         """Whether modules that were there before the implementation are not there any more."""
         return any(sys.modules.get(name) is not module for name, module in self.modules.items())
+
+    def time(
+        self,
+        position: int,
+        name: str,
+        kind: str,
+        without: list[str],
+        shape: Mapping[str, Any],
+        dtype: str,
+        work: str,
+        threads: int,
+    ) -> dict[str, Any]:
+        """How fast it is beside ``torch.nn``."""
+        # Not loaded where nothing is timed.
+        from rnn_conformance.running.timing import measure
+
+        # As it comes: what was asked what it can has compiled, and its first call tells nothing.
+        implementation = self._loaded(position, name, kind, without)
+        measurement = measure(
+            implementation, Kind(kind), Shape(**shape), Dtype(dtype), Work(work), threads=threads
+        )
+        return {"measurement": asdict(measurement)}
 
     def diagnose(
         self,
