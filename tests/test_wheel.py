@@ -25,7 +25,7 @@ EXPECTED = [
     r"rnn_conformance/report/.+\.(py|j2|html|md|css|js|svg|txt)",
     r"rnn_conformance/_bundled/conformance/test_\w+\.py",
     r"rnn_conformance/_bundled/(conformance|impls)/README\.md",
-    r"rnn_conformance/_bundled/impls/(\w+/)?\w+\.(py|md)",
+    r"rnn_conformance/_bundled/impls/(\w+/)?\w+\.(py|md|c|mjs|rs)",
     r"rnn_conformance-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt)",
     r"rnn_conformance-[\w.]+\.dist-info/licenses/LICENSE",
 ]
