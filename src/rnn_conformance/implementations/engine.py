@@ -141,6 +141,9 @@ class _Running:
 
     def __init__(self, arguments: tuple[str, ...], folder: Path) -> None:
         self.owner = os.getpid()
+        if not hasattr(select, "poll"):
+            reason = "a program is asked through pipes that can be polled, which this system lacks"
+            raise UsageError(reason, Refusal.PACKAGE, missing=reason)
         try:
             self.process = subprocess.Popen(
                 arguments,
