@@ -219,7 +219,7 @@ def test_its_memory_counts_as_that_of_the_process_that_asks_it_and_it_ends_with_
     assert not [line for line in everybody if list(words("eats memory")) == line]
 
 
-@pytest.mark.parametrize("line", ["", "'unclosed", "./not_there"])
+@pytest.mark.parametrize("line", ["", "'unclosed", "./not_there", "a\0b", "."])
 def test_a_command_that_cannot_be_started_is_refused_in_one_line(line: str) -> None:
     done = CliRunner().invoke(main, ["smoke", line])
     assert done.exit_code == 2
