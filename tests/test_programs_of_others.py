@@ -209,7 +209,7 @@ def test_a_command_is_run_as_any_target_is(tmp_path: Path) -> None:
 
 
 def test_its_memory_counts_as_that_of_the_process_that_asks_it_and_it_ends_with_that() -> None:
-    process = Isolated(Limits(memory=1500 * 2**20))
+    process = Isolated(Limits(memory=900 * 2**20))
     process.hold(Source(TARGET + shlex.join(words("eats memory")), folder=str(Path.cwd())))
     asked = {"do": "probe", "position": 0, "name": "hungry", "kind": "LSTM", "without": []}
     death = process.ask(asked, seconds=60)
@@ -219,7 +219,7 @@ def test_its_memory_counts_as_that_of_the_process_that_asks_it_and_it_ends_with_
     assert not [line for line in everybody if list(words("eats memory")) == line]
 
 
-@pytest.mark.parametrize("line", ["", "'unclosed", "./not_there"])
+@pytest.mark.parametrize("line", ["", "'unclosed", "./not_there", "a\0b", "."])
 def test_a_command_that_cannot_be_started_is_refused_in_one_line(line: str) -> None:
     done = CliRunner().invoke(main, ["smoke", line])
     assert done.exit_code == 2

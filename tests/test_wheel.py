@@ -18,14 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = [
     r"rnn_conformance/\w+\.py",
     r"rnn_conformance/py\.typed",
-    r"rnn_conformance/(checking|deviations|diagnosis|implementations|mutants)/\w+\.py",
+    r"rnn_conformance/(checking|cli|deviations|diagnosis|implementations|mutants)/\w+\.py",
     r"rnn_conformance/(reference|results|running|spec)/\w+\.py",
-    r"rnn_conformance/results/schemas/(journal-(diagnosis|end|header)|power|record|results)\.json",
+    r"rnn_conformance/results/schemas/journal-(diagnosis|end|header)\.json",
+    r"rnn_conformance/results/schemas/(baseline|bench|difference|power|record|results|store)\.json",
     r"rnn_conformance/running/pytest\.ini",
     r"rnn_conformance/report/.+\.(py|j2|html|md|css|js|svg|txt)",
     r"rnn_conformance/_bundled/conformance/test_\w+\.py",
     r"rnn_conformance/_bundled/(conformance|impls)/README\.md",
-    r"rnn_conformance/_bundled/impls/(\w+/)?\w+\.(py|md)",
+    r"rnn_conformance/_bundled/impls/(\w+/)?\w+\.(py|md|c|mjs|rs)",
     r"rnn_conformance-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt)",
     r"rnn_conformance-[\w.]+\.dist-info/licenses/LICENSE",
 ]

@@ -114,7 +114,7 @@ def main() -> None:
             if DEFECT == "hangs":
                 time.sleep(600)
             if DEFECT == "eats memory":
-                eaten = [bytearray(2**24) for _ in range(96)]
+                eaten = [bytearray(2**24) for _ in range(48)]
                 for piece in eaten:
                     piece[::4096] = b"x" * 4096
                 time.sleep(600)

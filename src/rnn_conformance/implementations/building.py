@@ -28,16 +28,12 @@ PROGRAM = "{program}"
 def built(words: Sequence[str], folder: Path) -> Path:
     """The program that a compiler makes, called as ``words`` say, in the folder of the sources.
 
-    Those words that name files there are the sources. Raises ``UsageError``, with
-    ``Refusal.PACKAGE`` where there is no such compiler.
+    Those words that name files there are the sources. Raises ``UsageError`` with
+    ``Refusal.PACKAGE`` where there is no such compiler, or it makes no program.
     """
     compiler = shutil.which(words[0])
     if compiler is None:
-        raise UsageError(
-            f"{words[0]} is not installed, with which it is compiled",
-            Refusal.PACKAGE,
-            missing=f"{words[0]} is not installed, with which it is compiled",
-        )
+        raise _unavailable(f"{words[0]} is not installed, with which it is compiled")
     place = _cache() / _key([compiler, *words[1:]], folder)
     program = place / "program"
     if not program.is_file():
@@ -52,10 +48,9 @@ def built(words: Sequence[str], folder: Path) -> Path:
                     os.replace(made, place)
         except OSError as error:
             if not program.is_file():
-                raise UsageError(
+                raise _unavailable(
                     f"{place} cannot be written: {error.strerror}; set XDG_CACHE_HOME to a folder "
-                    "that can",
-                    Refusal.FILE,
+                    "that can"
                 ) from error
     return program
 
@@ -72,15 +67,17 @@ def _compile(words: Sequence[str], folder: Path, program: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise UsageError(
-            f"{words[0]} did not end in {LIMIT} s; compile it by hand", Refusal.BROKEN
-        ) from error
+        raise _unavailable(f"{words[0]} did not end in {LIMIT} s") from error
     if done.returncode or not program.is_file():
-        raise UsageError(
+        raise _unavailable(
             f"{words[0]} exits with code {done.returncode} and makes no program: "
-            f"{kept(done.stderr.strip(), LINE)}",
-            Refusal.BROKEN,
+            f"{kept(done.stderr.strip(), LINE)}"
         )
+
+
+def _unavailable(reason: str) -> UsageError:
+    """What cannot be compiled here is listed with the reason, and the others are run."""
+    return UsageError(reason, Refusal.PACKAGE, missing=reason)
 
 
 def _key(words: Sequence[str], folder: Path) -> str:

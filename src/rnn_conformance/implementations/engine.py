@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.implementations.wire import Malformed, Message, Reader, Violation, encode
-from rnn_conformance.texts import LINE, kept, shown
+from rnn_conformance.texts import LINE, kept, said, shown
 
 LIMIT = 50.0
 """Seconds for an answer: fewer than a check has for a case, so that it is said what happened."""
@@ -141,6 +141,9 @@ class _Running:
 
     def __init__(self, arguments: tuple[str, ...], folder: Path) -> None:
         self.owner = os.getpid()
+        if not hasattr(select, "poll"):
+            reason = "a program is asked through pipes that can be polled, which this system lacks"
+            raise UsageError(reason, Refusal.PACKAGE, missing=reason)
         try:
             self.process = subprocess.Popen(
                 arguments,
@@ -150,12 +153,13 @@ class _Running:
                 stderr=subprocess.PIPE,
                 bufsize=0,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            absent = isinstance(error, FileNotFoundError)
             raise UsageError(
-                f"{arguments[0]} cannot be started: {error.strerror}; check the command, "
+                f"{arguments[0]!r} cannot be started: {said(error, LINE)}; check the command, "
                 "and that it may be executed",
-                Refusal.PACKAGE if isinstance(error, FileNotFoundError) else Refusal.TARGET,
-                missing=f"{arguments[0]} is not there" if error.errno else "",
+                Refusal.PACKAGE if absent else Refusal.TARGET,
+                missing=f"{arguments[0]} is not installed" if absent else "",
             ) from error
         assert self.process.stdin and self.process.stdout and self.process.stderr
         self.input, self.output = self.process.stdin.fileno(), self.process.stdout.fileno()
@@ -239,7 +243,9 @@ class _Running:
         if code is None:
             how = "it closed its standard input or output"
         elif code < 0:
-            how = f"it died of {signal.Signals(-code).name}"
+            # Those of real time have no names.
+            known = -code in {known.value for known in signal.Signals}
+            how = f"it died of {signal.Signals(-code).name if known else f'signal {-code}'}"
         else:
             how = f"it exited with code {code}"
         return f"{how}, before its answer was whole" + (f": {reader.missing()}" if reader else "")
