@@ -63,9 +63,14 @@ class Choice:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        require(self.kinds, "kind", list(Kind))
-        require(self.shapes, "shape", [shape.name for shape in GRID])
-        require(self.dtypes, "dtype", list(DTYPES))
+        known: dict[str, list[str]] = {
+            "kind": list(Kind),
+            "shape": [shape.name for shape in GRID],
+            "dtype": list(DTYPES),
+        }
+        for what, names in known.items():
+            given = require(getattr(self, f"{what}s"), what, names)
+            object.__setattr__(self, f"{what}s", given)
         if find_spec("pyperf") is None:
             raise UsageError(
                 "bench measures with pyperf: pip install 'rnn-conformance[bench]'",

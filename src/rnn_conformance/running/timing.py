@@ -107,7 +107,9 @@ def measure(
         ready = prepare(implementation, call)
         wrong = _wrong(implementation, call, work)
         with contained():
-            clock = Clock.WALL if threads > 1 or _waits(ready.again) else Clock.PROCESSOR
+            # What computes less than half as much of its time waits for another process.
+            waits = _share(ready.again) < 0.5 * _share(theirs.again)
+            clock = Clock.WALL if threads > 1 or waits else Clock.PROCESSOR
             times = _pairs(ready.again, theirs.again, CLOCKS[clock], pairs, pair_seconds)
     except Unsupported as reason:
         return replace(blank, reason=str(reason))
@@ -220,17 +222,14 @@ def _ready(again: Callable[[], Any], begun: float, *, adapted: bool = False) -> 
     return Ready(again, built - begun, perf_counter() - built, adapted)
 
 
-def _waits(function: Callable[[], Any]) -> bool:
-    """Whether a call takes much longer than this process computes: it waits for another.
-
-    The best of some, since a busy machine keeps everybody waiting.
-    """
+def _share(function: Callable[[], Any]) -> float:
+    """Which part of a call this process computes: the best of some, on a busy machine."""
     shares = []
     for _ in range(5):
         wall, processor = perf_counter(), process_time()
         function()
         shares.append((process_time() - processor) / (perf_counter() - wall))
-    return max(shares) < 0.5
+    return max(shares)
 
 
 def _pairs(
