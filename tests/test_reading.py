@@ -149,6 +149,13 @@ def test_a_file_as_large_and_as_deep_as_it_may_be_is_read(
         parsed(f"[{deepest[:DEEPEST]}7{deepest[DEEPEST:]}]".encode())
 
 
+def plain(id: str) -> str:
+    """An id without the name that is in it, of which it holds nothing that is markup."""
+    assert not set(id) & set("<>\"' ?#")
+    kind, slash, _ = id.partition("/")
+    return kind + slash
+
+
 def ids_of(page: Parsed) -> list[str]:
     return [e.attributes["id"] for e in page.elements if "id" in e.attributes]
 
@@ -169,7 +176,7 @@ def test_a_name_leads_nowhere_and_is_text_on_the_page(name: str, folder: Path) -
     usual = Parsed(render(results(entry(fails_on_purpose="x"), EQ_2=Outcome.FAILED)))
     for tag in ("script", "img", "a"):
         assert len(page.all(tag)) == len(usual.all(tag))
-    assert ids_of(page) == ids_of(usual)
+    assert [plain(id) for id in ids_of(page)] == [plain(id) for id in ids_of(usual)]
 
 
 def test_half_a_character_is_spelt_on_the_page(folder: Path) -> None:

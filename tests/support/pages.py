@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 
 VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "line", "br", "img"}
 """Tags that are never closed."""
@@ -77,6 +81,32 @@ class Parsed(HTMLParser):
         """The only one of them."""
         (element,) = self.all(tag, *classes, **attributes)
         return element
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page shows when it is opened."""
+        packed = base64.b64decode(self.one("script", id="data").text)
+        unpacked: dict[str, Any] = json.loads(zlib.decompress(packed))
+        return unpacked
+
+    @property
+    def findings(self) -> list[Parsed]:
+        """What is put aside of each failure."""
+        return [Parsed(html) for html in self.data["findings"]]
+
+    @property
+    def whole(self) -> str:
+        """The text of the elements outside of any other."""
+        return " ".join(element.text for element in self.elements if element.parent is None)
+
+    def checks(self, clause: str, column: int = 0) -> list[tuple[str, str, int, str]]:
+        """Sentence, outcome, cases and reason of a clause's checks, as a cell's panel has them."""
+        texts = self.data["texts"]
+        return [
+            (texts[name], texts[outcome], cases, texts[reason])
+            for name, outcome, cases, reason, clauses, _ in self.data["columns"][column]["checks"]
+            if clause in texts[clauses].split()
+        ]
 
     def inside(self, outer: Element) -> list[Element]:
         """The elements within another."""

@@ -24,16 +24,21 @@ from rnn_conformance.results.writing import must_be_page, write
     "--output", "-o", type=click.Path(path_type=Path), default=None,
     help="The HTML file, or a folder for index.html; by default beside the first RESULTS.",
 )  # fmt: skip
+@click.option(
+    "--compare", is_flag=True,
+    help="Keep the same implementation of several RESULTS side by side, and tell what changed.",
+)  # fmt: skip
 @debug_option
-def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
+def report(results: Sequence[Path], output: Path | None, compare: bool, debug: bool) -> None:
     """Render RESULTS files again; several are merged into one report.
 
     RESULTS is a results.json, the records.jsonl of a run that was stopped, or the folder that
     they are in. The shards of a run are put together. A power.json among them adds how strong
-    the suite is, a bench.json how fast the implementations are.
+    the suite is, a bench.json how fast the implementations are. With --compare runs stand side
+    by side, in the order of their dates.
     """
     with faults(debug):
-        from rnn_conformance.report import merge, render
+        from rnn_conformance.report import beside, merge, render
 
         paths = [results_file(path) for path in results]
         target = output or paths[0].parent / "index.html"
@@ -54,7 +59,12 @@ def report(results: Sequence[Path], output: Path | None, debug: bool) -> None:
             raise UsageError(
                 f"{paths[0]} is no results.json; name one too, as `run` writes it", Refusal.FILE
             )
-        write(target, render(merge(runs), power, speed))
+        if compare and len(runs) < 2:
+            raise UsageError(
+                "--compare is of two results files or more; name another one", Refusal.CALL
+            )
+        whole = beside(runs) if compare else merge(runs)
+        write(target, render(whole, power, speed))
         click.echo(target)
 
 

@@ -7,10 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SHARES = ("0", *(f"2^{exponent}" for exponent in range(-9, 0)), "1", "more")
+BEYOND = "more"
+"""The class of what is further off than any other."""
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+SHARES = ("0", *("2" + str(exponent).translate(_RAISED) for exponent in range(-9, 0)), "1", BEYOND)
 """What the classes of error by tolerance are called (see ``tolerance.EXPONENTS``)."""
 
-ULPS = ("0", "½", "1", "2", "4", "8", "16", "32", "64", "128", "256", "1024", "more")
+ULPS = ("0", "½", "1", "2", "4", "8", "16", "32", "64", "128", "256", "1024", BEYOND)
 """What the classes of error in units of the last place are called (``tolerance.ULPS``)."""
 
 
@@ -51,7 +56,7 @@ class Histogram:
     def described(self) -> str:
         """In words, for whoever does not see the picture."""
         classes = ", ".join(
-            f"up to {label}: {count}" if label not in ("0", "more") else f"{label}: {count}"
+            f"up to {label}: {count}" if label not in ("0", BEYOND) else f"{label}: {count}"
             for count, label in zip(self.counts, self.labels, strict=True)
             if count
         )

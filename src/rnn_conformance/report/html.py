@@ -1,23 +1,28 @@
 """A results document as one HTML file that needs nothing else: no network, no script.
 
-The page is readable without JavaScript, which only adds the filter, the panel beside
-the matrix and the copy buttons. A content security policy in the page keeps it from
-loading anything, whatever a results file contains.
+The page is readable without JavaScript, which adds the filters, the panel of a cell and
+the keys of the matrix, and fills in what is only data until it is opened. A content security
+policy in the page lets nothing run or be loaded but the page's own script and style, whatever a
+results file contains.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
-from itertools import groupby
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
-from rnn_conformance.report.accuracy import accuracies
+from rnn_conformance.report.columns import LEGEND, Column, Matrix
+from rnn_conformance.report.comparison import Comparison, repeated
+from rnn_conformance.report.embedded import Store
+from rnn_conformance.report.heat_map import heat_map
+from rnn_conformance.report.pictures import bar, chart, sparkline, trend
 from rnn_conformance.report.power import Strength
 from rnn_conformance.report.speed import Speed, span
 from rnn_conformance.report.wording import (
@@ -28,181 +33,26 @@ from rnn_conformance.report.wording import (
     headline,
     one_line,
     sentence,
+    shortened,
     shortfall,
 )
-from rnn_conformance.results.document import Cause, causes
 from rnn_conformance.results.records import Outcome
-from rnn_conformance.results.verdict import (
-    FAILING,
-    Extent,
-    Judgement,
-    green,
-    judge,
-    judgements,
-    source,
-)
-from rnn_conformance.spec.clauses import CHAPTERS
+from rnn_conformance.results.verdict import Extent, green, judgements, source
 from rnn_conformance.spec.config import Kind
-from rnn_conformance.texts import LINE
+from rnn_conformance.texts import LINE, bounded
 
-LEGEND: dict[str, str] = {
-    Outcome.PASSED: "every check of the clause passed",
-    Outcome.FAILED: "a check found a counterexample",
-    Outcome.CRASHED: "the process died in a check",
-    Outcome.TIMEOUT: "a check did not end in time",
-    Outcome.ERROR: "a check could not run: the adapter or the suite is at fault",
-    Outcome.NOT_RUN: "given up, for what happened before; no pass",
-    Outcome.UNSUPPORTED: "presupposes a feature or level that is not claimed; no pass",
-    Outcome.EXCLUDED: "not checked, for a reason that the implementation gives; no pass",
-    Outcome.UNTESTED: "no check of the clause ran; no pass",
-    "not applicable": "the clause is not about this kind",
+PATTERNS: dict[str, str] = {
+    Outcome.PASSED: "",
+    Outcome.FAILED: "M0 6L6 0",
+    Outcome.CRASHED: "M0 0L6 6M0 6L6 0",
+    Outcome.TIMEOUT: "M3 0V6",
+    Outcome.ERROR: "M0 3H6",
+    Outcome.NOT_RUN: "M0 3H6M3 0V6",
+    Outcome.UNSUPPORTED: "M2 3H4",
+    Outcome.EXCLUDED: "M0 0L6 6",
+    Outcome.UNTESTED: "M3 2V4",
 }
-"""What a cell of the matrix can be, and what that means."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check of one implementation; ``anchor`` is where its failure is shown."""
-
-    record: Mapping[str, Any]
-    anchor: str
-
-    @property
-    def sentence(self) -> str:
-        """The check's name as a sentence."""
-        return sentence(self.record["check"])
-
-    @property
-    def bad(self) -> bool:
-        """Whether there is something to show."""
-        return self.record["outcome"] in FAILING
-
-    @property
-    def case(self) -> list[tuple[str, Any]]:
-        """What was drawn, as rows of a table."""
-        return list(_flat((self.record["failure"] or {}).get("case") or {}))
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One clause for one implementation; ``target`` is where its failures are shown."""
-
-    outcome: str
-    label: str
-    target: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One implementation in one kind, and the run that it comes from.
-
-    ``order`` is the position of each clause in the document.
-    """
-
-    number: int
-    record: Mapping[str, Any]
-    run: Mapping[str, Any]
-    order: Mapping[str, int]
-
-    @property
-    def title(self) -> str:
-        """Name and kind."""
-        return f"{self.record['name']} ({self.record['kind']})"
-
-    @property
-    def judgement(self) -> Judgement:
-        """What is to be said of it."""
-        return judge(self.record, self.run)
-
-    @cached_property
-    def checks(self) -> tuple[Check, ...]:
-        """Every check, in the order of the document."""
-        return tuple(
-            Check(record, f"i{self.number}-{position}")
-            for position, record in enumerate(self.record["checks"])
-        )
-
-    @property
-    def bad(self) -> list[Check]:
-        """The checks that have something to show, in the order of the clauses."""
-        return sorted(
-            (check for check in self.checks if check.bad),
-            key=lambda check: min(
-                (self.order[clause] for clause in check.record["clauses"]), default=0
-            ),
-        )
-
-    @property
-    def causes(self) -> list[tuple[Cause, list[Check]]]:
-        """What is behind the failures, what is to be mended first at the front, each with these."""
-        bad = self.bad
-        grouped = []
-        for cause in causes(self.record):
-            records = [id(record) for record in cause.checks]
-            grouped.append((cause, [check for check in bad if id(check.record) in records]))
-            bad = [check for check in bad if id(check.record) not in records]
-        # What failed without a word of its own, being not run to its end.
-        if bad:
-            grouped.append((Cause(None, ()), bad))
-        return grouped
-
-    @property
-    def counts(self) -> list[tuple[str, int]]:
-        """How many clauses have which outcome, in the legend's order."""
-        outcomes = Counter(self.record["clauses"].values())
-        return [(outcome, outcomes[outcome]) for outcome in LEGEND if outcomes[outcome]]
-
-    def total(self, field: str) -> Any:
-        """A field of the checks' records, summed."""
-        return sum(check.record[field] for check in self.checks)
-
-    def cell(self, clause: str) -> Cell:
-        """What the matrix shows for a clause."""
-        outcome = self.record["clauses"].get(clause)
-        if outcome is None:
-            return Cell("not applicable", f"{clause} is not about {self.record['kind']}")
-        checks = [check for check in self.checks if clause in check.record["clauses"]]
-        bad = [check for check in checks if check.bad]
-        reasons = [check.record["reason"] for check in checks if check.record["reason"]]
-        label = f"{clause}, {self.title}: {outcome}"
-        if bad and outcome in FAILING:
-            label += f"; {len(bad)} of {counted(len(checks), 'check')}"
-            return Cell(outcome, label, f"{bad[0].anchor}-{clause}")
-        if outcome == Outcome.PASSED:
-            cases = sum(check.record["cases"] for check in checks)
-            label += f"; {counted(cases, 'case')}: "
-            # A reason is what is no failure and worth knowing: another exception than
-            # torch.nn's, for one.
-            label += "; ".join([*(check.sentence for check in checks), *reasons])
-        elif reasons:
-            label += "; " + "; ".join(dict.fromkeys(reasons))
-        elif outcome == Outcome.UNSUPPORTED:
-            label += "; not claimed"
-        return Cell(outcome, label)
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Clauses by implementations, the implementations grouped by kind."""
-
-    clauses: Sequence[Mapping[str, Any]]
-    columns: Sequence[Column]
-
-    @property
-    def groups(self) -> list[tuple[str, int]]:
-        """Each kind, and how many columns it has."""
-        return [
-            (kind, len(list(members)))
-            for kind, members in groupby(self.columns, lambda column: column.record["kind"])
-        ]
-
-    @property
-    def chapters(self) -> list[tuple[str, str, list[Mapping[str, Any]]]]:
-        """Each chapter's id and title, and its clauses."""
-        return [
-            (chapter, CHAPTERS.get(chapter, chapter), list(clauses))
-            for chapter, clauses in groupby(self.clauses, lambda clause: clause["chapter"])
-        ]
+"""What is drawn over an outcome's colour in a bar, within six by six, so that it needs none."""
 
 
 def render(
@@ -213,23 +63,113 @@ def render(
     """The report of a valid results document, as HTML.
 
     With ``power``, a valid power document, it also says how strong the suite is; with ``speed``,
-    a valid bench document, how fast the implementations are.
+    a valid bench document, how fast the implementations are. What is in it more than once, from
+    several runs, is compared.
     """
+    by_kind = _columns(document)
+    ranked = sorted(by_kind, key=lambda column: column.rank)
+    tones = list(dict.fromkeys(TONES.values()))
+    tally = sorted(
+        Counter(column.judgement for column in by_kind).items(),
+        key=lambda item: tones.index(TONES[item[0]]),
+    )
+    sources = document.get("sources", [document["run"]])
+    comparison = Comparison(sources, by_kind)
+    store = Store()
+    environment = _environment()
+    style, script = _text(environment, "report.css"), _text(environment, "report.js")
+    alone = by_kind[0] if len(by_kind) == 1 else None
+    return environment.get_template("report.html").render(
+        policy=policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        title=_title(by_kind, tally),
+        run=document["run"],
+        sources=sources,
+        columns=by_kind,
+        ranked=ranked,
+        alone=alone,
+        matrix=Matrix(document["clauses"], by_kind),
+        failing=any(column.bad for column in by_kind),
+        tally=tally,
+        plurals=PLURALS,
+        tone=_tone(document),
+        shortfall=shortfall(document),
+        legend=LEGEND,
+        patterns=PATTERNS,
+        comparison=comparison if comparison.rows else None,
+        accuracy=any(column.accuracy for column in by_kind),
+        power=None if power is None else Strength(power),
+        speed=None if speed is None else Speed(speed, document),
+        keep=store.keep,
+        lay=store.lay,
+        data=lambda: store.packed(by_kind, ranked),
+    )
+
+
+def policy(style: str, script: str) -> str:
+    """A content security policy under which these two work, and nothing else."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _text(environment: jinja2.Environment, name: str) -> str:
+    """A file beside the templates, as it is."""
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _columns(document: Mapping[str, Any]) -> list[Column]:
+    """Every implementation, by kind, what is wrong on purpose last; numbered in this order."""
     order = {clause["id"]: position for position, clause in enumerate(document["clauses"])}
-    columns = [
-        Column(number, record, source(document, record), order)
-        for number, record in enumerate(document["implementations"])
-    ]
     kinds = list(Kind)
+    again = repeated(document["implementations"])
     by_kind = sorted(
-        columns,
-        key=lambda column: (
-            kinds.index(Kind(column.record["kind"])),
-            bool(column.record["fails_on_purpose"]),
-            column.record["name"],
+        document["implementations"],
+        key=lambda record: (
+            kinds.index(Kind(record["kind"])),
+            bool(record["fails_on_purpose"]),
+            record["name"],
+            record.get("source", 0),
         ),
     )
-    tones = list(dict.fromkeys(TONES.values()))
+    return [
+        Column(
+            number,
+            record,
+            source(document, record),
+            order,
+            str(record.get("source", 0) + 1) if (record["name"], record["kind"]) in again else "",
+        )
+        for number, record in enumerate(by_kind)
+    ]
+
+
+def _title(columns: Sequence[Column], tally: Sequence[tuple[Any, int]]) -> str:
+    """What is in the page, in a browser's tab."""
+    if len(columns) == 1:
+        (column,) = columns
+        failing = column.failing
+        fails = f": {counted(len(failing), 'clause')}" if failing else ""
+        return f"{shortened(column.title)} {column.judgement}{fails}"
+    told = [f"{amount} {PLURALS[one] if amount > 1 else one}" for one, amount in tally]
+    return f"Conformance of recurrent layers: {', '.join(told) or 'nothing was tested'}"
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rnn_conformance.report"),
         autoescape=True,
@@ -249,32 +189,19 @@ def render(
         "sentence": sentence,
         "headline": headline,
         "one_line": lambda text: one_line(text, LINE),
+        "text": bounded,
+        "shortened": shortened,
         "capitalized": capitalized,
         "tone": lambda judgement: TONES[judgement],
         "extent": Extent.of,
+        "bar": bar,
+        "sparkline": sparkline,
+        "chart": chart,
+        "trend": trend,
+        "heat_map": heat_map,
     }
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))
-    return environment.get_template("report.html").render(
-        run=document["run"],
-        sources=document.get("sources", [document["run"]]),
-        columns=columns,
-        matrix=Matrix(document["clauses"], by_kind),
-        failing=sorted(
-            (column for column in columns if column.bad),
-            key=lambda column: bool(column.record["fails_on_purpose"]),
-        ),
-        tally=sorted(
-            Counter(column.judgement for column in columns).items(),
-            key=lambda item: tones.index(TONES[item[0]]),
-        ),
-        plurals=PLURALS,
-        tone=_tone(document),
-        shortfall=shortfall(document),
-        legend=LEGEND,
-        accuracy=[row for column in by_kind for row in accuracies(column.record)],
-        power=None if power is None else Strength(power),
-        speed=None if speed is None else Speed(speed, document),
-    )
+    return environment
 
 
 def number(value: Any, digits: int = 9) -> str:
@@ -331,11 +258,3 @@ def _place(where: Mapping[str, Any]) -> str:
     """``output: time 3, sample 1, unit 4``."""
     indices = _value({key: item for key, item in where.items() if key != "array"})
     return ": ".join(filter(None, (str(where.get("array") or ""), indices)))
-
-
-def _flat(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value)
-        else:
-            yield key, value
