@@ -124,7 +124,8 @@ class NonConforming(AssertionError):
     ``array`` names the result that differs (``output``, ``h_n``, ``c_n``), or the argument
     whose ``gradient`` does, and ``index`` the element, in the layout of steps by samples by
     units, where one element can be named; ``excerpt`` are rows of
-    (place, expected, got, error, bound), worst first; ``case`` is what was drawn, as far as it
+    (place, expected, got, error, bound), worst first; ``elements`` the array, or the part of it
+    around that (``checking.wording``); ``case`` is what was drawn, as far as it
     was drawn; ``backward`` the backward pass that shows it, if it takes one. ``exception`` is
     what the implementation raised, if that is what is wrong, and ``nature`` what that was.
     ``draw`` is what led to the case, so that it can be had again (see ``checking.recalling``).
@@ -144,6 +145,7 @@ class NonConforming(AssertionError):
         error: float | None = None,
         bound: float | None = None,
         excerpt: tuple[tuple[Any, ...], ...] = (),
+        elements: Any = None,
         backward: Any = None,
         exception: BaseException | None = None,
     ) -> None:
@@ -159,6 +161,7 @@ class NonConforming(AssertionError):
         self.error = error
         self.bound = bound
         self.excerpt = excerpt
+        self.elements = elements
         self.exception = exception
         self.backward = backward
         self.case: Any = None

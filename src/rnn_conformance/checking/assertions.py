@@ -180,6 +180,7 @@ def assert_close(
         error=mismatch.distance,
         bound=float(bound[worst]),
         excerpt=mismatch.excerpt(),
+        elements=mismatch.elements(),
         backward=backward,
     )
 

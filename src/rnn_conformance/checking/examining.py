@@ -144,6 +144,7 @@ def _failure(subject: Subject, error: NonConforming) -> Failure:
         error=error.error,
         bound=error.bound,
         excerpt=error.excerpt,
+        elements=error.elements,
         script=None if call is None else script(subject.implementation, call, error.backward),
         traceback=None if error.exception is None else traced(error.exception),
         recipe=Recipe(subject.seed, subject.profile.name, error.draw),

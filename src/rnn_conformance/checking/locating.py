@@ -54,6 +54,15 @@ def _locate_argument(call: Call, argument: str, index: tuple[int, ...]) -> dict[
     return {**row, "unit": unit} if len(index) == 1 else {**row, "unit": unit, "column": index[1]}
 
 
+def axes(call: Call, name: str, dimensions: int, *, gradient: bool = False) -> tuple[str, ...]:
+    """What each axis of a result is of, or of the argument whose ``gradient`` it is."""
+    if gradient and name in call.parameters:
+        return ("row", "column")[:dimensions]
+    if gradient and name == "input":
+        return ("time", "sample", "feature")
+    return ("time" if name == "output" else "state", "sample", "unit")
+
+
 def in_words(place: dict[str, Any]) -> str:
     """``time 1, sample 0, unit 2``."""
     return ", ".join(f"{key} {value}" for key, value in place.items() if key != "array")

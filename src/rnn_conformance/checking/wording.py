@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnn_conformance.checking.comparing import Comparison
-from rnn_conformance.checking.locating import in_words, locate, pattern
+from rnn_conformance.checking.locating import axes, in_words, locate, pattern
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import gradient_of
 from rnn_conformance.spec.calls import Call
 
 ROWS = 8
 """Elements of an excerpt at most."""
+
+
+DRAWN = 1024
+"""Elements of an array that are kept to be drawn at most: thirty-two steps of as many units."""
+
+DIGITS = 5
+"""Of each of these: a picture shows no more, and a file holds many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,3 +106,49 @@ class Mismatch:
             for index in indices
             if excess[index] >= 0.0
         )
+
+    def elements(self) -> dict[str, Any] | None:
+        """The array to be drawn, or the part around the worst element; nothing of a scalar.
+
+        Errors are in units of the bound, infinite where the class is another.
+        """
+        shape = self.got.shape
+        if not shape:
+            return None
+        start, size = window(shape, self.worst)
+        part = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.where(self.comparison.errors > 0.0, self.comparison.errors / self.bound, 0.0)
+        share = np.where(self.comparison.other_class, np.inf, share)
+        return {
+            "array": self.label,
+            "axes": [*axes(self.call, self.name, len(shape), gradient=self.gradient)],
+            "shape": [*shape],
+            "start": [*start],
+            "size": [*size],
+            "expected": _rounded(self.expected[part]),
+            "got": _rounded(self.got[part]),
+            "error": _rounded(share[part]),
+        }
+
+
+def window(
+    shape: tuple[int, ...], around: tuple[int, ...], most: int = DRAWN
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The first index and the size of a part of at most so many elements around one of them.
+
+    The longest axes are cut first, so that short ones stay whole.
+    """
+    size = [*shape]
+    while math.prod(size) > most:
+        longest = size.index(max(size))
+        size[longest] = (size[longest] + 1) // 2
+    start = [
+        min(max(at - count // 2, 0), of - count)
+        for at, count, of in zip(around, size, shape, strict=True)
+    ]
+    return tuple(start), tuple(size)
+
+
+def _rounded(values: Array) -> list[float]:
+    return [float(f"{float(value):.{DIGITS}g}") for value in values.ravel()]

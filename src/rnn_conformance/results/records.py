@@ -78,10 +78,12 @@ class Failure:
     ``fault`` is who has to act, ``sort`` what is wrong. ``calls`` are the calls that show it,
     in words; ``case`` what was drawn, to replay it; ``where`` names the element (``array``,
     ``time`` and so on). ``excerpt`` holds rows of ``(index, expected, got, error, bound)``;
-    ``diagnosis`` says what is behind it (see ``diagnosis.Diagnosis``); ``script`` shows it
-    with torch and the implementation alone. Where an exception was raised, ``nature`` is what
-    that was, and ``traceback`` is there; where the process died, ``output`` is the end of what
-    it had written. The ``recipe`` is how it is had again.
+    ``elements`` the array that is off, or the part around the worst of it, with the error in
+    units of the tolerance (``elements`` in the schema); ``diagnosis`` says what is behind it
+    (see ``diagnosis.Diagnosis``); ``script`` shows it with torch and the implementation alone.
+    Where an exception was raised, ``nature`` is what that was, and ``traceback`` is there; where
+    the process died, ``output`` is the end of what it had written. The ``recipe`` is how it is
+    had again.
     """
 
     fault: Fault
@@ -95,6 +97,7 @@ class Failure:
     error: float | None = None
     bound: float | None = None
     excerpt: tuple[tuple[Any, ...], ...] = ()
+    elements: Mapping[str, Any] | None = None
     diagnosis: Mapping[str, Any] | None = None
     script: str | None = None
     nature: Nature | None = None
