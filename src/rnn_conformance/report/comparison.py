@@ -69,15 +69,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Change:
-    """A clause whose outcome is another than in the run before."""
+    """Clauses whose outcome is another than in the run before, all in the same way."""
 
-    clause: str
     before: str
     after: str
+    clauses: Sequence[str]
 
     @property
     def worse(self) -> bool:
-        """Whether it passed, or nothing was wrong that is wrong now."""
+        """Whether they passed, or nothing was wrong that is wrong now."""
         return self.after in FAILING or (
             self.before == Outcome.PASSED and self.after != Outcome.PASSED
         )
@@ -107,11 +107,12 @@ class Row:
         before = next((column for column in reversed(self.columns[:place]) if column), None)
         if now is None or before is None:
             return []
-        return [
-            Change(clause, before.outcome(clause), outcome)
-            for clause, outcome in now.record["clauses"].items()
-            if before.outcome(clause) != outcome
-        ]
+        ways: dict[tuple[str, str], list[str]] = {}
+        for clause, outcome in now.record["clauses"].items():
+            if before.outcome(clause) != outcome:
+                ways.setdefault((before.outcome(clause), outcome), []).append(clause)
+        changes = [Change(*way, clauses) for way, clauses in ways.items()]
+        return sorted(changes, key=lambda change: not change.worse)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ CELL = 9
 """Pixels of an element."""
 
 GAP, LEFT, TOP, BOTTOM = 7, 26, 16, 26
-"""Pixels between samples, and around a panel, for what is written there."""
+"""Pixels between samples, and around a panel."""
+
+NARROWEST = 170
+"""Pixels of a panel, for what is written there."""
 
 ERRORS = ((0.25, "up to a quarter"), (1.0, "up to the whole"), (4.0, "up to 4"), (64.0, "up to 64"))
 """Classes of error by tolerance; beyond the whole an element is off."""
@@ -77,9 +80,9 @@ class Elements:
 
 
 def heat_map(failure: Mapping[str, Any]) -> Markup:
-    """The pictures of a failure, beside one another; nothing where it records no elements."""
+    """The pictures of a failure, beside one another; nothing where there is one element or none."""
     record = failure.get("elements")
-    if not record:
+    if not record or len(record["error"]) < 2:
         return Markup("")
     elements = Elements(record)
     values = [*map(float, (*record["expected"], *record["got"]))]
@@ -141,7 +144,7 @@ def _panel(
                 svg.h(1 - CELL),
             ]
         )
-    width = max(LEFT + CELL * wide + 4, 110)
+    width = max(LEFT + CELL * wide + 4, NARROWEST)
     height = TOP + (CELL * tall + GAP) * blocks + BOTTOM - GAP
     parts: list[svg.Element] = [
         svg.Path(class_=[name], d=way) for name, way in sorted(ways.items())
