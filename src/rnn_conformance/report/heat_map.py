@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 CELL = 9
 """Pixels of an element."""
 
-GAP, LEFT, TOP, BOTTOM = 7, 26, 16, 26
+GAP, LEFT, TOP, BOTTOM = 7, 26, 16, 30
 """Pixels between samples, and around a panel."""
 
 NARROWEST = 170
@@ -151,13 +151,13 @@ def _panel(
     ]
     parts.append(svg.Text(x=LEFT, y=TOP - 5, text=title, class_=["title"]))
     if across:
-        parts.append(svg.Text(x=LEFT, y=height - 10, text=str(escape(f"{across} →"))))
+        parts.append(svg.Text(x=LEFT, y=height - 13, text=str(escape(f"{across} →"))))
     for z in range(blocks) if block else ():
         y = TOP + (CELL * tall + GAP) * z + CELL - 1
         parts.append(svg.Text(x=0, y=y, text=f"{elements.record['start'][1] + z}"))
     if down:
         words = f"{down} ↓" + (f", a block each {block}" if block else "")
-        parts.append(svg.Text(x=LEFT, y=height, text=str(escape(words))))
+        parts.append(svg.Text(x=LEFT, y=height - 3, text=str(escape(words))))
     counted = ", ".join(f"{count} {name}" for name, count in sorted(classes.items()))
     return Markup(
         svg.SVG(
