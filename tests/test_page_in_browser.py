@@ -236,8 +236,7 @@ def test_links_work_in_a_frame_without_an_address(browser: "Browser", file: Path
     page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", ["", CELL], ids=["page", "panel"])
+@pytest.mark.parametrize(("scheme", "address"), [("light", ""), ("dark", CELL)])
 def test_axe_finds_nothing_serious_or_moderate(
     browser: "Browser", file: Path, scheme: Any, address: str
 ) -> None:
