@@ -1,5 +1,6 @@
 """What adapters of engines have in common: layouts, layers in a chain, refusals."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ FEATURES = {
 
 
 @implementation(kinds=["RNN", "LSTM", "GRU"], features=FEATURES, packages=["torch"], notes=["One."])
-def one_at_a_time(config: Config, parameters: dict[str, Any]) -> Any:
+def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
     """``torch.nn``'s layers, of which each has one layer."""
     dtype = parameters["weight_ih_l0"].dtype
 
@@ -70,7 +71,7 @@ def test_layers_of_one_are_a_stack_in_every_layout(kind: Kind) -> None:
 
 def test_what_is_not_among_the_features_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="projection"):
-        stacked(Config(Kind.LSTM, 3, 4, proj_size=2), FEATURES, np.float32, lambda *_: None)  # type: ignore[arg-type,return-value]
+        stacked(Config(Kind.LSTM, 3, 4, proj_size=2), FEATURES, np.float32, lambda *_: None)  # type: ignore[arg-type]
 
 
 def test_the_versions_of_what_an_implementation_stands_on_are_recorded_with_it() -> None:
