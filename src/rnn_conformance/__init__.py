@@ -1,6 +1,7 @@
 """A conformance suite for recurrent layers: does yours do what ``torch.nn`` does?
 
-``drop_in`` and ``run`` are loaded when they are first used: they bring torch and more.
+``drop_in``, ``onnx_layers`` and ``run`` are loaded when they are first used: they bring torch,
+onnx and more.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from rnn_conformance.implementations.command import command
 from rnn_conformance.implementations.numpy_function import implementation
+from rnn_conformance.implementations.stacking import stacked
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 
 if TYPE_CHECKING:
     from rnn_conformance.api import Results, run
+    from rnn_conformance.implementations.onnx_models import onnx_layers
     from rnn_conformance.implementations.torch_module import drop_in
 
 __all__ = [
@@ -25,7 +28,9 @@ __all__ = [
     "command",
     "drop_in",
     "implementation",
+    "onnx_layers",
     "run",
+    "stacked",
 ]
 
 
@@ -34,6 +39,10 @@ def __getattr__(name: str) -> Any:
         from rnn_conformance.implementations.torch_module import drop_in
 
         return drop_in
+    if name == "onnx_layers":
+        from rnn_conformance.implementations.onnx_models import onnx_layers
+
+        return onnx_layers
     if name in ("Results", "run"):
         from rnn_conformance import api
 

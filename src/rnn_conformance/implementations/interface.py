@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from rnn_conformance.errors import Gap, Refusal, Unsupported, UsageError
@@ -37,6 +38,8 @@ class Declaration:
     then failing is expected and conforming is not.
     ``excluded`` are clauses that are not to be checked, each with the reason.
     ``apart`` are combinations of features that it has, and not in one call.
+    ``versions`` are those of the engine and of what it stands on, by package; ``notes`` say where
+    an adapter had to choose, a sentence each.
     ``refused`` is what was declared until it was asked for, with what it raised.
     """
 
@@ -49,6 +52,8 @@ class Declaration:
     tf32: bool = False
     weights: Storage | None = None
     excluded: Mapping[str, str] = field(default_factory=dict, compare=False)
+    versions: Mapping[str, str] = field(default_factory=dict, compare=False)
+    notes: tuple[str, ...] = ()
     apart: frozenset[Combination] = frozenset()
     refused: Mapping[Feature | Dtype | Combination, str] = field(
         default_factory=dict, compare=False
@@ -71,12 +76,15 @@ class Declaration:
         compiles_per_shape: bool = False,
         weights: str | None = None,
         fails_on_purpose: str = "",
+        packages: Iterable[str] = (),
+        notes: Iterable[str] = (),
     ) -> Declaration:
         """From names; raises ``UsageError`` with the known names for an unknown one.
 
         And for a clause that is excluded without a reason, and for ``weights`` of fewer digits
         above the level of inference: of their gradients nothing can be told. The finer features
-        need not be named; those ``without`` which it is are left out.
+        need not be named; those ``without`` which it is are left out. ``packages`` are installed
+        distributions, whose versions are recorded.
         """
 
         def known(enum: type, what: str, names: Iterable[str]) -> frozenset:  # type: ignore[type-arg]
@@ -112,6 +120,16 @@ class Declaration:
                 'gradients nothing can then be told; declare "level": "inference"',
                 Refusal.DECLARATION,
             )
+        versions = {}
+        for package in packages:
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                raise UsageError(
+                    f"the package {package!r} is declared and not installed: install it, or name "
+                    "it as pip does",
+                    Refusal.DECLARATION,
+                ) from None
         named = known(Feature, "feature", features)
         finer = {feature for feature in Feature if feature.is_finer and feature.within <= named}
         left_out = set(without)
@@ -127,6 +145,8 @@ class Declaration:
             weights=kept,
             fails_on_purpose=fails_on_purpose,
             excluded=dict(excluded or {}),
+            versions=versions,
+            notes=tuple(notes),
         )
 
     def without(self, left_out: Collection[str]) -> Declaration:

@@ -177,13 +177,16 @@ def implementation(
     compiles_per_shape: bool = False,
     weights: str | None = None,
     fails_on_purpose: str = "",
+    packages: Iterable[str] = (),
+    notes: Iterable[str] = (),
 ) -> Callable[[Build], FunctionImplementation]:
     """Register ``build(config, parameters)``; what is not declared is not claimed.
 
     The finer features (``unsorted``, ``omitted_state``, ``bidirectional_state``) are claimed
     with what they are part of, but those ``without`` which it is; clauses are ``excluded`` with
-    a reason. Raises ``UsageError`` for a kind, feature, dtype, level or clause that does not
-    exist.
+    a reason. ``packages`` are what it computes with, whose versions are recorded with it, and
+    ``notes`` say where it had to choose. Raises ``UsageError`` for a kind, feature, dtype, level,
+    clause or package that does not exist.
     """
     declaration = Declaration.of(
         kinds,
@@ -195,6 +198,8 @@ def implementation(
         compiles_per_shape=compiles_per_shape,
         weights=weights,
         fails_on_purpose=fails_on_purpose,
+        packages=packages,
+        notes=notes,
     )
     if Dtype.BFLOAT16 in declaration.dtypes:
         raise UsageError(

@@ -43,6 +43,8 @@ KEYS = (
     "tf32",
     "weights",
     "fails_on_purpose",
+    "packages",
+    "notes",
 )
 """What a class may declare there."""
 
@@ -242,6 +244,8 @@ def drop_in(
         excluded=declared.get("excluded"),
         weights=declared.get("weights"),
         fails_on_purpose=declared.get("fails_on_purpose", ""),
+        packages=declared.get("packages", ()),
+        notes=declared.get("notes", ()),
     )
     return DropInImplementation(
         name or name_of(cls),

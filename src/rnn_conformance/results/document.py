@@ -48,6 +48,8 @@ def document(
                     for clause, reason in entry.excluded.items()
                     if outcomes.get(clause) is Outcome.EXCLUDED
                 },
+                "versions": dict(entry.versions),
+                "notes": list(entry.notes),
                 "verdict": Verdict.of(outcomes),
                 "level": reached(entry, outcomes),
                 "clauses": outcomes,

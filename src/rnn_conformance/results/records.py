@@ -33,7 +33,8 @@ class Outcome(StrEnum):
 class Entry:
     """An implementation in one of its kinds, and what it claims, as plain values.
 
-    ``excluded`` are the clauses that it excludes, each with the reason.
+    ``excluded`` are the clauses that it excludes, each with the reason. ``versions`` are those
+    of the engine and of what it stands on, by package; ``notes`` say where its adapter chose.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Entry:
     dtypes: tuple[str, ...]
     fails_on_purpose: str = ""
     excluded: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Entry:

@@ -119,6 +119,8 @@ def _entries(documents: Sequence[Mapping[str, Any]]) -> list[Entry]:
                     **{name: implementation[name] for name in ("name", "kind", "target")},
                     **implementation["claims"],
                     "fails_on_purpose": implementation["fails_on_purpose"],
+                    "versions": implementation.get("versions", {}),
+                    "notes": implementation.get("notes", []),
                 }
             )
             if entries.setdefault((entry.name, entry.kind), entry) != entry:

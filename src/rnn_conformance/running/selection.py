@@ -182,4 +182,6 @@ class Selection:
             dtypes=tuple(dtype for dtype in Dtype if dtype in declaration.dtypes),
             fails_on_purpose=declaration.fails_on_purpose,
             excluded=dict(declaration.excluded),
+            versions=dict(declaration.versions),
+            notes=declaration.notes,
         )

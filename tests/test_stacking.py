@@ -1,0 +1,84 @@
+"""What adapters of engines have in common: layouts, layers in a chain, refusals."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from rnn_conformance import implementation, stacked
+from rnn_conformance.checking.drawing import examples
+from rnn_conformance.checking.strategies import cases
+from rnn_conformance.errors import UsageError
+from rnn_conformance.reference.expected import expected
+from rnn_conformance.spec.config import Config, Feature, Kind
+
+FEATURES = {
+    *("bidirectional", "multi_layer", "batch_first", "bias_free", "initial_state"),
+    *("unbatched", "packed", "relu"),
+}
+
+
+@implementation(kinds=["RNN", "LSTM", "GRU"], features=FEATURES, packages=["torch"], notes=["One."])
+def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
+    """``torch.nn``'s layers, of which each has one layer."""
+    dtype = parameters["weight_ih_l0"].dtype
+
+    def one_layer(index: int, x: Any, states: Any, lengths: Any) -> Any:
+        arguments: dict[str, Any] = {"bias": config.bias, "bidirectional": config.bidirectional}
+        if config.kind == "RNN":
+            arguments["nonlinearity"] = config.nonlinearity
+        layer = getattr(torch.nn, config.kind)(
+            config.layer_input_size(index), config.hidden_size, **arguments
+        ).to(getattr(torch, str(dtype)))
+        own = {
+            name.replace(f"_l{index}", "_l0"): torch.tensor(array)
+            for name, array in parameters.items()
+            if f"_l{index}" in name
+        }
+        layer.load_state_dict(own)
+        given: Any = torch.tensor(x)
+        if lengths is not None:
+            given = pack_padded_sequence(given, torch.tensor(lengths), enforce_sorted=False)
+        state = None if states is None else tuple(map(torch.tensor, states))
+        with torch.no_grad():
+            output, final = layer(given, state[0] if state and len(state) == 1 else state)
+        if lengths is not None:
+            output, _ = pad_packed_sequence(output, total_length=len(x))
+        finals = final if isinstance(final, tuple) else (final,)
+        return output.numpy(), tuple(part.numpy() for part in finals)
+
+    return stacked(config, FEATURES, dtype, one_layer)
+
+
+@pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
+def test_layers_of_one_are_a_stack_in_every_layout(kind: Kind) -> None:
+    declaration = one_at_a_time.declaration
+    declared = sorted(declaration.features & Feature.of(kind))
+    for seed, feature in enumerate(declared):
+        family = cases(feature, layers=(1, 3), dtypes=sorted(declaration.dtypes))
+        for case in examples(family.strategy(kind, declaration), 4, seed):
+            call = case.call()
+            due = expected(call)
+            got = one_at_a_time.build(call.layer)(call.arguments)
+            for name in call.results:
+                bound = due.bounds[name]
+                inside = np.isinf(bound) | (np.abs(got[name] - due[name]) <= bound)
+                assert inside.all(), f"{call}: {name}"
+
+
+def test_what_is_not_among_the_features_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match="projection"):
+        stacked(Config(Kind.LSTM, 3, 4, proj_size=2), FEATURES, np.float32, lambda *_: None)  # type: ignore[arg-type]
+
+
+def test_the_versions_of_what_an_implementation_stands_on_are_recorded_with_it() -> None:
+    assert dict(one_at_a_time.declaration.versions) == {"torch": torch.__version__}
+    assert one_at_a_time.declaration.notes == ("One.",)
+
+
+def test_a_package_that_is_not_installed_is_no_package_to_declare() -> None:
+    with pytest.raises(UsageError, match="not installed"):
+        implementation(kinds=["GRU"], packages=["no-such-engine"])
