@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.report import render
 from rnn_conformance.results.document import causes
 from rnn_conformance.results.verdict import failing_clauses, green, judgements
@@ -75,11 +76,11 @@ class Results:
 
 
 def run(
-    *targets: str,
-    kinds: Sequence[str] = (),
+    *targets: str | type,
+    kinds: str | Sequence[str] = (),
     level: str = "",
-    select: Sequence[str] = (),
-    without: Sequence[str] = (),
+    select: str | Sequence[str] = (),
+    without: str | Sequence[str] = (),
     profile: str = "quick",
     seed: int = 0,
     device: str = "cpu",
@@ -88,21 +89,42 @@ def run(
 ) -> Results:
     """Test targets as ``rnn-conformance run`` does; everything registered without any.
 
-    Writes into ``output`` where it is given. Raises ``UsageError`` for a call that is wrong
-    or a target that cannot be loaded, ``SuiteError`` for a fault of the suite's own.
+    A target may be a class. One of a notebook or of a session exists in this process alone, and
+    is tested in it: one that crashes then takes it along. Several words may be given as a list,
+    one as it is. Writes into ``output`` where it is given. Raises ``UsageError`` for a call that
+    is wrong or a target that cannot be loaded, ``SuiteError`` for a fault of the suite's own.
     """
     selection = Selection(
-        targets,
+        tuple(map(_target, targets)),
         not targets,
-        tuple(kinds),
+        _several(kinds),
         level,
-        tuple(select),
+        _several(select),
         profile,
         seed,
-        tuple(without),
+        _several(without),
         device,
     )
+    if any(isinstance(target, type) and target.__module__ == "__main__" for target in targets):
+        workers = 0
     if output is not None:
         return Results(run_checks(Options(selection, Path(output), workers)))
     with TemporaryDirectory() as scratch:
         return Results(run_checks(Options(selection, Path(scratch), workers)))
+
+
+def _several(words: str | Sequence[str]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)
+
+
+def _target(target: str | type) -> str:
+    """How a target is named; raises ``UsageError`` for a class that nobody can name."""
+    if isinstance(target, str):
+        return target
+    if "<locals>" in target.__qualname__:
+        raise UsageError(
+            f"{target.__qualname__} is made in a function, where it cannot be found again; "
+            "put the class at the top level",
+            Refusal.TARGET,
+        )
+    return f"{target.__module__}:{target.__qualname__}"

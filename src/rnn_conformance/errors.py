@@ -208,6 +208,10 @@ class UsageError(Exception):
         self.refusal = refusal
         self.missing = missing
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: a line, since nothing in our code is at fault."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class SuiteError(Exception):
     """The suite's own fault (exit 3)."""

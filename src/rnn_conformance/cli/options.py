@@ -6,8 +6,9 @@ import os
 import secrets
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,8 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rnn_conformance.errors import SuiteError, UsageError
+from rnn_conformance.report.outputs import OUTPUTS
 from rnn_conformance.report.wording import one_line
 from rnn_conformance.results.verdict import Exit
+from rnn_conformance.results.writing import write
 
 MOST_WORKERS = 8
 """More processes start more slowly than they finish."""
@@ -107,6 +110,26 @@ class ShareOf(click.ParamType[tuple[int, int]]):
         if not 1 <= int(number) <= int(count) <= 10_000:
             self.fail(f"there is no share {value}: K goes from 1 to N, up to 10000", param, ctx)
         return int(number), int(count)
+
+
+def format_option(function: F) -> F:
+    """``--format`` on what writes a report: what else is written beside it."""
+    return click.option(
+        "--format",
+        "formats",
+        multiple=True,
+        type=click.Choice(list(OUTPUTS)),
+        help="Write this as well; may be given several times.",
+    )(function)
+
+
+def write_formats(document: Mapping[str, Any], formats: Iterable[str], folder: Path) -> None:
+    """Each format's file, beside the page; what is read from standard output is printed too."""
+    for output in (OUTPUTS[name] for name in dict.fromkeys(formats)):
+        text = output.made(document)
+        write(folder / output.file, text)
+        if output.printed:
+            click.echo(text, nl=False)
 
 
 def limit_options(function: F) -> F:

@@ -11,6 +11,8 @@ import click
 from rnn_conformance.cli.options import (
     debug_option,
     faults,
+    format_option,
+    write_formats,
 )
 from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.results.formats import BENCH, POWER, RESULTS, DocumentFormat
@@ -28,8 +30,15 @@ from rnn_conformance.results.writing import must_be_page, write
     "--compare", is_flag=True,
     help="Keep the same implementation of several RESULTS side by side, and tell what changed.",
 )  # fmt: skip
+@format_option
 @debug_option
-def report(results: Sequence[Path], output: Path | None, compare: bool, debug: bool) -> None:
+def report(
+    results: Sequence[Path],
+    output: Path | None,
+    formats: tuple[str, ...],
+    compare: bool,
+    debug: bool,
+) -> None:
     """Render RESULTS files again; several are merged into one report.
 
     RESULTS is a results.json, the records.jsonl of a run that was stopped, or the folder that
@@ -64,7 +73,9 @@ def report(results: Sequence[Path], output: Path | None, compare: bool, debug: b
             raise UsageError(
                 "--compare is of two results files or more; name another one", Refusal.CALL
             )
-        write(target, render(beside(runs) if compare else merge(runs), power, speed))
+        whole = beside(runs) if compare else merge(runs)
+        write(target, render(whole, power, speed))
+        write_formats(whole, formats, target.parent)
         click.echo(target)
 
 

@@ -15,7 +15,9 @@ from rnn_conformance.cli.options import (
     Workers,
     debug_option,
     faults,
+    format_option,
     limit_options,
+    write_formats,
 )
 from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.implementations.command import TARGET
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     envvar="RNN_CONFORMANCE_STORE", metavar="FILE|none",
     help="Where failures are remembered, which are tried first.",
 )  # fmt: skip
+@format_option
 @limit_options
 @click.option("--no-diagnosis", is_flag=True, help="Do not look for what is behind failures.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -104,6 +107,7 @@ def run(
     update_baseline: bool,
     known: Path | None,
     store: Path,
+    formats: tuple[str, ...],
     no_diagnosis: bool,
     quiet: bool,
     debug: bool,
@@ -151,6 +155,7 @@ def run(
         if memory is not None:
             _remember(remembered.after(document), memory)
         terminal.summary(console, document, output / "index.html")
+        write_formats(document, formats, output)
         code = exit_code(document)
     sys.exit(code)
 

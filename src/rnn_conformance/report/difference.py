@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from rnn_conformance.report.wording import counted, one_line, sentence
+from rnn_conformance.report.wording import counted, in_markdown, one_line, sentence
 from rnn_conformance.texts import LINE
 
 TITLES = {
@@ -30,11 +30,11 @@ def text(changes: Sequence[Mapping[str, Any]]) -> str:
 
 def markdown(changes: Sequence[Mapping[str, Any]]) -> str:
     """The same for a page that shows Markdown."""
-    lines = [f"**{_escaped(verdict(changes))}**"]
+    lines = [f"**{in_markdown(verdict(changes))}**"]
     for change, group in groupby(changes, lambda one: str(one["change"])):
         lines += ["", f"### {TITLES[change]}", ""]
         lines += [
-            f"- {'**worse**: ' if one['worse'] else ''}{_escaped(line)}"
+            f"- {'**worse**: ' if one['worse'] else ''}{in_markdown(line)}"
             for one, line in _told(group)
         ]
     return "\n".join(lines)
@@ -60,8 +60,3 @@ def _told(changes: Iterator[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, A
         if change["check"]:
             what += f" {sentence(change['check'])}"
         yield change, one_line(f"{what}: {change['text']}", LINE)
-
-
-def _escaped(line: str) -> str:
-    """A line of which Markdown, and the HTML in it, makes nothing but its characters."""
-    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>()#+-!|~&@" else sign for sign in line)

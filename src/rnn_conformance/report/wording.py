@@ -59,6 +59,13 @@ def shortfall(document: Mapping[str, Any]) -> str:
     return ""
 
 
+OWNERS = (
+    r"\b(caller|cell|direction|input|layer|sequence)s"
+    r"(?= (alone|dtype|final|order|output|own|states|undeclared)\b)"
+)
+"""Nouns of checks' names that own the word after them: a function's name has no apostrophe."""
+
+
 def sentence(check: str) -> str:
     """``conformance/test_state.py::test_zeros_are_the_default`` → ``Zeros are the default``.
 
@@ -66,6 +73,8 @@ def sentence(check: str) -> str:
     """
     words = check.rpartition("::")[2].removeprefix("test_").replace("_", " ").strip()
     words = re.sub(r"\b([hc]) ([n0])\b", r"\1_\2", words).replace("batch first", "batch_first")
+    words = re.sub(r"\b(\w+) s\b", r"\1's", words)
+    words = re.sub(OWNERS, lambda match: f"{match[0][:-1]}'s", words)
     words = re.sub(r"\b(rnn|lstm|gru)\b", lambda match: match[0].upper(), words)
     # A name stays as it is at the beginning of a sentence, too.
     return words if "_" in words.partition(" ")[0] else words[:1].upper() + words[1:]
@@ -103,3 +112,8 @@ def headline(diagnosis: Mapping[str, Any]) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 clause``, ``2 clauses``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def in_markdown(line: str) -> str:
+    """A line of which Markdown, and the HTML in it, makes nothing but its characters."""
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>()#+-!|~&@" else sign for sign in line)
