@@ -32,10 +32,14 @@ def pardon(
 
 
 def share(implementation: Mapping[str, Any]) -> tuple[int, int]:
-    """How many clauses pass, of how many that count and apply; what is unsupported does neither."""
+    """How many clauses pass, of how many that count and were asked for and answered or not.
+
+    What is unsupported was not claimed, and what is untested was not chosen.
+    """
     counted = [
         outcome
         for clause, outcome in implementation["clauses"].items()
-        if outcome != Outcome.UNSUPPORTED and not (clause in CLAUSES and CLAUSES[clause].optional)
+        if outcome not in (Outcome.UNSUPPORTED, Outcome.UNTESTED)
+        and not (clause in CLAUSES and CLAUSES[clause].optional)
     ]
     return counted.count(Outcome.PASSED), len(counted)
