@@ -161,7 +161,8 @@ def test_the_script_takes_declared_names_and_what_has_no_flatten_parameters(
     assert failure is not None
     assert failure.script is not None
     script = {"__name__": "script"}
-    exec(compile(failure.script, "script.py", "exec"), script)
+    with pytest.raises(SystemExit, match="True"):
+        exec(compile(failure.script, "script.py", "exec"), script)
     name = Config(kind, 1, 1).parameter_name(Role.WEIGHT_IH, 0, 0)
     forward: Any = script["forward"]
     got: Any = script["got"]
@@ -201,7 +202,8 @@ def test_the_script_of_a_failure_shows_both_gradients(
     assert failure is not None
     assert failure.script is not None
     script = {"__name__": "script"}
-    exec(compile(failure.script, "script.py", "exec"), script)
+    with pytest.raises(SystemExit, match="True"):
+        exec(compile(failure.script, "script.py", "exec"), script)
     name = Config(kind, 1, 1).parameter_name(Role.WEIGHT_IH, 0, 0)
     forward: Any = script["forward"]
     got: Any = script["got"]

@@ -1,7 +1,7 @@
 """A conformance suite for recurrent layers: does yours do what ``torch.nn`` does?
 
-``drop_in``, ``onnx_layers`` and ``run`` are loaded when they are first used: they bring torch,
-onnx and more.
+``drop_in``, ``onnx_layers``, ``run`` and ``replay`` are loaded when they are first used: they bring
+torch, onnx and more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rnn_conformance.implementations.stacking import stacked
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 
 if TYPE_CHECKING:
-    from rnn_conformance.api import Results, run
+    from rnn_conformance.api import Results, replay, run
     from rnn_conformance.implementations.onnx_models import onnx_layers
     from rnn_conformance.implementations.torch_module import drop_in
 
@@ -29,6 +29,7 @@ __all__ = [
     "drop_in",
     "implementation",
     "onnx_layers",
+    "replay",
     "run",
     "stacked",
 ]
@@ -43,7 +44,7 @@ def __getattr__(name: str) -> Any:
         from rnn_conformance.implementations.onnx_models import onnx_layers
 
         return onnx_layers
-    if name in ("Results", "run"):
+    if name in ("Results", "replay", "run"):
         from rnn_conformance import api
 
         return getattr(api, name)

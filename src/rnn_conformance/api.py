@@ -11,6 +11,7 @@ from typing import Any
 from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.report import render
 from rnn_conformance.results.document import causes
+from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import failing_clauses, green, judgements
 from rnn_conformance.running.run import Options
 from rnn_conformance.running.run import run as run_checks
@@ -128,3 +129,28 @@ def _target(target: str | type) -> str:
             Refusal.TARGET,
         )
     return f"{target.__module__}:{target.__qualname__}"
+
+
+def replay(target: str, *, kind: str, check: str, seed: int, profile: str, draw: str) -> int:
+    """A failure again, by the check's own steps, as a failure's script asks for it.
+
+    ``draw`` is what led to the case (see ``checking.recalling``). What is wrong is printed. 0 if it
+    is mended, 1 if it fails or cannot be asked any more. Raises ``UsageError`` for a target that
+    cannot be loaded.
+    """
+    from rnn_conformance.running.replaying import CaseName
+    from rnn_conformance.running.replaying import replay as replayed
+
+    failed = {
+        "implementation": target,
+        "kind": kind,
+        "check": check,
+        "clauses": [],
+        "outcome": Outcome.FAILED.value,
+        "failure": {"recipe": {"seed": seed, "profile": profile, "draw": draw}},
+    }
+    recorded = {"run": {}, "implementations": [{"name": target, "kind": kind, "checks": [failed]}]}
+    told = [now for _, now in replayed(target, CaseName(check), recorded)]
+    for now in told:
+        print(now["failure"]["message"] if now["failure"] else now["reason"] or now["outcome"])
+    return 0 if told and all(now["outcome"] == Outcome.PASSED for now in told) else 1

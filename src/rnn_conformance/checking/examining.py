@@ -13,7 +13,8 @@ import torch
 
 from rnn_conformance.checking.checks import Check
 from rnn_conformance.checking.locating import locate
-from rnn_conformance.checking.reproduction import script
+from rnn_conformance.checking.proving import shown_alone
+from rnn_conformance.checking.reproduction import again, script
 from rnn_conformance.checking.subject import PROFILES, Subject, Tally
 from rnn_conformance.errors import (
     AdapterError,
@@ -28,6 +29,7 @@ from rnn_conformance.errors import (
 from rnn_conformance.reference.tolerance import summary
 from rnn_conformance.results.records import Failure, Memory, Outcome, Recipe, Record
 from rnn_conformance.spec.backward import gradient_of
+from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.texts import LONGEST, kept, said, traced, worded
 
 
@@ -103,7 +105,7 @@ def record(
         case Unsupported():
             ended, reason = Outcome.UNSUPPORTED, said(error)
         case NonConforming():
-            ended, failure = Outcome.FAILED, _failure(subject, error)
+            ended, failure = Outcome.FAILED, _failure(subject, check, error)
         case _:
             fault = Fault.ADAPTER if isinstance(error, AdapterError) else Fault.SUITE
             ended = Outcome.ERROR
@@ -123,7 +125,8 @@ def record(
     )
 
 
-def _failure(subject: Subject, error: NonConforming) -> Failure:
+def _failure(subject: Subject, check: Check, error: NonConforming) -> Failure:
+    recipe = Recipe(subject.seed, subject.profile.name, error.draw)
     call = error.calls[-1] if error.calls else None
     where = None
     if call is not None and error.array is not None:
@@ -145,10 +148,22 @@ def _failure(subject: Subject, error: NonConforming) -> Failure:
         bound=error.bound,
         excerpt=error.excerpt,
         elements=error.elements,
-        script=None if call is None else script(subject.implementation, call, error.backward),
+        script=_script(subject, check, error, recipe),
         traceback=None if error.exception is None else traced(error.exception),
-        recipe=Recipe(subject.seed, subject.profile.name, error.draw),
+        recipe=recipe,
     )
+
+
+def _script(subject: Subject, check: Check, error: NonConforming, recipe: Recipe) -> str:
+    """A proof of a failure: by one call where that shows it, and else by the check's own steps."""
+    clauses = "; ".join(f"{id} {CLAUSES[id].title}" for id in check.clauses)
+    shown = shown_alone(subject, error)
+    if shown is not None:
+        said = f"{clauses}\n\n{kept(shown.message)}\n"
+        if (plain := script(subject.implementation, shown, said)) is not None:
+            return plain
+    said = f"{clauses}\n\n{kept(error.message)}"
+    return again(subject.implementation, said, str(subject.kind), check.id, recipe)
 
 
 def _kept(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -195,8 +196,10 @@ class DropInImplementation(Implementation):
                 f"(layer_class,) = load({name!r})\ngot = forward(layer_class)"
             )
         if place.endswith(".py"):
-            load = f"import runpy\n\n{name} = runpy.run_path({place!r})[{name!r}]"
-            return f"{load}\ngot = forward({name})"
+            # What lies beside it is imported from there.
+            beside = f"sys.path.insert(0, {os.path.dirname(place) or '.'!r})"
+            load = f"{name} = runpy.run_path({place!r})[{name!r}]"
+            return f"import runpy\n\n{beside}\n{load}\ngot = forward({name})"
         return f"from {place} import {name}\n\ngot = forward({name})"
 
 
