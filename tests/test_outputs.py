@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from junitparser import JUnitXml
+from xmlschema import XMLSchema
 
 from rnn_conformance.cli import main
 from rnn_conformance.report.annotations import workflow_commands
@@ -30,6 +31,7 @@ RIGHT = entry("right")
 WRONG = entry("wrong")
 IN_A_FILE = dataclasses.replace(entry("layers.py:Wrong"), target="src/layers.py:Wrong")
 INTENDED = entry("example", fails_on_purpose="the gates are in another order")
+SCHEMA = Path(__file__).parent / "support" / "junit.xsd"
 
 
 def suites(document: dict[str, Any]) -> list[Any]:
@@ -50,6 +52,20 @@ def test_there_is_a_suite_for_each_implementation_and_a_case_for_each_check() ->
     for suite, implementation in zip(read, document["implementations"], strict=True):
         assert suite.name == f"{implementation['name']} ({implementation['kind']})"
         assert suite.tests == len(list(suite)) == len(implementation["checks"])
+
+
+def test_what_is_written_is_valid_whatever_came_of_a_check() -> None:
+    schema = XMLSchema(SCHEMA)
+    for outcome in Outcome:
+        schema.validate(junit(results(RIGHT, WRONG, INTENDED, entry(HOSTILE), EQ_2=outcome)))
+
+
+def test_the_whole_counts_what_its_suites_count() -> None:
+    text = junit(results(RIGHT, WRONG, EQ_2=Outcome.FAILED))
+    root = ET.fromstring(text)
+    for name in ("tests", "failures", "errors"):
+        assert int(root.attrib[name]) == sum(int(suite.attrib[name]) for suite in root)
+    assert int(root.attrib["failures"]) == 2
 
 
 @pytest.mark.parametrize("outcome", sorted(FAILING | {Outcome.NOT_RUN}))
