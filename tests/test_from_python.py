@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,12 @@ def test_a_class_that_nobody_can_name_is_refused_in_a_line() -> None:
 def test_one_word_is_a_word_and_not_its_letters() -> None:
     with pytest.raises(UsageError, match="'LSTMs'"):
         rnn_conformance.run("torch.nn.LSTM", kinds="LSTMs")
+
+
+def test_a_wrong_call_is_told_at_the_callers_line() -> None:
+    with pytest.raises(UsageError) as refused:
+        rnn_conformance.run("torch.nn.LSTM", select="EQ-99")
+    own, ours = traceback.extract_tb(refused.value.__traceback__)
+    assert own.filename == __file__
+    assert ours.name == "run"
+    assert "".join(traceback.format_exception(refused.value)).count("Traceback") == 1

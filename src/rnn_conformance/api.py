@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from rnn_conformance.results.verdict import failing_clauses, green, judgements
 from rnn_conformance.running.run import Options
 from rnn_conformance.running.run import run as run_checks
 from rnn_conformance.running.selection import Selection
+
+LISTED = 6
+"""Failing clauses of an implementation that a line lists; all of them are in ``failing``."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,11 @@ class Results:
         }
 
     def __repr__(self) -> str:
-        verdicts = ", ".join(f"{name} {verdict}" for name, verdict in self.verdicts.items())
-        return f"<Results: {verdicts}>"
+        told = [
+            " ".join([name, self.verdicts[name], _listed(clauses)]).rstrip()
+            for name, clauses in self.failing.items()
+        ]
+        return f"<Results: {'; '.join(told)}>"
 
     def _repr_html_(self) -> str:
         """The report, for a notebook; in a frame, so that its style stays its own."""
@@ -95,23 +102,40 @@ def run(
     one as it is. Writes into ``output`` where it is given. Raises ``UsageError`` for a call that
     is wrong or a target that cannot be loaded, ``SuiteError`` for a fault of the suite's own.
     """
-    selection = Selection(
-        tuple(map(_target, targets)),
-        not targets,
-        _several(kinds),
-        level,
-        _several(select),
-        profile,
-        seed,
-        _several(without),
-        device,
-    )
-    if any(isinstance(target, type) and target.__module__ == "__main__" for target in targets):
-        workers = 0
-    if output is not None:
-        return Results(run_checks(Options(selection, Path(output), workers)))
-    with TemporaryDirectory() as scratch:
-        return Results(run_checks(Options(selection, Path(scratch), workers)))
+    try:
+        selection = Selection(
+            tuple(map(_target, targets)),
+            not targets,
+            _several(kinds),
+            level,
+            _several(select),
+            profile,
+            _whole(seed),
+            _several(without),
+            device,
+        )
+        if any(isinstance(target, type) and target.__module__ == "__main__" for target in targets):
+            workers = 0
+        if output is not None:
+            return Results(run_checks(Options(selection, Path(output), workers)))
+        with TemporaryDirectory() as scratch:
+            return Results(run_checks(Options(selection, Path(scratch), workers)))
+    except UsageError as error:
+        # The caller's own line is what is wrong; where in here that was found out helps nobody.
+        raise error.with_traceback(None) from None
+
+
+def _listed(clauses: Sequence[str]) -> str:
+    more = len(clauses) - LISTED
+    return ", ".join(clauses[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _whole(seed: int) -> int:
+    """As Python's own; raises ``UsageError`` for what is no whole number."""
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise UsageError(f"a seed is a whole number, not {seed!r}") from None
 
 
 def _several(words: str | Sequence[str]) -> tuple[str, ...]:
@@ -122,6 +146,12 @@ def _target(target: str | type) -> str:
     """How a target is named; raises ``UsageError`` for a class that nobody can name."""
     if isinstance(target, str):
         return target
+    if not isinstance(target, type):
+        raise UsageError(
+            f"a target is a class or its name, not an object of {type(target).__name__}; "
+            "give the class",
+            Refusal.TARGET,
+        )
     if "<locals>" in target.__qualname__:
         raise UsageError(
             f"{target.__qualname__} is made in a function, where it cannot be found again; "
