@@ -152,7 +152,8 @@ class Schedule:
                 progress.abandoned = found.answer["unusable"]
                 if progress.abandoned:
                     # One check says so; the others would say the same, once each.
-                    progress.waiting = [due for due in progress.waiting if ANSWERS in due.clauses]
+                    answering = [due for due in progress.waiting if ANSWERS in due.clauses]
+                    progress.waiting = answering[:1]
             elif found.job.errand is Errand.EXAMINE and found.record is not None:
                 progress.records[found.check] = found.record
                 progress.seconds += found.record["seconds"]
