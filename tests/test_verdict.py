@@ -113,7 +113,8 @@ def test_everything_that_tells_how_a_run_went_tells_the_same(
     summary = Results(whole)
     assert summary.conforms is bool(summary) is is_green
     assert summary.verdicts == {"loop[LSTM]": judgement}
-    assert repr(summary) == f"<Results: loop[LSTM] {judgement}>"
+    failing = " ".join(["", *summary.failing["loop[LSTM]"]])
+    assert repr(summary) == f"<Results: loop[LSTM] {judgement}{failing}>"
 
 
 def test_a_judgement_has_a_tone_a_plural_and_no_other_ones_colour() -> None:
