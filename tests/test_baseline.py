@@ -21,9 +21,8 @@ from rnn_conformance.results.verdict import Exit, exit_code
 from rnn_conformance.running.gate import Gate
 from rnn_conformance.running.run import Options
 from rnn_conformance.running.selection import Selection
-from tests.support.made_results import COMPLETE, DIFFERS, entry, record, records, results
+from tests.support.made_results import COMPLETE, DIFFERS, LOOP, entry, record, records, results
 
-LOOP = entry()
 GRU = entry("scan")
 RAISES = dataclasses.replace(DIFFERS, sort=Sort.RAISED, diagnosis=None)
 UNDIAGNOSED = dataclasses.replace(DIFFERS, diagnosis=None)

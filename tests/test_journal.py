@@ -29,16 +29,8 @@ from rnn_conformance.results.json_files import validator
 from rnn_conformance.results.reading import read
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.spec.config import Kind
-from tests.support.made_results import (
-    COMPLETE,
-    DIFFERS,
-    entry,
-    record,
-    records,
-    untimed,
-)
+from tests.support.made_results import COMPLETE, DIFFERS, LOOP, entry, record, records, untimed
 
-LOOP = entry()
 GRU = entry("scan", Kind.GRU, fails_on_purpose="größer – 大きい")
 RUN = replace(COMPLETE, kinds=("LSTM", "GRU"), level="inference", without=("packed",))
 UNDIAGNOSED = replace(DIFFERS, diagnosis=None)

@@ -18,9 +18,8 @@ from rnn_conformance.results.known import KnownFailure, held, read_known
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.shards import united
 from rnn_conformance.results.verdict import Exit, Judgement, exit_code, judgements
-from tests.support.made_results import COMPLETE, entry, records, results
+from tests.support.made_results import COMPLETE, LOOP, entry, records, results
 
-LOOP = entry()
 SCAN = entry("scan")
 TODAY = date(2026, 3, 1)
 FAILING = results(LOOP, EQ_2=Outcome.FAILED)

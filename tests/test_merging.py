@@ -1,26 +1,14 @@
 """Several results documents as one, or side by side."""
 
 import dataclasses
-from typing import Any
 
 import pytest
 
-from rnn_conformance.report import merge, render
+from rnn_conformance.report import merge
 from rnn_conformance.results.json_files import validator
 from rnn_conformance.results.records import Outcome
-from rnn_conformance.spec.config import Kind
-from tests.support.made_results import COMPLETE, entry, results
-from tests.support.pages import Parsed
-
-CUT_SHORT = dataclasses.replace(COMPLETE, complete=False)
-LOOP = entry()
-GRU = entry("scan", Kind.GRU)
-WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
-HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-
-
-def page(whole: dict[str, Any]) -> Parsed:
-    return Parsed(render(whole))
+from tests.support.made_results import COMPLETE, CUT_SHORT, GRU, LOOP, WRONG, results
+from tests.support.pages import page
 
 
 def test_merging_concatenates_and_keeps_what_ran_before() -> None:

@@ -12,20 +12,21 @@ from rnn_conformance.report import render
 from rnn_conformance.results.document import document
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.spec.clauses import CLAUSES
-from rnn_conformance.spec.config import Kind
 from rnn_conformance.spec.result import Quantity
-from tests.support.made_results import COMPLETE, DIFFERS, entry, record, records, results
-from tests.support.pages import Parsed
-
-CUT_SHORT = dataclasses.replace(COMPLETE, complete=False)
-LOOP = entry()
-GRU = entry("scan", Kind.GRU)
-WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
-HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-
-
-def page(whole: dict[str, Any]) -> Parsed:
-    return Parsed(render(whole))
+from tests.support.made_results import (
+    COMPLETE,
+    CUT_SHORT,
+    DIFFERS,
+    GRU,
+    HOSTILE,
+    LOOP,
+    WRONG,
+    entry,
+    record,
+    records,
+    results,
+)
+from tests.support.pages import Parsed, page
 
 
 @pytest.mark.parametrize(

@@ -8,30 +8,9 @@ from rnn_conformance.errors import Fault, Sort
 from rnn_conformance.report import render
 from rnn_conformance.results.document import document
 from rnn_conformance.results.records import Failure, Outcome
-from rnn_conformance.spec.config import Kind
 from rnn_conformance.spec.result import Quantity
-from tests.support.made_results import COMPLETE, DIFFERS, entry, record, results
-from tests.support.pages import Element, Parsed
-
-CUT_SHORT = dataclasses.replace(COMPLETE, complete=False)
-LOOP = entry()
-GRU = entry("scan", Kind.GRU)
-WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
-HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-
-
-def page(whole: dict[str, Any]) -> Parsed:
-    return Parsed(render(whole))
-
-
-def cells(of: Parsed, clause: str) -> list[Element]:
-    """The matrix's cells of a clause."""
-    (row,) = (
-        element
-        for element in of.all("tr")
-        if any(part.text == clause for part in of.inside(element) if "id" in part.classes)
-    )
-    return [element for element in of.inside(row) if element.tag == "td"]
+from tests.support.made_results import COMPLETE, DIFFERS, GRU, LOOP, WRONG, record, results
+from tests.support.pages import Parsed, cells, page
 
 
 def test_a_failing_cell_leads_to_the_counterexample() -> None:

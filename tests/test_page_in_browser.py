@@ -13,16 +13,12 @@ from rnn_conformance.report import render
 from rnn_conformance.results.document import document
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.spec.clauses import CLAUSES
-from rnn_conformance.spec.config import Kind
 from tests.support.browsing import chromium, ready, tab
-from tests.support.made_results import ACCURATE, COMPLETE, entry, record, records
+from tests.support.made_results import ACCURATE, COMPLETE, GRU, LOOP, WRONG, record, records
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-LOOP = entry()
-GRU = entry("scan", Kind.GRU)
-WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
 CELL = "#LSTM/loop/EQ-2"
 
 

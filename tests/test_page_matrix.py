@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from typing import Any
 
 import pytest
 
@@ -11,29 +10,8 @@ from rnn_conformance.report.columns import LEGEND
 from rnn_conformance.results.document import document
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.spec.clauses import CHAPTERS, CLAUSES
-from rnn_conformance.spec.config import Kind
-from tests.support.made_results import COMPLETE, entry, record, results
-from tests.support.pages import Element, Parsed
-
-CUT_SHORT = dataclasses.replace(COMPLETE, complete=False)
-LOOP = entry()
-GRU = entry("scan", Kind.GRU)
-WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
-HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-
-
-def page(whole: dict[str, Any]) -> Parsed:
-    return Parsed(render(whole))
-
-
-def cells(of: Parsed, clause: str) -> list[Element]:
-    """The matrix's cells of a clause."""
-    (row,) = (
-        element
-        for element in of.all("tr")
-        if any(part.text == clause for part in of.inside(element) if "id" in part.classes)
-    )
-    return [element for element in of.inside(row) if element.tag == "td"]
+from tests.support.made_results import COMPLETE, GRU, LOOP, WRONG, entry, record, results
+from tests.support.pages import Parsed, cells, page
 
 
 def test_every_clause_of_the_document_has_a_row_whether_checked_or_not() -> None:

@@ -9,19 +9,8 @@ from rnn_conformance.report import render
 from rnn_conformance.results.document import document
 from rnn_conformance.results.json_files import validator
 from rnn_conformance.results.records import Outcome
-from rnn_conformance.spec.config import Kind
-from tests.support.made_results import ACCURATE, COMPLETE, DIFFERS, entry, record, results
-from tests.support.pages import Parsed
-
-CUT_SHORT = dataclasses.replace(COMPLETE, complete=False)
-LOOP = entry()
-GRU = entry("scan", Kind.GRU)
-WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
-HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-
-
-def page(whole: dict[str, Any]) -> Parsed:
-    return Parsed(render(whole))
+from tests.support.made_results import ACCURATE, COMPLETE, DIFFERS, LOOP, record, results
+from tests.support.pages import Parsed, page
 
 
 def test_accuracy_is_added_up_over_the_checks_by_dtype_and_drawn() -> None:

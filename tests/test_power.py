@@ -30,12 +30,11 @@ from rnn_conformance.running.trials import Choice, kills, try_out
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Kind
 from tests.support.deadly_mutants import DEADLY, SWAPPED
-from tests.support.made_results import entry, results
+from tests.support.made_results import HOSTILE, entry, results
 from tests.support.pages import Parsed
 
 CRASHING = next(mutant for mutant in CATALOGUE if mutant.name == "no bfloat16")
 RUN = Power(0, False, 10, (), (), "", {"torch": "2.13.0"}, "2026-03-01T12:30:00+00:00", 2.5, True)
-HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
 
 
 def check_of(clause: str, kind: Kind) -> Check:

@@ -20,11 +20,10 @@ from rnn_conformance.results.kill_matrix import document as power_document
 from rnn_conformance.results.reading import read
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import Exit
-from tests.support.made_results import ACCURATE, entry, record, results
+from tests.support.made_results import ACCURATE, LOOP, entry, record, results
 from tests.support.made_speed import figure, speeds, timed
 from tests.support.pages import Parsed
 
-LOOP = entry()
 WHOLE = results(LOOP, EQ_2=Outcome.FAILED)
 TEXT = json.dumps(WHOLE)
 HOSTILE = ["../../etc/x", "a/b", "<script>alert(1)</script>", "a\0b", "x" * 5000, '"><img src=x>']

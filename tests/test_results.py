@@ -20,9 +20,8 @@ from rnn_conformance.results.records import Failure, Outcome
 from rnn_conformance.results.verdict import Verdict
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Kind, Level
-from tests.support.made_results import COMPLETE, DIFFERS, entry, record, records, results
+from tests.support.made_results import COMPLETE, DIFFERS, LOOP, entry, record, records, results
 
-LOOP = entry()
 CLASS = entry("class", level="drop-in")
 
 

@@ -32,11 +32,10 @@ from rnn_conformance.running.jobs import Candidate, Source
 from rnn_conformance.running.timing import interval, measure
 from rnn_conformance.spec.calls import LayerSpec
 from rnn_conformance.spec.config import Config, Dtype, Kind
-from tests.support.made_results import entry, results
+from tests.support.made_results import LOOP, results
 from tests.support.made_speed import figure, speeds, timed
 from tests.support.pages import Parsed
 
-LOOP = entry()
 SMALL = Shape("small", 3, 2, 4, 5)
 
 

@@ -40,10 +40,9 @@ from rnn_conformance.running.performing import perform
 from rnn_conformance.running.replaying import CaseName, replay
 from rnn_conformance.running.run import remembering
 from rnn_conformance.spec.config import Kind
-from tests.support.made_results import COMPLETE, DIFFERS, entry, record
+from tests.support.made_results import COMPLETE, DIFFERS, LOOP, entry, record
 from tests.support.run_results import layers
 
-LOOP = entry()
 RECIPE = Recipe(7, "quick", "QQA=#0123456789abcdef")
 HERE = ("loop", "LSTM", "conformance/test_clauses.py::test_EQ-2_holds")
 

@@ -1,26 +1,11 @@
 """How things are called, on a page and in a terminal."""
 
-import dataclasses
 from typing import Any
 
 import pytest
 
-from rnn_conformance.report import render
 from rnn_conformance.report.html import duration, number
 from rnn_conformance.report.wording import sentence
-from rnn_conformance.spec.config import Kind
-from tests.support.made_results import COMPLETE, entry
-from tests.support.pages import Parsed
-
-CUT_SHORT = dataclasses.replace(COMPLETE, complete=False)
-LOOP = entry()
-GRU = entry("scan", Kind.GRU)
-WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
-HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-
-
-def page(whole: dict[str, Any]) -> Parsed:
-    return Parsed(render(whole))
 
 
 @pytest.mark.parametrize(

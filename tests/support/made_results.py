@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Known
@@ -127,6 +128,15 @@ def results(*entries: Entry, run: Run = COMPLETE, **outcomes: Outcome) -> dict[s
     by_clause = {clause.replace("_", "-"): outcome for clause, outcome in outcomes.items()}
     made = [record for entry in entries for record in records(entry, by_clause)]
     return document(run, entries, made)
+
+
+CUT_SHORT = replace(COMPLETE, complete=False)
+LOOP = entry()
+GRU = entry("scan", Kind.GRU)
+WRONG = entry("wrong", fails_on_purpose="the gates are in another order")
+
+HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
+"""Text of somebody's that a page must not obey."""
 
 
 def untimed(document: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
+from rnn_conformance.report import render
+
 VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "line", "br", "img"}
 """Tags that are never closed."""
 
@@ -122,3 +124,18 @@ class Parsed(HTMLParser):
             for element in self.elements
             if any(ancestor is outer for ancestor in ancestors(element))
         ]
+
+
+def page(whole: dict[str, Any]) -> Parsed:
+    """The report of a document."""
+    return Parsed(render(whole))
+
+
+def cells(of: Parsed, clause: str) -> list[Element]:
+    """The matrix's cells of a clause."""
+    (row,) = (
+        element
+        for element in of.all("tr")
+        if any(part.text == clause for part in of.inside(element) if "id" in part.classes)
+    )
+    return [element for element in of.inside(row) if element.tag == "td"]
