@@ -12,7 +12,7 @@ import jinja2
 import pytest
 
 import rnn_conformance
-from rnn_conformance.locations import bundled, relative
+from rnn_conformance.locations import bundled, file_of, relative
 
 SOMEWHERE = "/".join(("", "home", "somebody"))
 """A folder of a machine, and in no single piece in this file."""
@@ -67,3 +67,18 @@ def test_a_traceback_is_named_alike_on_every_machine() -> None:
         text = relative("".join(traceback.format_exception(error)))
     assert 'File "rnn_conformance/locations.py"' in text
     assert str(Path(__file__).parents[1]) not in text
+
+
+@pytest.mark.parametrize(
+    ("target", "file"),
+    [
+        ("path/to/layers.py:MyLSTM", "path/to/layers.py"),
+        ("layers.py", "layers.py"),
+        ("package.layers:MyLSTM", ""),
+        ("numpy_loops", ""),
+        ("command:python engine.py", ""),
+        ("", ""),
+    ],
+)
+def test_of_a_target_the_file_is_known(target: str, file: str) -> None:
+    assert file_of(target) == file

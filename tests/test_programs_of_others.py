@@ -29,11 +29,12 @@ from rnn_conformance.errors import (
     UsageError,
 )
 from rnn_conformance.implementations import building
-from rnn_conformance.implementations.command import TARGET, command, connected
+from rnn_conformance.implementations.command import command, connected
 from rnn_conformance.implementations.engine import Engine, EngineFault
 from rnn_conformance.implementations.numpy_function import FunctionImplementation
 from rnn_conformance.implementations.registry import load, registered
 from rnn_conformance.implementations.wire import Violation
+from rnn_conformance.locations import COMMAND
 from rnn_conformance.running.isolation import Death, Isolated
 from rnn_conformance.running.jobs import Limits, Source
 from rnn_conformance.running.smoke import smoke
@@ -210,7 +211,7 @@ def test_a_command_is_run_as_any_target_is(tmp_path: Path) -> None:
 
 def test_its_memory_counts_as_that_of_the_process_that_asks_it_and_it_ends_with_that() -> None:
     process = Isolated(Limits(memory=900 * 2**20))
-    process.hold(Source(TARGET + shlex.join(words("eats memory")), folder=str(Path.cwd())))
+    process.hold(Source(COMMAND + shlex.join(words("eats memory")), folder=str(Path.cwd())))
     asked = {"do": "probe", "position": 0, "name": "hungry", "kind": "LSTM", "without": []}
     death = process.ask(asked, seconds=60)
     assert isinstance(death, Death)

@@ -33,6 +33,17 @@ _ELSEWHERE = re.compile(
 """The folders of an absolute path, wherever in a text."""
 
 
+COMMAND = "command:"
+"""What a target begins with that is a program, as the shell has it."""
+
+
+def file_of(target: str) -> str:
+    """The file that a target names, as in ``path/to/file.py:Class``; empty if it names none."""
+    if target.startswith(COMMAND):
+        return ""
+    return next((one for one in (target, target.rpartition(":")[0]) if one.endswith(".py")), "")
+
+
 def bundled(name: str) -> Path:
     """The folder ``name`` (``"conformance"`` or ``"impls"``) that belongs to this package.
 

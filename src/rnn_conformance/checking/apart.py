@@ -11,7 +11,7 @@ import numpy as np
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import Gap, Unsupported
 from rnn_conformance.spec.cases import Case, Values
-from rnn_conformance.spec.combinations import Combination
+from rnn_conformance.spec.combinations import Combination, accompanied
 from rnn_conformance.spec.config import Config, Dtype, Feature
 
 
@@ -49,12 +49,7 @@ class Apart:
 
 
 def _case(subject: Subject, combination: Combination, dtype: Dtype, seed: int) -> Case:
-    features = set(combination.features)
-    if Feature.DROPOUT in features and Feature.MULTI_LAYER in subject.features:
-        # In a single layer it does nothing.
-        features.add(Feature.MULTI_LAYER)
-    if Feature.OMITTED_STATE not in subject.features:
-        features.add(Feature.INITIAL_STATE)
+    features = accompanied(combination.features, subject.features)
     lengths = (2, 4, 1) if Feature.UNSORTED in subject.features else (4, 2, 1)
     config = Config.having(subject.kind, features, 2, 5, proj_size=4)
     return Case.having(

@@ -31,7 +31,7 @@ from rnn_conformance.errors import (
 from rnn_conformance.implementations.interface import Declaration, Implementation
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case
-from rnn_conformance.spec.combinations import STATED, Combination, largest
+from rnn_conformance.spec.combinations import STATED, Combination, accompanied, largest
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 from rnn_conformance.texts import worded
 
@@ -338,12 +338,7 @@ def _call(
 
     These are alike, so that it does not matter which comes first; all other sizes differ.
     """
-    features = set(asked).union(*(feature.within for feature in asked))
-    if Feature.DROPOUT in features and Feature.MULTI_LAYER in declared:
-        # In a single layer it does nothing, which some classes refuse.
-        features.add(Feature.MULTI_LAYER)
-    if Feature.OMITTED_STATE not in {*declared, *features}:
-        features.add(Feature.INITIAL_STATE)
+    features = accompanied(asked, declared)
     config = Config.having(kind, features, INPUTS, HIDDEN, proj_size=PROJECTED)
     lengths = (1, 2) if Feature.UNSORTED in features else (2, 1)
     return Case.having(features, config, 2, 2, lengths, dtype=dtype).call()

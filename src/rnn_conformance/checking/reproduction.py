@@ -42,7 +42,7 @@ lengths = {lengths}
 {cotangents}
 
 def forward(cls):
-    layer = cls({arguments}).to(dtype).{mode}()
+    layer = cls({arguments}).to(dtype).eval()
     layer.load_state_dict({loaded})
 {asking}{packing}{answer}
 
@@ -214,7 +214,6 @@ def script(implementation: Implementation, shown: NonConforming, said: str) -> s
         loaded=loaded,
         answer=answer or _ANSWER.format(data="data" if packed else "input"),
         kind=call.config.kind,
-        mode="train" if call.training else "eval",
     )
     answered = f"\n\nprint({implementation.name!r}, got)\n"
     return head + implementation.script(call) + answered + _ending(shown, other)

@@ -20,7 +20,7 @@ from rnn_conformance.cli.options import (
     write_formats,
 )
 from rnn_conformance.errors import Refusal, UsageError
-from rnn_conformance.implementations.command import TARGET
+from rnn_conformance.locations import COMMAND, file_of
 from rnn_conformance.report import terminal
 from rnn_conformance.report.progress import Display
 from rnn_conformance.results.store import PLACE, Store, opened
@@ -120,12 +120,12 @@ def run(
     ./impls too.
     """
     with faults(debug):
-        targets += tuple(TARGET + command for command in commands)
+        targets += tuple(COMMAND + command for command in commands)
         selection = Selection(
             targets, not targets, kinds, level, select, profile, seed, without, device
         )
-        for file in filter(None, map(_file, targets)):
-            if not file.is_file():
+        for file in filter(None, map(file_of, targets)):
+            if not Path(file).is_file():
                 raise UsageError(f"there is no file {file}; check the path", Refusal.TARGET)
         from rnn_conformance.running.gate import Gate
         from rnn_conformance.running.jobs import limited
@@ -158,14 +158,6 @@ def run(
         write_formats(document, formats, output)
         code = exit_code(document)
     sys.exit(code)
-
-
-def _file(target: str) -> Path | None:
-    """The file that a target names, if it names one."""
-    if target.startswith(TARGET):
-        return None
-    path = target.rpartition(":")[0] if not target.endswith(".py") else target
-    return Path(path) if path.endswith(".py") else None
 
 
 def _remember(store: Store, file: Path) -> None:

@@ -22,14 +22,12 @@ from rnn_conformance.implementations.engine import LIMIT, Engine, EngineFault
 from rnn_conformance.implementations.interface import Declaration
 from rnn_conformance.implementations.numpy_function import FunctionImplementation
 from rnn_conformance.implementations.wire import PROTOCOL, Message, Violation
+from rnn_conformance.locations import COMMAND
 from rnn_conformance.spec.config import Config, Dtype, Level
 from rnn_conformance.texts import LINE, said, shown
 
 LISTS = ("kinds", "features", "without", "dtypes")
 """What a program says of itself in lists of names, as ``@implementation`` takes them."""
-
-TARGET = "command:"
-"""What a target begins with that is a program, as the shell has it."""
 
 
 class Refused(NotImplementedError):
@@ -65,7 +63,7 @@ def of_target(target: str) -> FunctionImplementation:
 
     Raises ``UsageError`` as :func:`command` does.
     """
-    line = target.removeprefix(TARGET)
+    line = target.removeprefix(COMMAND)
     return replace(_introduced_as(line, words_of(line), Path.cwd(), LIMIT), target=target)
 
 

@@ -25,7 +25,7 @@ from rnn_conformance.errors import Refusal, UsageError, interrupts
 from rnn_conformance.implementations import command
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.process import contained
-from rnn_conformance.locations import bundled
+from rnn_conformance.locations import COMMAND, bundled
 from rnn_conformance.texts import LINE, name_of, said, worded
 
 ENTRY_POINT_GROUP = "rnn_conformance"
@@ -63,7 +63,7 @@ def load(target: str, kind: str = "") -> list[Implementation]:
     ``kind`` is for a single class that does not tell its own. Raises ``UsageError``, in one line
     that says what to do, if there is nothing to load.
     """
-    if target.startswith(command.TARGET):
+    if target.startswith(COMMAND):
         return [command.of_target(target)]
     place, separator, name = target.rpartition(":")
     if not separator:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rnn_conformance.locations import file_of
 from rnn_conformance.report.standing import pardon
 from rnn_conformance.report.wording import headline, one_line
 from rnn_conformance.results.document import causes
@@ -32,19 +33,13 @@ def _commands(document: Mapping[str, Any]) -> Iterator[str]:
             message = checks[0]["failure"]["message"]
             clauses = ", ".join(dict.fromkeys(id for one in checks for id in one["clauses"]))
             properties = {
-                "file": _file(implementation["target"]),
+                "file": file_of(implementation["target"]),
                 "title": f"{implementation['name']} ({implementation['kind']}) fails {clauses}",
             }
             given = ",".join(
                 f"{name}={_property(value)}" for name, value in properties.items() if value
             )
             yield f"::error {given}::{_data(one_line(f'{what}: {message}' if named else message))}"
-
-
-def _file(target: str) -> str:
-    """The file that a target names, if it names one."""
-    path, _, _ = target.rpartition(":")
-    return next((one for one in (target, path) if one.endswith(".py")), "")
 
 
 def _data(text: str) -> str:

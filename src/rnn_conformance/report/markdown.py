@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rnn_conformance.report import difference
 from rnn_conformance.report.standing import share
 from rnn_conformance.report.wording import counted, headline, in_markdown, one_line, shortfall
-from rnn_conformance.results.document import causes
+from rnn_conformance.results.document import Cause, causes
 from rnn_conformance.results.verdict import judge, source
 from rnn_conformance.texts import LINE
 
@@ -18,10 +18,10 @@ TOLD = 5
 
 def markdown(document: Mapping[str, Any]) -> str:
     """What fails and why first, then a line an implementation, then what the run was."""
-    failing = [one for one in document["implementations"] if causes(one)]
     lines = ["## rnn-conformance", ""]
-    for implementation in failing:
-        lines += [*_failing(document, implementation), ""]
+    for implementation in document["implementations"]:
+        if found := causes(implementation):
+            lines += [*_failing(document, implementation, found), ""]
     lines += ["| implementation | kind | verdict | level | clauses |", "|---|---|---|---|---|"]
     for implementation in document["implementations"]:
         verdict = judge(implementation, source(document, implementation))
@@ -42,11 +42,12 @@ def markdown(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _failing(document: Mapping[str, Any], implementation: Mapping[str, Any]) -> Iterator[str]:
+def _failing(
+    document: Mapping[str, Any], implementation: Mapping[str, Any], found: Sequence[Cause]
+) -> Iterator[str]:
     verdict = judge(implementation, source(document, implementation))
     yield f"### {_line(implementation['name'])} ({implementation['kind']}): {verdict}"
     yield ""
-    found = causes(implementation)
     for cause in found[:TOLD]:
         what = "without a diagnosis" if cause.diagnosis is None else headline(cause.diagnosis)
         about = f"{counted(len(cause.checks), 'failing check')}, {', '.join(cause.clauses)}"

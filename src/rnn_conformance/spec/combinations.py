@@ -54,6 +54,20 @@ class Combination:
                 yield Combination(frozenset(both))
 
 
+def accompanied(asked: Collection[Feature], declared: Collection[Feature]) -> set[Feature]:
+    """What a call must have to show what is asked for, of what is declared to have it with.
+
+    What a finer feature is within; layers for dropout, which in a single one does nothing, and some
+    classes refuse it there; and a state where none may be omitted.
+    """
+    features = set(asked).union(*(feature.within for feature in asked))
+    if Feature.DROPOUT in features and Feature.MULTI_LAYER in declared:
+        features.add(Feature.MULTI_LAYER)
+    if Feature.OMITTED_STATE not in {*declared, *features}:
+        features.add(Feature.INITIAL_STATE)
+    return features
+
+
 def largest(features: Collection[Feature]) -> Iterator[frozenset[Feature]]:
     """The largest sets of these features that one call can have: any two that can be are in one.
 
