@@ -138,11 +138,11 @@ def test_a_run_that_was_killed_is_gone_on_with(
 
 
 def _nameless(value: Any) -> Any:
+    """Without the folder of the file, which names, targets and scripts tell."""
     text = json.dumps(value)
-    for part in {
-        word.rpartition(":")[0] for word in text.split('"') if word.endswith("layers.py:Right")
-    }:
-        text = text.replace(part, "layers.py")
+    targets = {word for word in text.split('"') if word.endswith("layers.py:Right")}
+    for folder in {target.rpartition("layers.py")[0].rstrip("/") for target in targets} - {""}:
+        text = text.replace(folder, "folder")
     return json.loads(text)
 
 

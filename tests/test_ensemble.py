@@ -264,3 +264,23 @@ def test_a_member_is_no_further_off_than_another() -> None:
         [scatter(random_call(k, s, Dtype.FLOAT32)).ranks for k in Kind for s in range(5)]
     )
     assert np.median(ranks) == pytest.approx(0.9, abs=0.2)
+
+
+def test_of_no_steps_and_of_infinite_inputs_nothing_is_claimed() -> None:
+    call = random_call(Kind.GRU, 0)
+    empty = np.zeros((0, *call.arguments.input.shape[1:]), call.arguments.input.dtype)
+    saturating = np.full_like(call.arguments.input, -np.inf)
+    for input in (empty, saturating):
+        asked = replace(call, arguments=replace(call.arguments, input=input, lengths=None))
+        assert all(np.isinf(spread).all() for spread in scatter(asked).spreads.values())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_stands_in_the_padding_takes_no_claim_away(value: float) -> None:
+    calls = (random_call(Kind.GRU, seed, Dtype.FLOAT64) for seed in range(300))
+    call = next(one for one in calls if one.lengths is not None and not one.steps.all())
+    input = call.arguments.input.copy()
+    input[~call.steps] = value
+    padded = scatter(replace(call, arguments=replace(call.arguments, input=input)))
+    for name, spread in scatter(call).spreads.items():
+        assert np.array_equal(np.isfinite(padded.spreads[name]), np.isfinite(spread))

@@ -124,6 +124,12 @@ def run(script: str, folder: Path) -> tuple[int, str]:
             "IndexError",
             id="an exception",
         ),
+        pytest.param(
+            "(1 - z) * h + z * n",
+            "a_cell_unrolled_equals_the_layer",
+            "equals the one-layer module: output at",
+            id="a cell beside the layer",
+        ),
     ],
 )
 def test_it_fails_until_the_layer_is_mended(

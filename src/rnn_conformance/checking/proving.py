@@ -18,10 +18,13 @@ TOLD = frozenset({Sort.VALUE, Sort.RAISED})
 def shown_alone(subject: Subject, error: NonConforming) -> NonConforming | None:
     """What the last call of a failure, or its backward pass, shows of a layer made anew.
 
-    ``None`` where that is right, where dropout has a part in it, and where what is wrong is neither
-    a value nor an exception.
+    ``None`` where that is right, where dropout has a part in it, where the call is of another kind
+    (a cell is compared with ``torch.nn``'s layer), and where what is wrong is neither a value nor
+    an exception.
     """
     if not error.calls or error.calls[-1].training:
+        return None
+    if error.calls[-1].config.kind is not subject.kind:
         return None
     try:
         if error.backward is not None:
