@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,8 +13,10 @@ from torch.nn.utils.rnn import PackedSequence
 from rnn_conformance import drop_in
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.errors import NonConforming, Sort
+from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.trees import mapped
 from rnn_conformance.spec.config import Kind
+from tests.support.miniatures import Way, way_miniature
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
 
@@ -55,8 +58,23 @@ class WithAState(nn.LSTM):
         return single(self, input, hx) if given else super().forward(input, hx)
 
 
-def said_of(cls: type[nn.Module]) -> Diagnosis:
-    diagnostician = Diagnostician(drop_in(cls), Kind.LSTM)
+class Multiplied(Way):
+    """As Keras's ``matmul`` on torch: factors are cast, and what comes of them is cast back."""
+
+    def product(self, x: Any, w: Any) -> Any:
+        return super().product(x.astype(np.float32), w.astype(np.float32)).astype(x.dtype)
+
+
+class ParametersRead(Way):
+    """Its parameters are read in float32."""
+
+    def parameters(self, *place: Any) -> Any:
+        own = super().parameters(*place)
+        return {name: array.astype(np.float32).astype(array.dtype) for name, array in own.items()}
+
+
+def said_of(implementation: Implementation, kind: Kind = Kind.LSTM) -> Diagnosis:
+    diagnostician = Diagnostician(implementation, kind)
     wrong = next(piece for piece in diagnostician.results.evidence if piece.wrong)
     failed = NonConforming("output is off", sort=Sort.VALUE, calls=wrong.probe.calls)
     diagnosis = diagnostician.diagnose(failed, {"EQ-6"})
@@ -75,9 +93,20 @@ def said_of(cls: type[nn.Module]) -> Diagnosis:
 def test_float64_that_passes_through_float32_is_named_with_its_part(
     cls: type[nn.Module], name: str
 ) -> None:
-    diagnosis = said_of(cls)
+    diagnosis = said_of(drop_in(cls))
     (known,) = diagnosis.known
     assert known.name == name, diagnosis.text
+    assert diagnosis.explained == diagnosis.failing > 0
+
+
+@pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
+@pytest.mark.parametrize("way", [Multiplied, ParametersRead])
+def test_what_loses_its_digits_before_it_is_multiplied_is_named_so(
+    way: type[Way], kind: Kind
+) -> None:
+    diagnosis = said_of(way_miniature(way, kind), kind)
+    (known,) = diagnosis.known
+    assert known.name == "float64 that passes through float32 where it is multiplied"
     assert diagnosis.explained == diagnosis.failing > 0
 
 
@@ -86,6 +115,6 @@ def test_another_error_of_that_size_is_not_taken_for_it() -> None:
         def forward(self, input: Any, hx: Any = None) -> Any:
             return mapped(lambda array: array + 3e-8, super().forward(input, hx))
 
-    diagnosis = said_of(Shifted)
+    diagnosis = said_of(drop_in(Shifted))
     # In float32, too, it is more than rounding in some cases, and the shift is in every element.
     assert "computed in" not in diagnosis.text

@@ -13,7 +13,8 @@ from rnn_conformance.checking.drawing import examples
 from rnn_conformance.checking.strategies import cases
 from rnn_conformance.errors import UsageError
 from rnn_conformance.reference.expected import expected
-from rnn_conformance.spec.config import Config, Feature, Kind
+from rnn_conformance.spec.backward import drawn
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
 
 FEATURES = {
     *("bidirectional", "multi_layer", "batch_first", "bias_free", "initial_state"),
@@ -21,16 +22,22 @@ FEATURES = {
 }
 
 
-@implementation(kinds=["RNN", "LSTM", "GRU"], features=FEATURES, packages=["torch"], notes=["One."])
+@implementation(
+    kinds=["RNN", "LSTM", "GRU"],
+    features=FEATURES,
+    level="training",
+    packages=["torch"],
+    notes=["One."],
+)
 def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
     """``torch.nn``'s layers, of which each has one layer."""
     dtype = parameters["weight_ih_l0"].dtype
 
-    def one_layer(index: int, x: Any, states: Any, lengths: Any) -> Any:
+    def single(index: int) -> torch.nn.Module:
         arguments: dict[str, Any] = {"bias": config.bias, "bidirectional": config.bidirectional}
         if config.kind == "RNN":
             arguments["nonlinearity"] = config.nonlinearity
-        layer = getattr(torch.nn, config.kind)(
+        layer: torch.nn.Module = getattr(torch.nn, config.kind)(
             config.layer_input_size(index), config.hidden_size, **arguments
         ).to(getattr(torch, str(dtype)))
         own = {
@@ -39,18 +46,35 @@ def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
             if f"_l{index}" in name
         }
         layer.load_state_dict(own)
-        given: Any = torch.tensor(x)
+        return layer
+
+    def called(layer: torch.nn.Module, x: Any, states: Any, lengths: Any) -> tuple[Any, ...]:
+        given = x
         if lengths is not None:
-            given = pack_padded_sequence(given, torch.tensor(lengths), enforce_sorted=False)
-        state = None if states is None else tuple(map(torch.tensor, states))
-        with torch.no_grad():
-            output, final = layer(given, state[0] if state and len(state) == 1 else state)
+            given = pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
+        output, final = layer(given, states[0] if states and len(states) == 1 else states)
         if lengths is not None:
             output, _ = pad_packed_sequence(output, total_length=len(x))
-        finals = final if isinstance(final, tuple) else (final,)
+        return output, *(final if isinstance(final, tuple) else (final,))
+
+    def one_layer(index: int, x: Any, states: Any, lengths: Any) -> Any:
+        state = None if states is None else tuple(map(torch.tensor, states))
+        with torch.no_grad():
+            output, *finals = called(single(index), torch.tensor(x), state, lengths)
         return output.numpy(), tuple(part.numpy() for part in finals)
 
-    return stacked(config, FEATURES, dtype, one_layer)
+    def back(index: int, x: Any, states: Any, lengths: Any, output: Any, finals: Any) -> Any:
+        layer = single(index)
+        leaves = [torch.tensor(array, requires_grad=True) for array in (x, *(states or ()))]
+        parts = called(layer, leaves[0], tuple(leaves[1:]) or None, lengths)
+        names = [name.replace("_l0", f"_l{index}") for name, _ in layer.named_parameters()]
+        asked = [*leaves, *layer.parameters()]
+        found = torch.autograd.grad(parts, asked, list(map(torch.tensor, (output, *finals))))
+        arrays = [gradient.numpy() for gradient in found]
+        to_states = tuple(arrays[1 : len(leaves)]) or None
+        return arrays[0], to_states, dict(zip(names, arrays[len(leaves) :], strict=True))
+
+    return stacked(config, FEATURES, dtype, one_layer, back)
 
 
 @pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
@@ -67,6 +91,21 @@ def test_layers_of_one_are_a_stack_in_every_layout(kind: Kind) -> None:
                 bound = due.bounds[name]
                 inside = np.isinf(bound) | (np.abs(got[name] - due[name]) <= bound)
                 assert inside.all(), f"{call}: {name}"
+
+
+@pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
+def test_the_way_back_goes_through_all_layers_in_every_layout(kind: Kind) -> None:
+    declaration = one_at_a_time.declaration
+    for seed, feature in enumerate(sorted(declaration.features & Feature.of(kind))):
+        family = cases(feature, layers=(1, 3), dtypes=[Dtype.FLOAT64])
+        for case in examples(family.strategy(kind, declaration), 2, seed):
+            backward = drawn(case.call(), seed)
+            due = expected(backward)
+            got = one_at_a_time.pullback(backward.call.layer)(backward)
+            for name in backward.arguments:
+                bound = due.bounds[name]
+                inside = np.isinf(bound) | (np.abs(got[name] - due[name]) <= bound)
+                assert inside.all(), f"{backward.call}: {name}"
 
 
 def test_what_is_not_among_the_features_is_refused() -> None:

@@ -6,7 +6,7 @@ default, both biases as rows. SimpleRNN has one bias. Lengths are a mask; two di
 ``Bidirectional``. There is no projection; layers are chained.
 
 Declared is what https://keras.io/api/layers/recurrent_layers/ says: masks, initial states and a
-``dtype`` for every layer. Gradients are torch's, of which this adapter makes no use.
+``dtype`` for every layer. Gradients are those of torch's autograd, through Keras's operations.
 """
 
 import os
@@ -18,6 +18,7 @@ import numpy as np
 # Read once, when keras is imported.
 os.environ["KERAS_BACKEND"] = "torch"
 import keras
+import torch
 
 from rnn_conformance import Config, implementation, stacked
 
@@ -42,6 +43,18 @@ def weights(config: Config, parameters: Mapping[str, Any], end: str) -> list[Any
     return own
 
 
+def gradients(config: Config, found: list[Any], end: str) -> dict[str, Any]:
+    """The gradients of one direction's parameters, of those of what ``weights`` gives."""
+    names = ["weight_ih", "weight_hh"]
+    arrays = [found[0].T, found[1].T]
+    if config.bias:
+        names += ["bias_ih", "bias_hh"]
+        arrays += list(found[2]) if config.kind == "GRU" else [found[2]] * 2
+    order = np.argsort(GATES[config.kind])
+    split = ([np.split(array, len(order))[gate] for gate in order] for array in arrays)
+    return {name + end: np.concatenate(gates) for name, gates in zip(names, split, strict=True)}
+
+
 def keras_layer(config: Config, parameters: Mapping[str, Any], index: int) -> Any:
     """The layer of this ``index``, in all of its directions, with its parameters."""
     dtype = str(parameters["weight_ih_l0"].dtype)
@@ -62,6 +75,7 @@ def keras_layer(config: Config, parameters: Mapping[str, Any], index: int) -> An
 @implementation(
     kinds=["RNN", "LSTM", "GRU"],
     features=FEATURES,
+    level="training",
     name="keras",
     packages=["keras", "torch"],
     notes=[
@@ -75,28 +89,61 @@ def keras_layers(config: Config, parameters: Mapping[str, Any]) -> Callable[...,
     dtype = parameters["weight_ih_l0"].dtype
     built: dict[int, Any] = {}
 
-    def one_layer(index: int, x: Any, states: Any, lengths: Any) -> Any:
+    def tensor(array: Any) -> Any:
+        return keras.ops.convert_to_tensor(array, dtype=str(dtype))
+
+    def called(index: int, x: Any, states: Any, lengths: Any) -> list[Any]:
+        """The output, samples first, and the final states of each direction, one by one."""
         if index not in built:
             built[index] = keras_layer(config, parameters, index)
-        initial = None
-        if states is not None:
-            # Bidirectional takes the forward direction's states, then the backward one's.
-            initial = [
-                keras.ops.convert_to_tensor(part[direction], dtype=str(dtype))
-                for direction in range(config.num_directions)
-                for part in states
-            ]
-        mask = None if lengths is None else np.arange(len(x)) < lengths[:, None]
-        given = keras.ops.convert_to_tensor(x.swapaxes(0, 1), dtype=str(dtype))
-        returned = built[index](
-            given,
-            mask=None if mask is None else keras.ops.convert_to_tensor(mask),
-            initial_state=initial,
-            training=False,
-        )
-        output, *finals = (keras.ops.convert_to_numpy(part) for part in returned)
-        count = 1 + config.kind.has_cell_state
-        joined = tuple(np.stack(finals[part::count]) for part in range(count))
-        return output.swapaxes(0, 1), joined
+        mask = None
+        if lengths is not None:
+            mask = keras.ops.convert_to_tensor(np.arange(x.shape[1]) < lengths[:, None])
+        return list(built[index](x, mask=mask, initial_state=states, training=False))
 
-    return stacked(config, FEATURES, dtype, one_layer)
+    def separate(states: Any) -> list[Any] | None:
+        """Bidirectional takes the forward direction's states, then the backward one's."""
+        if states is None:
+            return None
+        directions = range(config.num_directions)
+        return [tensor(part[direction]) for direction in directions for part in states]
+
+    def together(arrays: list[Any]) -> tuple[Any, ...]:
+        """States as ``torch.nn`` has them, of what stands one direction after the other."""
+        count = 1 + config.kind.has_cell_state
+        return tuple(np.stack(arrays[part::count]) for part in range(count))
+
+    def one_layer(index: int, x: Any, states: Any, lengths: Any) -> Any:
+        returned = called(index, tensor(x.swapaxes(0, 1)), separate(states), lengths)
+        output, *finals = (keras.ops.convert_to_numpy(part) for part in returned)
+        return output.swapaxes(0, 1), together(finals)
+
+    def back(index: int, x: Any, states: Any, lengths: Any, output: Any, finals: Any) -> Any:
+        with torch.enable_grad():
+            given = tensor(x.swapaxes(0, 1)).requires_grad_()
+            initial = separate(states)
+            for state in initial or []:
+                state.requires_grad_()
+            returned = called(index, given, initial, lengths)
+        variables = [variable.value for variable in built[index].trainable_variables]
+        cotangents = [tensor(output.swapaxes(0, 1)), *(separate(finals) or [])]
+        wanted = [given, *(initial or []), *variables]
+        found = torch.autograd.grad(
+            returned,
+            wanted,
+            # A result of another dtype takes a cotangent of its own.
+            [part.to(one.dtype) for part, one in zip(cotangents, returned, strict=True)],
+            materialize_grads=True,
+        )
+        arrays = [array.numpy() for array in found]
+        first = 1 + len(initial or [])
+        own: dict[str, Any] = {}
+        each = len(variables) // config.num_directions
+        for direction in range(config.num_directions):
+            start = first + direction * each
+            end = config.suffix(index, direction)
+            own |= gradients(config, arrays[start : start + each], end)
+        to_states = None if initial is None else together(arrays[1:first])
+        return arrays[0].swapaxes(0, 1), to_states, own
+
+    return stacked(config, FEATURES, dtype, one_layer, back)

@@ -16,6 +16,7 @@ from rnn_conformance.errors import NonConforming, Unsupported
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.results.records import Recipe
 from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.backward import Backward
 from rnn_conformance.spec.calls import Call
 
 LARGEST = 2000
@@ -24,87 +25,69 @@ LARGEST = 2000
 STATE = {"h_0": "h_n", "c_0": "c_n"}
 """The result of the same shape as a state."""
 
-_HEAD = '''\
+_SCRIPT = '''\
 """{said}"""
 
 import sys
 
 import torch
-
+{imports}
 torch.set_printoptions(precision=9)
 dtype = torch.{dtype}
 parameters = {{
 {parameters}
 }}
-input = {input}
-state = {state}
-lengths = {lengths}
-{cotangents}
+{given}
+
 
 def forward(cls):
-    layer = cls({arguments}).to(dtype).eval()
+    layer = cls({constructor}).to(dtype).eval()
     layer.load_state_dict({loaded})
-{asking}{packing}{answer}
+{asked}{answer}
 
 
 print("torch.nn:", forward(torch.nn.{kind}))
 
+{got}
+print({name!r}, got)
 '''
 
+_PACKED = "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence\n"
 
 _PACKING = """\
-    data = torch.nn.utils.rnn.pack_padded_sequence(
-        input, lengths, batch_first={batch_first}, enforce_sorted=False
-    )
+    packed = pack_padded_sequence(input, lengths, batch_first={batch_first}, enforce_sorted=False)
 """
 
-_ANSWER = """\
+_CALL = """\
     with torch.no_grad():
-        return layer({data}) if state is None else layer({data}, state)"""
+        return {call}"""
 
-_ASKING = """\
-    asking = {"input": input}
-    if state is not None:
-        asking |= dict(zip(("h_0", "c_0"), state if isinstance(state, tuple) else (state,)))
-    for tensor in asking.values():
+_ASKED = """\
+    asked = {arguments}
+    for tensor in asked.values():
         tensor.requires_grad_()
-    asking |= dict(layer.named_parameters())
+    asked |= dict(layer.named_parameters())
 """
 
 _GRADIENTS = """\
-    returned = layer({data}) if state is None else layer({data}, state)
-    output, states = {returned}
-{padding}    states = states if isinstance(states, tuple) else (states,)
-    results = dict(zip(("output", "h_n", "c_n"), (output, *states)))
-    gradients = torch.autograd.grad(
-        [results[name] for name in cotangents],
-        list(asking.values()),
-        list(cotangents.values()),
-        allow_unused=True,
+    {returned} = {call}
+{padding}    found = torch.autograd.grad(
+        [{results}], list(asked.values()), cotangents, allow_unused=True
     )
-    return dict(zip(asking, gradients))"""
-
-
-_PADDING = """\
-{indent}if not hasattr(output, "shape"):
-{indent}    output, _ = torch.nn.utils.rnn.pad_packed_sequence(
-{indent}        output, batch_first={batch_first}, total_length={length}
-{indent}    )
-"""
+    return dict(zip(asked, found))"""
 
 _ELEMENT = """
-{finding}expected, allowed = {expected}, {bound}
-same = element == expected or (element != element and expected != expected)
-off = 0.0 if same else abs(element - expected)
+{padding}element, expected, allowed = float({array}[{index}]), {expected}, {bound}
+off = abs(element - expected)
 print(f"{where} is {{element:.9g}}, not {{expected:.9g}};")
 print(f"off by {{off:.3g}} where {{allowed:.3g}} is allowed")
 sys.exit(not off <= allowed)
 """
 
-_FINDING = """\
-output, states = {returned}
-{padding}states = states if isinstance(states, tuple) else (states,)
-element = float(dict(zip(("output", "h_n", "c_n"), (output, *states)))[{name!r}][{index}])
+_SPECIAL = """
+{padding}element = float({array}[{index}])
+print(f"{where} is {{element}}, not {expected}")
+sys.exit(str(element) != {expected!r})
 """
 
 _AGAIN = '''\
@@ -173,56 +156,75 @@ def script(implementation: Implementation, shown: NonConforming, said: str) -> s
             return f"torch.zeros({given.shape}, dtype=dtype)"
         return f"torch.tensor({_literal(given)}, dtype=dtype)"
 
-    packed = call.lengths is not None
-    state = "None"
-    if call.h_0 is not None:
-        state = tensor("h_0", call.h_0)
-        if call.c_0 is not None:
-            state = f"({state}, {tensor('c_0', call.c_0)})"
-    arguments = implementation.keywords(call.config)
-    loaded, cotangents, answer, asking = "parameters", "", "", ""
-    if other := _other_names(implementation, call):
+    other = _other_names(implementation, call)
+    loaded = "parameters"
+    if other:
         loaded = (
             f"parameters if cls is torch.nn.{call.config.kind} else "
             f"{{{other!r}.get(name, name): value for name, value in parameters.items()}}"
         )
+    given = [f"input = {tensor('input', call.input)}"]
+    if states := [tensor(name, array) for name, array in call.arguments.states.items()]:
+        pair = call.config.kind.has_cell_state
+        given.append(f"state = ({', '.join(states)})" if pair else f"state = {states[0]}")
+    if call.lengths is not None:
+        given.append(f"lengths = torch.tensor({list(call.lengths)})")
     if backward is not None:
-        cotangents = "cotangents = {\n" + "".join(
-            f"    {name!r}: {tensor(name, array)},\n" for name, array in backward.cotangents.items()
-        )
-        cotangents += "}\n"
-        asking = _ASKING
-        answer = _GRADIENTS.format(
-            data="data" if packed else "input",
-            returned="None, returned" if call.config.kind.is_cell else "returned",
-            padding=_padded(call, "    "),
-        )
-    head = _HEAD.format(
+        arrays = [f"    {tensor(name, array)}," for name, array in backward.cotangents.items()]
+        given.append("\n".join(["cotangents = [", *arrays, "]"]))
+    batch_first = call.config.batch_first
+    arguments = implementation.keywords(call.config)
+    head = _SCRIPT.format(
         said=_quoted(said),
+        imports=_PACKED if call.lengths is not None else "",
         dtype=call.dtype,
         parameters="\n".join(
             f"    {name!r}: {tensor('parameter', array)},"
             for name, array in call.parameters.items()
         ),
-        input=tensor("input", call.input),
-        state=state,
-        lengths="None" if call.lengths is None else f"torch.tensor({list(call.lengths)})",
-        arguments=", ".join(f"{name}={value!r}" for name, value in arguments.items()),
-        packing=_PACKING.format(batch_first=call.config.batch_first) if packed else "",
-        cotangents=cotangents,
-        asking=asking,
+        given="\n".join(given),
+        constructor=", ".join(f"{name}={value!r}" for name, value in arguments.items()),
         loaded=loaded,
-        answer=answer or _ANSWER.format(data="data" if packed else "input"),
+        asked="" if call.lengths is None else _PACKING.format(batch_first=batch_first),
+        answer=_CALL.format(call=_call(call)) if backward is None else _gradients(backward),
         kind=call.config.kind,
+        got=implementation.script(call),
+        name=implementation.name,
     )
-    answered = f"\n\nprint({implementation.name!r}, got)\n"
-    return head + implementation.script(call) + answered + _ending(shown, other)
+    return head + _ending(shown, other)
 
 
-def _padded(call: Call, indent: str = "") -> str:
-    if call.lengths is None:
-        return ""
-    return _PADDING.format(indent=indent, batch_first=call.config.batch_first, length=call.length)
+def _call(call: Call) -> str:
+    """The call of a module, as it is written."""
+    input = "input" if call.lengths is None else "packed"
+    return f"layer({input})" if call.h_0 is None else f"layer({input}, state)"
+
+
+def _gradients(backward: Backward) -> str:
+    """What a call of a module returns, and the gradients of that, as they are written."""
+    call, cell = backward.call, backward.call.config.kind.is_cell
+    asked = {"input": "input"}
+    if call.h_0 is not None:
+        pair = call.config.kind.has_cell_state
+        parts = ("state[0]", "state[1]") if pair else ("state",)
+        asked |= dict(zip(("h_0", "c_0"), parts, strict=False))
+    arguments = ", ".join(f'"{name}": {given}' for name, given in asked.items())
+    states = "h_n, c_n" if call.config.kind.has_cell_state else "h_n"
+    nested = f"({states})" if call.config.kind.has_cell_state else states
+    padding = ""
+    if call.lengths is not None and "output" in backward.cotangents:
+        padding = f"    output, _ = {_padded(call, 'output')}\n"
+    return _ASKED.format(arguments=f"{{{arguments}}}") + _GRADIENTS.format(
+        returned=states if cell else f"output, {nested}",
+        call=_call(call),
+        padding=padding,
+        results=", ".join(backward.cotangents),
+    )
+
+
+def _padded(call: Call, output: str) -> str:
+    given = f"batch_first={call.config.batch_first}, total_length={call.length}"
+    return f"pad_packed_sequence({output}, {given})"
 
 
 def _ending(shown: NonConforming, other: Mapping[str, str]) -> str:
@@ -236,23 +238,32 @@ def _ending(shown: NonConforming, other: Mapping[str, str]) -> str:
         mask = np.zeros(call.input.shape if name == "input" else call.shape(STATE.get(name, name)))
         mask[index] = 1.0
         index = tuple(int(at) for at in np.argwhere(call.give(name, mask))[0])
-    place = ", ".join(map(str, index))
-    if shown.gradient:
-        finding = f"element = float(got[{other.get(name, name)!r}][{place}])\n"
-    else:
-        finding = _FINDING.format(
-            returned="None, got" if call.config.kind.is_cell else "got",
-            padding=_padded(call),
-            name=name,
-            index=place,
-        )
     where = locate(call, name, shown.index, gradient=shown.gradient)
-    return _ELEMENT.format(
-        finding=finding,
-        expected=_spelt(shown.expected),
+    array, padding = f"got[{other.get(name, name)!r}]", ""
+    if not shown.gradient:
+        array = _array(call, name)
+    if array == "got[0]" and call.lengths is not None:
+        # A module's is packed, a function's is padded.
+        padded = _padded(call, "got[0]")
+        padding = f'output = got[0] if hasattr(got[0], "shape") else {padded}[0]\n'
+        array = "output"
+    ending = _ELEMENT if np.isfinite(shown.expected) else _SPECIAL
+    return ending.format(
+        padding=padding,
+        array=array,
+        index=", ".join(map(str, index)),
+        expected=_spelt(shown.expected) if ending is _ELEMENT else str(float(shown.expected)),
         bound=_spelt(shown.bound),
         where=f"{where['array']} at {in_words(where)}",
     )
+
+
+def _array(call: Call, name: str) -> str:
+    """Where a result is in what a call returns."""
+    if name == "output":
+        return "got[0]"
+    states = "got" if call.config.kind.is_cell else "got[1]"
+    return f"{states}[{int(name == 'c_n')}]" if call.config.kind.has_cell_state else states
 
 
 def _other_names(implementation: Implementation, call: Call) -> dict[str, str]:

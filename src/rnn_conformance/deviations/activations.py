@@ -52,6 +52,10 @@ def with_activations(sigmoid: Function = sigmoid, tanh: Function = _tanh) -> typ
     return WithActivations
 
 
+def _after(first: Function, then: Function) -> Function:
+    return lambda z: then(first(z))
+
+
 def _rational_tanh(z: Array) -> Array:
     z = np.clip(z, -3.0, 3.0)
     return z * (27.0 + z * z) / (27.0 + 9.0 * z * z)
@@ -190,18 +194,25 @@ ACTIVATIONS.add(
     source="clab/dynet#1525",
 )(with_activations(tanh=lambda z: (np.exp(2.0 * z) - 1.0) / (np.exp(2.0 * z) + 1.0)))
 
-ACTIVATIONS.add(
-    "clamping that turns NaN into a number",
-    "SPC-1 CEL-2",
-    fix="Let NaN through: fmin and fmax return the argument that is a number, torch.clamp and "
-    "numpy.clip keep NaN; sigmoid and tanh need no clamp at all.",
-    source="fmin and fmax of IEEE 754",
-)(
-    with_activations(
-        lambda z: sigmoid(np.fmin(np.fmax(z, -100.0), 100.0)),
-        lambda z: np.tanh(np.fmin(np.fmax(z, -100.0), 100.0)),
-    )
-)
+for name, source, function in (
+    (
+        "clamping that turns NaN into a number",
+        "fmin and fmax of IEEE 754",
+        lambda z: np.fmin(np.fmax(z, -100.0), 100.0),
+    ),
+    (
+        "clamping that turns NaN into the largest number",
+        "ONNX Runtime's kernels, where there is a bias",
+        lambda z: np.fmax(np.fmin(z, 100.0), -100.0),
+    ),
+):
+    ACTIVATIONS.add(
+        name,
+        "SPC-1 CEL-2",
+        fix="Let NaN through: fmin and fmax return the argument that is a number, torch.clamp and "
+        "numpy.clip keep NaN; sigmoid and tanh need no clamp at all.",
+        source=source,
+    )(with_activations(_after(function, sigmoid), _after(function, np.tanh)))
 
 
 def with_relu(relu: Function) -> type[Deviant]:

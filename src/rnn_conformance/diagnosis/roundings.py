@@ -27,17 +27,24 @@ MEDIAN, FURTHEST = 2.0**4, 2.0**9
 
 @dataclass(frozen=True)
 class Rounding:
-    """Computed in ``coarser``, where ``finer`` are the dtypes of the calls, and where that is."""
+    """Computed in ``coarser``, where ``finer`` are the dtypes of the calls, and where that is.
+
+    ``before`` where it is what is multiplied that loses its digits: what has none to lose then
+    comes out right, as a tanh in ``coarser`` would not.
+    """
 
     coarser: Dtype
     finer: tuple[Dtype, ...]
     scope: Scope | None = None
+    before: bool = False
 
     @property
     def name(self) -> str:
         """Completes "a layer with …"."""
-        dtypes = " and ".join(self.finer)
-        return f"{dtypes} computed in {self.coarser}{f', {self.scope.words}' if self.scope else ''}"
+        dtypes, where = " and ".join(self.finer), f", {self.scope.words}" if self.scope else ""
+        if self.before:
+            return f"{dtypes} that passes through {self.coarser} where it is multiplied{where}"
+        return f"{dtypes} computed in {self.coarser}{where}"
 
     @property
     def fix(self) -> str:
@@ -57,26 +64,30 @@ def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Roundi
     for coarser in (Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16):
         unit = FORMATS[coarser].u_s
         sizes = [relative(piece, piece.given) for piece in wrong if piece.given is not None]
-        if not all(FORMATS[dtype].u_s < unit for dtype in finer) or not all(
-            LEAST * unit <= size <= FURTHEST * unit for size in sizes
-        ):
+        if not all(FORMATS[dtype].u_s < unit for dtype in finer) or max(sizes) > FURTHEST * unit:
             continue
-        if np.median(sizes) > MEDIAN * unit:
+        if not LEAST * unit <= np.median(sizes) <= MEDIAN * unit:
             continue
         if not _to_both_sides(wrong, unit):
             return None
-        rest = [
+        right = [
             piece
             for piece in evidence
             if not piece.wrong and piece.probe.calls[0].dtype in finer and _shows(piece, coarser)
         ]
-        if not rest:
-            return Rounding(coarser, finer)
-        # Right in some calls of that dtype: there is a part that it is confined to, or no name.
-        for scope in scopes:
-            inside = all(_is_in(scope, piece) for piece in wrong)
-            if inside and not any(_is_in(scope, piece) for piece in rest):
-                return Rounding(coarser, finer, scope)
+        least = min(sizes) >= LEAST * unit
+        # An activation that is saturated hides what was lost before it.
+        before = [piece for piece in right if _loses(piece, coarser) and not _saturated(piece)]
+        for rest, early in ((right, False), (before, True)):
+            if not early and not least:
+                continue
+            if not rest:
+                return Rounding(coarser, finer, before=early)
+            # Right in some calls of that dtype: there is a part that it is confined to, or no name.
+            for scope in scopes:
+                inside = all(_is_in(scope, piece) for piece in wrong)
+                if inside and not any(_is_in(scope, piece) for piece in rest):
+                    return Rounding(coarser, finer, scope, before=early)
     return None
 
 
@@ -102,6 +113,21 @@ def _shows(piece: Evidence, coarser: Dtype) -> bool:
             for array in piece.exact.arrays.values()
             for finite in [array[np.isfinite(array)]]
         )
+
+
+def _loses(piece: Evidence, coarser: Dtype) -> bool:
+    """Whether what is given would be others in fewer digits."""
+    call = piece.probe.calls[0]
+    given = [call.input, *call.arguments.states.values(), *call.parameters.values()]
+    return any((rounded(array, coarser) != array).any() for array in given)
+
+
+def _saturated(piece: Evidence) -> bool:
+    """Whether all results are at an end of what an activation gives, or nothing at all."""
+    return all(
+        bool((np.isin(np.abs(array), (0.0, 1.0)) | ~np.isfinite(array)).all())
+        for array in piece.exact.arrays.values()
+    )
 
 
 def _is_in(scope: Scope, piece: Evidence) -> bool:

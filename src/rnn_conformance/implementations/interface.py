@@ -344,7 +344,7 @@ class Implementation(ABC):
     def script(self, call: Call) -> str:
         """Python source that answers ``call``, for the reader of a report.
 
-        It may use ``parameters`` (tensors by name), ``input``, ``state`` and ``lengths``
-        (tensors or ``None``), and ``forward(cls)``, which builds a ``torch.nn`` class,
-        loads the parameters and calls it; it binds ``got``.
+        It may use ``parameters`` (tensors by name), ``input``, ``state`` and ``lengths`` (tensors,
+        where there are any), and ``forward(cls)``, which builds a ``torch.nn`` class, loads the
+        parameters and calls it; it binds ``got``.
         """

@@ -146,21 +146,22 @@ class FunctionImplementation(Implementation):
 
     def script(self, call: Call) -> str:
         """See :meth:`Implementation.script`."""
-        path, _, name = self.target.rpartition(":")
         config = ", ".join(f"{k}={v!r}" for k, v in call.config.arguments().items())
+        given = ["input.numpy()"]
+        if call.h_0 is not None:
+            pair = call.config.kind.has_cell_state
+            given.append("tuple(part.numpy() for part in state)" if pair else "state.numpy()")
+        if call.lengths is not None:
+            given += [*(["None"] if call.h_0 is None else []), "lengths.numpy()"]
         return "\n".join(
             [
                 "from rnn_conformance.implementations.registry import load",
                 "from rnn_conformance.spec.config import Config, Kind",
                 "",
-                f"(implementation,) = load({(path + ':' + name) if path else name!r})",
+                f"(build,) = load({self.target or self.name!r})",
                 f"config = Config(Kind({call.config.kind.value!r}), {config})",
-                "layer = implementation.build_layer(config, "
-                "{name: tensor.numpy() for name, tensor in parameters.items()})",
-                "as_numpy = lambda x: None if x is None else "
-                "tuple(map(as_numpy, x)) if isinstance(x, tuple) else x.numpy()",
-                "got = layer(as_numpy(input), as_numpy(state)"
-                + (", as_numpy(lengths))" if call.lengths is not None else ")"),
+                "arrays = {name: tensor.numpy() for name, tensor in parameters.items()}",
+                f"got = build(config, arrays)({', '.join(given)})",
             ]
         )
 

@@ -261,12 +261,26 @@ class _Reading:
     ) -> Mapping[str, Any]:
         if line is None or not record["failure"]:
             return record
-        failure = record["failure"]
+        failure = dict(record["failure"])
+        if line["diagnosis"]:
+            failure["diagnosis"] = line["diagnosis"]
+            failure["script"] = _with_cause(failure["script"], line["diagnosis"]["text"])
         return {
             **record,
             "reason": record["reason"] if line["reason"] is None else line["reason"],
-            "failure": {**failure, "diagnosis": line["diagnosis"] or failure["diagnosis"]},
+            "failure": failure,
         }
+
+
+def _with_cause(script: str | None, text: str) -> str | None:
+    """The script with its diagnosis at the end of its docstring."""
+    if script is None:
+        return None
+    said, quotes, rest = script[3:].partition('"""')
+    if not quotes:
+        return script
+    told = text.replace("\\", "\\\\").replace('"', "'")
+    return f"{script[:3]}{said.rstrip()}\n\n{told}\n{quotes}{rest}"
 
 
 def _badness(record: Mapping[str, Any]) -> tuple[int, str]:
