@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     "--command", "commands", multiple=True, metavar="COMMAND",
     help="A program in any language that speaks the protocol, as in './my_engine --fast'.",
 )  # fmt: skip
+@click.option(
+    "--engines", is_flag=True,
+    help="Without a TARGET: the bundled engines, too, of those that are installed.",
+)  # fmt: skip
 @click.option("--kind", "kinds", multiple=True, help="Only this kind (RNN, LSTM, GRU, RNNCell, …).")
 @click.option("--level", default="", help="Only up to this level (inference, training, drop-in).")
 @click.option("--select", multiple=True, metavar="CLAUSE|CHAPTER", help="Only these clauses.")
@@ -90,6 +94,7 @@ if TYPE_CHECKING:
 def run(
     targets: tuple[str, ...],
     commands: tuple[str, ...],
+    engines: bool,
     kinds: tuple[str, ...],
     level: str,
     select: tuple[str, ...],
@@ -117,12 +122,14 @@ def run(
 
     A TARGET is package.module:Class, package.module, path/to/file.py:Class,
     path/to/file.py or a registered name; without any, everything registered is tested,
-    ./impls too.
+    ./impls too, but for the engines, which deviate each in its own way.
     """
     with faults(debug):
         targets += tuple(COMMAND + command for command in commands)
+        if targets and engines:
+            raise UsageError("--engines is for a run without targets; name those that you want")
         selection = Selection(
-            targets, not targets, kinds, level, select, profile, seed, without, device
+            targets, not targets, kinds, level, select, profile, seed, without, device, engines
         )
         for file in filter(None, map(file_of, targets)):
             if not Path(file).is_file():

@@ -39,15 +39,15 @@ class Unavailable:
     reason: str
 
 
-def registered() -> tuple[list[Implementation], list[Unavailable]]:
-    """Everything registered, in the order of names.
+def registered(engines: bool = True) -> tuple[list[Implementation], list[Unavailable]]:
+    """Everything registered, in the order of names; without the ``engines`` if told.
 
     Raises ``UsageError`` if a registered file is broken, other than by a framework that
     is missing.
     """
     implementations: list[Implementation] = []
     unavailable: list[Unavailable] = []
-    for name, target in registered_targets():
+    for name, target in registered_targets(engines):
         try:
             implementations += load(target)
         except UsageError as error:
@@ -95,12 +95,17 @@ def _folders() -> tuple[Path, Path]:
     return bundled("impls").resolve(), Path("impls").resolve()
 
 
-def registered_targets() -> Iterator[tuple[str, str]]:
-    """The names of files and entry points, and the targets behind them; nothing is loaded."""
+def registered_targets(engines: bool = True) -> Iterator[tuple[str, str]]:
+    """The names of files and entry points, and the targets behind them; nothing is loaded.
+
+    The bundled ``engines`` are left out if told: what they do is theirs, and no fault of ours.
+    """
     files = {}
+    other_peoples = bundled("impls").resolve() / "engines"
     for folder in _folders():
         for path in sorted(folder.rglob("*.py")):
-            if not path.name.startswith("_"):
+            left_out = not engines and path.is_relative_to(other_peoples)
+            if not path.name.startswith("_") and not left_out:
                 files[path.relative_to(folder)] = path
     for path in files.values():
         yield path.stem, str(path)

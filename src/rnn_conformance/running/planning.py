@@ -32,7 +32,9 @@ def plan(selection: Selection, executor: Executor, limits: Limits) -> list[Candi
     """
     asked = [Asked(target, by_name=True) for target in selection.targets]
     if selection.registered:
-        asked += [Asked(target, by_name=False) for _, target in registered_targets()]
+        asked += [
+            Asked(target, by_name=False) for _, target in registered_targets(selection.engines)
+        ]
     kind = selection.kinds[0] if len(selection.kinds) == 1 else ""
     folder = str(Path.cwd())
     requests = [

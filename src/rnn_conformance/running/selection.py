@@ -45,7 +45,8 @@ def selects(chosen: Collection[str], clause: str) -> bool:
 class Selection:
     """The choices of a run; empty means everything.
 
-    ``without`` are features that the implementations are taken not to declare. Raises
+    ``without`` are features that the implementations are taken not to declare; ``engines``: what is
+    registered are those, too. Raises
     ``UsageError`` for a kind, level, feature, clause, chapter or profile that does not exist;
     kinds and clauses are taken in any case, and kept as they are spelt.
     """
@@ -59,6 +60,7 @@ class Selection:
     seed: int = 0
     without: tuple[str, ...] = ()
     device: str = "cpu"
+    engines: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", require(self.kinds, "kind", list(Kind)))
@@ -113,7 +115,7 @@ class Selection:
             for implementation in load(target, kind)
         ]
         if self.registered:
-            loaded += self.placeable(registered()[0])
+            loaded += self.placeable(registered(self.engines)[0])
         subjects = self._subjects(map(self.narrowed, unique(loaded)))
         if not subjects:
             wanted = " or ".join(self.kinds)
