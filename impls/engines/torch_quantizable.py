@@ -1,0 +1,69 @@
+"""torch's ``quantizable.LSTM`` and ``LSTMCell``, made of parts for observers, not yet quantized.
+
+Each direction of each layer is a cell of two ``Linear`` layers, whose weights are ``torch.nn``'s
+``weight_ih`` and ``weight_hh``. Declared is what
+https://docs.pytorch.org/docs/stable/generated/torch.ao.nn.quantizable.LSTM.html says: it refers to
+``torch.nn.LSTM`` for its arguments, of which it has no ``proj_size`` and ignores ``dropout``, with
+a warning that sends to ``torch.nn.LSTM`` for training.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.ao.nn import quantizable
+
+from rnn_conformance import drop_in
+
+PARTS = {"ih": "igates", "hh": "hgates"}
+PATHS = {"": "layer_fw", "_reverse": "layer_bw"}
+
+
+def renamed(name: str) -> str:
+    """The name here of one of ``torch.nn``'s parameters, such as ``bias_hh_l0_reverse``."""
+    sort, part, place, *rest = name.split("_")
+    path = PATHS["_reverse" if rest else ""]
+    return f"layers.{place.removeprefix('l')}.{path}.cell.{PARTS[part]}.{sort}"
+
+
+class LSTM(quantizable.LSTM):
+    """Claims everything but projection and dropout, for inference."""
+
+    rnn_conformance = {
+        "without": ["projection", "dropout"],
+        "level": "inference",
+        "packages": ["torch"],
+    }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As a module's, of parameters under ``torch.nn``'s names."""
+        given = {renamed(name): value for name, value in state_dict.items()}
+        return super().load_state_dict(given, *args, **kwargs)
+
+
+class LSTMCell(quantizable.LSTMCell):
+    """Claims everything, for inference."""
+
+    rnn_conformance = {
+        "parameters": {
+            **{"weight_ih": "igates.weight", "weight_hh": "hgates.weight"},
+            **{"bias_ih": "igates.bias", "bias_hh": "hgates.bias"},
+        },
+        "level": "inference",
+        "packages": ["torch"],
+        "notes": ["It calls input_size input_dim, and hidden_size hidden_dim."],
+    }
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+
+
+lstm = drop_in(LSTM, name="torch.ao.nn.quantizable.LSTM")
+lstm_cell = drop_in(LSTMCell, name="torch.ao.nn.quantizable.LSTMCell")
