@@ -23,7 +23,7 @@ except OSError:
     sys.modules["torchaudio"] = types.ModuleType("torchaudio")
     # Looked at by what asks whether a package is installed.
     sys.modules["torchaudio"].__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
-from speechbrain.nnet import RNN as speechbrain
+import speechbrain.nnet.RNN
 
 from rnn_conformance import drop_in
 
@@ -65,19 +65,22 @@ class Layer(torch.nn.Module):
         return x if self.batch_first else x.transpose(0, 1)
 
 
-class RNN(Layer, speechbrain.RNN):
+WITHOUT_PROJECTION = {**DECLARED, "without": ["unbatched", "projection"]}
+
+
+class RNN(Layer, speechbrain.nnet.RNN.RNN):
     """Claims batches, with lengths."""
 
     rnn_conformance = DECLARED
 
 
-class LSTM(Layer, speechbrain.LSTM):
+class LSTM(Layer, speechbrain.nnet.RNN.LSTM):
     """Claims batches, with lengths, without projection."""
 
-    rnn_conformance = {**DECLARED, "without": ["unbatched", "projection"]}
+    rnn_conformance = WITHOUT_PROJECTION
 
 
-class GRU(Layer, speechbrain.GRU):
+class GRU(Layer, speechbrain.nnet.RNN.GRU):
     """Claims batches, with lengths."""
 
     rnn_conformance = DECLARED

@@ -32,6 +32,7 @@ class Dynamic(torch.nn.Module):
     """A layer of ``torch.nn`` that is quantized when it has got its parameters."""
 
     base: type[torch.nn.Module]
+    rnn_conformance: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -41,14 +42,13 @@ class Dynamic(torch.nn.Module):
         """As the layer's own, and quantize it."""
         loaded = self.layer.load_state_dict(state_dict, *args, **kwargs)
         dtype = {"int8": torch.qint8}.get(self.rnn_conformance["weights"], torch.float16)
-        (self.layer,) = quantize_dynamic(torch.nn.Sequential(self.layer), {self.base}, dtype)
+        model = torch.nn.Sequential(self.layer)
+        (self.layer,) = quantize_dynamic(model, {self.base}, dtype)  # type: ignore[no-untyped-call]
         return loaded
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """As the layer's own."""
         return self.layer(input, hx)
-
-    rnn_conformance: dict[str, Any] = {}
 
 
 class Int8LSTM(Dynamic):

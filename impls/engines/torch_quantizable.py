@@ -16,6 +16,21 @@ from torch.ao.nn import quantizable
 from rnn_conformance import drop_in
 
 PARTS = {"ih": "igates", "hh": "hgates"}
+LAYER: dict[str, Any] = {
+    "without": ["projection", "dropout"],
+    "level": "inference",
+    "packages": ["torch"],
+}
+CELL: dict[str, Any] = {
+    "parameters": {
+        f"{sort}_{end}": f"{part}.{sort}"
+        for sort in ("weight", "bias")
+        for end, part in PARTS.items()
+    },
+    "level": "inference",
+    "packages": ["torch"],
+    "notes": ["It calls input_size input_dim, and hidden_size hidden_dim."],
+}
 PATHS = {"": "layer_fw", "_reverse": "layer_bw"}
 
 
@@ -29,11 +44,7 @@ def renamed(name: str) -> str:
 class LSTM(quantizable.LSTM):
     """Claims everything but projection and dropout, for inference."""
 
-    rnn_conformance = {
-        "without": ["projection", "dropout"],
-        "level": "inference",
-        "packages": ["torch"],
-    }
+    rnn_conformance = LAYER
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """As a module's, of parameters under ``torch.nn``'s names."""
@@ -44,15 +55,7 @@ class LSTM(quantizable.LSTM):
 class LSTMCell(quantizable.LSTMCell):
     """Claims everything, for inference."""
 
-    rnn_conformance = {
-        "parameters": {
-            **{"weight_ih": "igates.weight", "weight_hh": "hgates.weight"},
-            **{"bias_ih": "igates.bias", "bias_hh": "hgates.bias"},
-        },
-        "level": "inference",
-        "packages": ["torch"],
-        "notes": ["It calls input_size input_dim, and hidden_size hidden_dim."],
-    }
+    rnn_conformance = CELL
 
     def __init__(
         self,

@@ -6,33 +6,38 @@ docstrings claim, which end with those of ``torch.nn`` (the LSTM "behaves exactl
 yet. https://docs.pytorch.org/rl/stable/reference/generated/torchrl.modules.LSTM.html
 """
 
+from typing import Any
+
 from torchrl.modules.tensordict_module import rnn
 
 from rnn_conformance import drop_in
+
+CELL: dict[str, Any] = {"packages": ["torchrl", "torch"]}
+LAYER = {**CELL, "without": ["bidirectional"]}
 
 
 class LSTM(rnn.LSTM):
     """Claims everything but two directions."""
 
-    rnn_conformance = {"without": ["bidirectional"], "packages": ["torchrl", "torch"]}
+    rnn_conformance = LAYER
 
 
 class GRU(rnn.GRU):
     """Claims everything but two directions."""
 
-    rnn_conformance = {"without": ["bidirectional"], "packages": ["torchrl", "torch"]}
+    rnn_conformance = LAYER
 
 
 class LSTMCell(rnn.LSTMCell):
     """Claims everything."""
 
-    rnn_conformance = {"packages": ["torchrl", "torch"]}
+    rnn_conformance = CELL
 
 
 class GRUCell(rnn.GRUCell):
     """Claims everything."""
 
-    rnn_conformance = {"packages": ["torchrl", "torch"]}
+    rnn_conformance = CELL
 
 
 lstm = drop_in(LSTM, name="torchrl.LSTM")
