@@ -18,10 +18,10 @@ LAYER: dict[str, Any] = {
     "factory_arguments": False,
     "packages": ["opacus", "torch"],
 }
+WITHOUT_PROJECTION = {**LAYER, "without": ["unbatched", "projection"]}
 CELL: dict[str, Any] = {
     "parameters": {
-        **{"weight_ih": "ih.weight", "weight_hh": "hh.weight"},
-        **{"bias_ih": "ih.bias", "bias_hh": "hh.bias"},
+        f"{sort}_{end}": f"{end}.{sort}" for sort in ("weight", "bias") for end in ("ih", "hh")
     },
     "factory_arguments": False,
     "packages": ["opacus", "torch"],
@@ -37,7 +37,7 @@ class DPRNN(dp_rnn.DPRNN):
 class DPLSTM(dp_rnn.DPLSTM):
     """Claims batches and packed sequences, without projection."""
 
-    rnn_conformance = {**LAYER, "without": ["unbatched", "projection"]}
+    rnn_conformance = WITHOUT_PROJECTION
 
 
 class DPGRU(dp_rnn.DPGRU):
