@@ -17,9 +17,13 @@ from rnn_conformance import drop_in
 
 PARTS = {"ih": "igates", "hh": "hgates"}
 LAYER: dict[str, Any] = {
-    "without": ["projection", "dropout"],
+    "without": ["projection", "dropout", "bidirectional+multi_layer"],
     "level": "inference",
     "packages": ["torch"],
+    "notes": [
+        "Made with several layers in two directions, those above the first take an input of half "
+        "the width that they are given, and raise; what from_float makes does not."
+    ],
 }
 CELL: dict[str, Any] = {
     "parameters": {
@@ -42,7 +46,7 @@ def renamed(name: str) -> str:
 
 
 class LSTM(quantizable.LSTM):
-    """Claims everything but projection and dropout, for inference."""
+    """Claims everything but projection, dropout and stacks in two directions, for inference."""
 
     rnn_conformance = LAYER
 
