@@ -37,6 +37,9 @@ class Dynamic(torch.nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         self.layer = self.base(*args, **kwargs)
+        if not self.layer.bias:
+            # As it does itself, but not before there are parameters.
+            raise NotImplementedError("quantize_dynamic refuses layers without biases")
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """As the layer's own, and quantize it."""
