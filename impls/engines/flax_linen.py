@@ -1,0 +1,114 @@
+"""Flax Linen's ``RNN`` and ``Bidirectional`` around its cells.
+
+Matrices are transposed, with a parameter of its own for each gate, and the carry of LSTM is
+(c, h). LSTM's one bias stands beside the recurrent kernel and SimpleCell's beside the input's; in
+GRU those of r and z stand beside the input's, and the new gate has both. Layers are chained; there
+is no projection, and no cell goes without a bias.
+
+Declared is what https://flax.readthedocs.io/en/latest/api_reference/flax.linen/layers.html says,
+under "Recurrent": ``seq_lengths``, an ``initial_carry`` or none, both directions.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from rnn_conformance import Config, implementation, jax_layers
+
+FEATURES = {
+    *("bidirectional", "multi_layer", "batch_first", "initial_state", "unbatched", "packed"),
+    "relu",
+}
+GATES = {"RNN": ("",), "LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n")}
+
+
+def weights(config: Config, parameters: Mapping[str, Any], end: str) -> dict[str, Any]:
+    """The variables of one direction's cell."""
+    names = GATES[config.kind]
+    own = {
+        part: jnp.split(parameters[part + end], len(names))
+        for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    }
+    cell: dict[str, Any] = {}
+    for index, gate in enumerate(names):
+        to_input: dict[str, Any] = {"kernel": own["weight_ih"][index].T}
+        to_hidden: dict[str, Any] = {"kernel": own["weight_hh"][index].T}
+        ih, hh = own["bias_ih"][index], own["bias_hh"][index]
+        if gate == "n":
+            to_input["bias"], to_hidden["bias"] = ih, hh
+        else:
+            (to_hidden if config.kind == "LSTM" else to_input)["bias"] = ih + hh
+        cell |= {"i" + gate: to_input, "h" + gate: to_hidden}
+    return cell
+
+
+def run_with(lstm: type[nn.RNNCellBase]) -> Callable[..., Any]:
+    """``run`` for ``jax_layers``, with this class for LSTM."""
+
+    def run(config: Config, parameters: Any, x: Any, states: Any, lengths: Any) -> Any:
+        arguments: dict[str, Any] = {"features": config.hidden_size, "param_dtype": x.dtype}
+        if config.kind == "RNN":
+            arguments["activation_fn"] = nn.relu if config.nonlinearity == "relu" else nn.tanh
+        cls = {"RNN": nn.SimpleCell, "LSTM": lstm, "GRU": nn.GRUCell}[config.kind.value]
+        cells = [
+            {"cell": weights(config, parameters, config.suffix(0, direction))}
+            for direction in range(config.num_directions)
+        ]
+        carries = None
+        if states is not None:
+            carries = [
+                (states[1][direction], states[0][direction])
+                if config.kind == "LSTM"
+                else states[0][direction]
+                for direction in range(config.num_directions)
+            ]
+        layer: Any = nn.RNN(cls(**arguments))
+        variables, initial = cells[0], None if carries is None else carries[0]
+        if config.bidirectional:
+            layer = nn.Bidirectional(layer, nn.RNN(cls(**arguments)))
+            variables = {"forward_rnn": cells[0], "backward_rnn": cells[1]}
+            initial = None if carries is None else tuple(carries)
+        carry, output = layer.apply(
+            {"params": variables},
+            x,
+            initial_carry=initial,
+            seq_lengths=lengths,
+            return_carry=True,
+            time_major=True,
+        )
+        finals = carry if config.bidirectional else (carry,)
+        if config.kind == "LSTM":
+            return output, tuple(jnp.stack([final[part] for final in finals]) for part in (1, 0))
+        return output, (jnp.stack(finals),)
+
+    return run
+
+
+run_optimized = run_with(nn.OptimizedLSTMCell)
+run_plain = run_with(nn.LSTMCell)
+
+COMMON: dict[str, Any] = {
+    "level": "training",
+    "compiles_per_shape": True,
+    "packages": ["flax", "jax"],
+    "notes": [
+        "Layers are chained by the adapter: RNN and Bidirectional are one layer each.",
+        "The two biases are added, in their own dtype, where Flax has one.",
+    ],
+}
+
+
+@implementation(kinds=["RNN", "LSTM", "GRU"], features=FEATURES, name="flax.linen", **COMMON)
+def flax_linen(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
+    """LSTM is ``OptimizedLSTMCell``; see ``stacked`` for the layouts."""
+    return jax_layers(config, FEATURES, parameters, run_optimized)
+
+
+@implementation(
+    kinds=["LSTM"], features=FEATURES - {"relu"}, name="flax.linen.LSTMCell", **COMMON
+)
+def flax_linen_lstm_cell(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
+    """See ``stacked`` for the layouts."""
+    return jax_layers(config, FEATURES, parameters, run_plain)
