@@ -52,26 +52,21 @@ def run_with(lstm: type[nn.RNNCellBase]) -> Callable[..., Any]:
         if config.kind == "RNN":
             arguments["activation_fn"] = nn.relu if config.nonlinearity == "relu" else nn.tanh
         cls = {"RNN": nn.SimpleCell, "LSTM": lstm, "GRU": nn.GRUCell}[config.kind.value]
+        with_memory = config.kind == "LSTM"
         cells = [
-            {"cell": weights(config, parameters, config.suffix(0, direction))}
-            for direction in range(config.num_directions)
+            {"cell": weights(config, parameters, config.suffix(*place))}
+            for place in config.places()
         ]
-        carries = None
+        made = [nn.RNN(cls(**arguments)) for _ in cells]
+        initial = None
         if states is not None:
-            carries = [
-                (states[1][direction], states[0][direction])
-                if config.kind == "LSTM"
-                else states[0][direction]
-                for direction in range(config.num_directions)
-            ]
-        layer: Any = nn.RNN(cls(**arguments))
-        variables, initial = cells[0], None if carries is None else carries[0]
-        if config.bidirectional:
-            layer = nn.Bidirectional(layer, nn.RNN(cls(**arguments)))
-            variables = {"forward_rnn": cells[0], "backward_rnn": cells[1]}
-            initial = None if carries is None else tuple(carries)
+            carries = zip(*reversed(states), strict=True) if with_memory else states[0]
+            initial = tuple(carries) if config.bidirectional else next(iter(carries))
+        layer: Any = nn.Bidirectional(*made) if config.bidirectional else made[0]
+        names = ("forward_rnn", "backward_rnn")
+        own = dict(zip(names, cells, strict=True)) if config.bidirectional else cells[0]
         carry, output = layer.apply(
-            {"params": variables},
+            {"params": own},
             x,
             initial_carry=initial,
             seq_lengths=lengths,
@@ -79,8 +74,8 @@ def run_with(lstm: type[nn.RNNCellBase]) -> Callable[..., Any]:
             time_major=True,
         )
         finals = carry if config.bidirectional else (carry,)
-        if config.kind == "LSTM":
-            return output, tuple(jnp.stack([final[part] for final in finals]) for part in (1, 0))
+        if with_memory:
+            return output, tuple(map(jnp.stack, reversed([*zip(*finals, strict=True)])))
         return output, (jnp.stack(finals),)
 
     return run
@@ -106,9 +101,7 @@ def flax_linen(config: Config, parameters: Mapping[str, Any]) -> Callable[..., A
     return jax_layers(config, FEATURES, parameters, run_optimized)
 
 
-@implementation(
-    kinds=["LSTM"], features=FEATURES - {"relu"}, name="flax.linen.LSTMCell", **COMMON
-)
+@implementation(kinds=["LSTM"], features=FEATURES - {"relu"}, name="flax.linen.LSTMCell", **COMMON)
 def flax_linen_lstm_cell(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
     """See ``stacked`` for the layouts."""
     return jax_layers(config, FEATURES, parameters, run_plain)

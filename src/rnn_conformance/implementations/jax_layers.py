@@ -20,6 +20,14 @@ from rnn_conformance.spec.config import Config
 
 jax.config.update("jax_enable_x64", True)
 
+# Of a layer that is called a few times, compiling it is all that takes time: a third as much
+# without what makes it fast. What is computed is the same, but for rounding.
+QUICKLY = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
+
 Run: TypeAlias = Callable[[Config, Mapping[str, Any], Any, Any, Any], tuple[Any, tuple[Any, ...]]]
 
 
@@ -38,11 +46,18 @@ def compiled(run: Run) -> tuple[Any, Any]:
         )
         return pull(cotangents)
 
-    return jax.jit(run, static_argnums=0), jax.jit(back, static_argnums=0)
+    options: dict[str, Any] = {"static_argnums": 0, "compiler_options": QUICKLY}
+    return jax.jit(run, **options), jax.jit(back, **options)
 
 
 def jax_layers(
-    config: Config, features: Collection[str], parameters: Mapping[str, Array], run: Run
+    config: Config,
+    features: Collection[str],
+    parameters: Mapping[str, Array],
+    run: Run,
+    *,
+    state_needed: bool = False,
+    whole: bool = False,
 ) -> Callable[..., Any]:
     """A layer as ``@implementation`` wants it, with its ``vjp``, of an engine's ``run``.
 
@@ -50,23 +65,27 @@ def jax_layers(
     in JAX, of arrays laid out as those of ``one_layer`` in ``stacked`` (see there), and returns
     what that returns. Whichever layer it is, ``config`` has one layer of its sizes, and the
     parameters are named as those of layer 0. ``run`` stands at the top of its file: what is
-    compiled is kept by it.
+    compiled is kept by it. A call without a state that is ``state_needed`` is refused. Of an engine
+    that has several layers in one call, ``whole`` as in ``stacked``, ``config`` has all of them.
     """
     forward, backward = compiled(run)
 
     def renamed(index: int) -> dict[str, str]:
         """The names of this layer's parameters by their names in layer 0."""
         return {
-            config.parameter_name(own.role, 0, own.direction): name
+            config.parameter_name(own.role, own.layer if whole else 0, own.direction): name
             for name, own in config.parameters.items()
-            if own.layer == index
+            if whole or own.layer == index
         }
 
     def arguments(index: int, x: Array, states: States | None, lengths: Array | None) -> Any:
+        if states is None and state_needed:
+            raise NotImplementedError("not available: omitted_state")
         single = Config(
             config.kind,
             config.layer_input_size(index),
             config.hidden_size,
+            num_layers=config.num_layers if whole else 1,
             bias=config.bias,
             bidirectional=config.bidirectional,
             nonlinearity=config.nonlinearity,
@@ -95,4 +114,51 @@ def jax_layers(
         own = {names[name]: np.asarray(part) for name, part in to_parameters.items()}
         return np.asarray(to_x), jax.tree.map(np.asarray, to_states), own
 
-    return stacked(config, features, parameters["weight_ih_l0"].dtype, one_layer, back)
+    dtype = parameters["weight_ih_l0"].dtype
+    return stacked(config, features, dtype, one_layer, back, whole=whole)
+
+
+def jax_cell(
+    config: Config, parameters: Mapping[str, Array], run: Run, *, state_needed: bool = False
+) -> Callable[..., Any]:
+    """The same of a cell: ``run``'s ``x`` is ``(N, input)``, a state ``(N, H)``.
+
+    An unbatched call's have no ``N``. ``run`` is given no lengths, and returns the new states
+    alone. Where a ``state_needed`` is not given, the call is refused.
+    """
+    forward, backward = compiled(run)
+    dtype = parameters["weight_ih"].dtype
+
+    def arguments(input: Array, state: Any) -> Any:
+        if state is None and state_needed:
+            raise NotImplementedError("not available: omitted_state")
+        if input.ndim not in (1, 2) or input.shape[-1] != config.input_size:
+            raise ValueError(f"an input of shape {input.shape} does not fit {config}")
+        if state is not None and isinstance(state, tuple) != config.kind.has_cell_state:
+            raise ValueError("the state is a pair (h, c) for LSTMCell, h for the others")
+        states = (state,) if isinstance(state, np.ndarray) else state
+        for part in states or ():
+            if part.shape != (*input.shape[:-1], config.hidden_size):
+                raise ValueError(f"a state of shape {part.shape} does not fit {config}")
+        if any(part.dtype != dtype for part in (input, *(states or ()))):
+            raise TypeError(f"an input or a state of another dtype than the weights' {dtype}")
+        return config, dict(parameters), input, states, None
+
+    def cell(input: Array, state: Any = None) -> Any:
+        finals = tuple(np.asarray(part) for part in forward(*arguments(input, state)))
+        return finals if config.kind.has_cell_state else finals[0]
+
+    def vjp(cotangents: Mapping[str, Array], input: Array, state: Any = None) -> dict[str, Any]:
+        shape = (*input.shape[:-1], config.hidden_size)
+        names = ("h_n", "c_n") if config.kind.has_cell_state else ("h_n",)
+        finals = tuple(cotangents.get(name, np.zeros(shape, dtype)) for name in names)
+        own, to_input, to_states = backward(*arguments(input, state), finals)
+        gradients = {
+            **own,
+            "input": to_input,
+            **dict(zip(("h_0", "c_0"), to_states or (), strict=False)),
+        }
+        return {name: np.asarray(part) for name, part in gradients.items()}
+
+    cell.vjp = vjp  # type: ignore[attr-defined]  # as an interface of functions has it
+    return cell
