@@ -84,6 +84,10 @@ def nnx_direction(config: Config, parameters: Any, end: str) -> Any:
     cell.dense_i.kernel.set_value(parameters["weight_ih" + end].T)
     cell.dense_h.kernel.set_value(parameters["weight_hh" + end].T)
     bias = parameters["bias_ih" + end] + parameters["bias_hh" + end]
+    if config.kind == "GRU":
+        # There is no b_hn.
+        start = 2 * config.hidden_size
+        bias = jnp.concatenate([bias[:start], parameters["bias_ih" + end][start:]])
     (cell.dense_h if config.kind == "LSTM" else cell.dense_i).bias.set_value(bias)
     return nnx.RNN(cell)
 
@@ -153,7 +157,7 @@ def flax_linen_lstm_cell(config: Config, parameters: Mapping[str, Any]) -> Calla
     kinds=["RNN", "LSTM", "GRU"],
     features=FEATURES,
     name="flax.nnx",
-    notes=[CHAINED, ADDED, "GRU's biases of the new gate are added too: b_hn has no place."],
+    notes=[CHAINED, ADDED, "GRU's b_hn, for which GRUCell has no parameter, is left out."],
     **COMMON,
 )
 def flax_nnx(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
