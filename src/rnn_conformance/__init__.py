@@ -1,7 +1,7 @@
 """A conformance suite for recurrent layers: does yours do what ``torch.nn`` does?
 
-``drop_in``, ``onnx_layers``, ``run`` and ``replay`` are loaded when they are first used: they bring
-torch, onnx and more.
+``drop_in``, ``jax_cell``, ``jax_layers``, ``onnx_layers``, ``run`` and ``replay`` are loaded when
+they are first used: they bring torch, jax, onnx and more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Level
 
 if TYPE_CHECKING:
     from rnn_conformance.api import Results, replay, run
+    from rnn_conformance.implementations.jax_layers import jax_cell, jax_layers
     from rnn_conformance.implementations.onnx_models import onnx_layers
     from rnn_conformance.implementations.torch_module import drop_in
 
@@ -28,6 +29,8 @@ __all__ = [
     "command",
     "drop_in",
     "implementation",
+    "jax_cell",
+    "jax_layers",
     "onnx_layers",
     "replay",
     "run",
@@ -40,6 +43,10 @@ def __getattr__(name: str) -> Any:
         from rnn_conformance.implementations.torch_module import drop_in
 
         return drop_in
+    if name in ("jax_cell", "jax_layers"):
+        from rnn_conformance.implementations import jax_layers
+
+        return getattr(jax_layers, name)
     if name == "onnx_layers":
         from rnn_conformance.implementations.onnx_models import onnx_layers
 

@@ -42,6 +42,8 @@ def stacked(
     dtype: Any,
     one_layer: OneLayer,
     back: Back | None = None,
+    *,
+    whole: bool = False,
 ) -> Callable[..., Any]:
     """A layer as ``@implementation`` wants it, of an engine's ``one_layer``.
 
@@ -55,6 +57,9 @@ def stacked(
     ``vjp``: ``output`` and ``finals`` are the gradients with respect to what ``one_layer`` returns,
     and it gives back those with respect to ``x``, to the states (``None`` where none are given)
     and to each parameter of this layer, by name.
+
+    An engine that has several layers in one call is ``whole``: ``one_layer`` and ``back`` are
+    called once, with index 0, for all layers and with all of their states.
 
     Raises ``NotImplementedError`` for what is not among ``features``; the layer raises it too,
     ``TypeError`` for another dtype and ``ValueError`` for shapes that do not fit.
@@ -81,14 +86,17 @@ def stacked(
         given = _initial(config, state, batch, dtype, unbatched=unbatched)
         return Given(np.ascontiguousarray(x), given, lengths, unbatched)
 
+    layers = range(1 if whole else config.num_layers)
+    count = config.num_states // len(layers)
+
     def of_layer(index: int, states: list[Array] | None) -> States | None:
-        own = slice(index * config.num_directions, (index + 1) * config.num_directions)
+        own = slice(index * count, (index + 1) * count)
         return None if states is None else tuple(part[own] for part in states)
 
     def chain(given: Given) -> tuple[list[Array], list[Array]]:
         """What each layer reads, and at the end the output; the final states."""
         between, finals = [given.x], []
-        for index in range(config.num_layers):
+        for index in layers:
             states = of_layer(index, given.states)
             output, final = one_layer(index, between[-1], states, given.lengths)
             between.append(np.ascontiguousarray(output))
@@ -121,7 +129,7 @@ def stacked(
             ends.append(end[:, None] if end.ndim == 2 else end)
         gradients: dict[str, Any] = {}
         initial: list[Any] = []
-        for index in reversed(range(config.num_layers)):
+        for index in reversed(layers):
             states, own = of_layer(index, given.states), of_layer(index, ends)
             assert own is not None
             above = np.ascontiguousarray(above)
