@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rnn_conformance.deviations.scopes import Scope
 from rnn_conformance.diagnosis.evidence import Evidence, Given
+from rnn_conformance.reference.expected import expected
 from rnn_conformance.reference.formats import FORMATS
 from rnn_conformance.spec.cases import rounded
 from rnn_conformance.spec.config import Dtype
@@ -76,18 +77,17 @@ def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Roundi
             if not piece.wrong and piece.probe.calls[0].dtype in finer and _shows(piece, coarser)
         ]
         least = min(sizes) >= LEAST * unit
-        # An activation that is saturated hides what was lost before it.
-        before = [piece for piece in right if _loses(piece, coarser) and not _saturated(piece)]
-        for rest, early in ((right, False), (before, True)):
-            if not early and not least:
-                continue
+        candidates = [(right, False)] if least else []
+        candidates.append(([piece for piece in right if _loses(piece, coarser)], True))
+        for rest, before in candidates:
             if not rest:
-                return Rounding(coarser, finer, before=early)
-            # Right in some calls of that dtype: there is a part that it is confined to, or no name.
+                return Rounding(coarser, finer, before=before)
+        # Right in some calls of that dtype: there is a part that it is confined to, or no name.
+        for rest, before in candidates:
             for scope in scopes:
                 inside = all(_is_in(scope, piece) for piece in wrong)
                 if inside and not any(_is_in(scope, piece) for piece in rest):
-                    return Rounding(coarser, finer, scope, before=early)
+                    return Rounding(coarser, finer, scope, before=before)
     return None
 
 
@@ -116,18 +116,22 @@ def _shows(piece: Evidence, coarser: Dtype) -> bool:
 
 
 def _loses(piece: Evidence, coarser: Dtype) -> bool:
-    """Whether what is given would be others in fewer digits."""
+    """Whether the results would be seen to be others if what is multiplied had fewer digits."""
     call = piece.probe.calls[0]
-    given = [call.input, *call.arguments.states.values(), *call.parameters.values()]
-    return any((rounded(array, coarser) != array).any() for array in given)
-
-
-def _saturated(piece: Evidence) -> bool:
-    """Whether all results are at an end of what an activation gives, or nothing at all."""
-    return all(
-        bool((np.isin(np.abs(array), (0.0, 1.0)) | ~np.isfinite(array)).all())
-        for array in piece.exact.arrays.values()
-    )
+    with np.errstate(all="ignore"):
+        given = call.replace(
+            input=rounded(call.input, coarser),
+            parameters={
+                name: rounded(array, coarser) if name.startswith("weight") else array
+                for name, array in call.parameters.items()
+            },
+            h_0=None if call.h_0 is None else rounded(call.h_0, coarser),
+        )
+        right, other = expected(call), expected(given)
+        return any(
+            bool((np.abs(other[name] - right[name]) > right.bounds[name]).any())
+            for name in call.results
+        )
 
 
 def _is_in(scope: Scope, piece: Evidence) -> bool:
