@@ -21,9 +21,8 @@ FEATURES = {
 }
 
 
-@implementation(kinds=["RNN", "LSTM", "GRU"], features=FEATURES, packages=["torch"], notes=["One."])
-def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
-    """``torch.nn``'s layers, of which each has one layer."""
+def torch_layers(config: Config, parameters: Mapping[str, Any], *, whole: bool) -> Any:
+    """``torch.nn``'s layers, of which each has one layer, or all of them."""
     dtype = parameters["weight_ih_l0"].dtype
 
     def one_layer(index: int, x: Any, states: Any, lengths: Any) -> Any:
@@ -31,12 +30,15 @@ def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
         if config.kind == "RNN":
             arguments["nonlinearity"] = config.nonlinearity
         layer = getattr(torch.nn, config.kind)(
-            config.layer_input_size(index), config.hidden_size, **arguments
+            config.layer_input_size(index),
+            config.hidden_size,
+            config.num_layers if whole else 1,
+            **arguments,
         ).to(getattr(torch, str(dtype)))
         own = {
-            name.replace(f"_l{index}", "_l0"): torch.tensor(array)
+            name if whole else name.replace(f"_l{index}", "_l0"): torch.tensor(array)
             for name, array in parameters.items()
-            if f"_l{index}" in name
+            if whole or f"_l{index}" in name
         }
         layer.load_state_dict(own)
         given: Any = torch.tensor(x)
@@ -50,19 +52,32 @@ def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
         finals = final if isinstance(final, tuple) else (final,)
         return output.numpy(), tuple(part.numpy() for part in finals)
 
-    return stacked(config, FEATURES, dtype, one_layer)
+    return stacked(config, FEATURES, dtype, one_layer, whole=whole)
 
 
+@implementation(kinds=["RNN", "LSTM", "GRU"], features=FEATURES, packages=["torch"], notes=["One."])
+def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
+    """A layer a call."""
+    return torch_layers(config, parameters, whole=False)
+
+
+@implementation(kinds=["RNN", "LSTM", "GRU"], features=FEATURES)
+def all_at_once(config: Config, parameters: Mapping[str, Any]) -> Any:
+    """All layers in one call."""
+    return torch_layers(config, parameters, whole=True)
+
+
+@pytest.mark.parametrize("stack", [one_at_a_time, all_at_once])
 @pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
-def test_layers_of_one_are_a_stack_in_every_layout(kind: Kind) -> None:
-    declaration = one_at_a_time.declaration
+def test_an_engines_layers_are_a_stack_in_every_layout(kind: Kind, stack: Any) -> None:
+    declaration = stack.declaration
     declared = sorted(declaration.features & Feature.of(kind))
     for seed, feature in enumerate(declared):
         family = cases(feature, layers=(1, 3), dtypes=sorted(declaration.dtypes))
         for case in examples(family.strategy(kind, declaration), 4, seed):
             call = case.call()
             due = expected(call)
-            got = one_at_a_time.build(call.layer)(call.arguments)
+            got = stack.build(call.layer)(call.arguments)
             for name in call.results:
                 bound = due.bounds[name]
                 inside = np.isinf(bound) | (np.abs(got[name] - due[name]) <= bound)
