@@ -22,15 +22,8 @@ FEATURES = {
 }
 
 
-@implementation(
-    kinds=["RNN", "LSTM", "GRU"],
-    features=FEATURES,
-    level="training",
-    packages=["torch"],
-    notes=["One."],
-)
-def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
-    """``torch.nn``'s layers, of which each has one layer."""
+def torch_layers(config: Config, parameters: Mapping[str, Any], *, whole: bool) -> Any:
+    """``torch.nn``'s layers, of which each has one layer, or all of them."""
     dtype = parameters["weight_ih_l0"].dtype
 
     def single(index: int) -> torch.nn.Module:
@@ -38,12 +31,15 @@ def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
         if config.kind == "RNN":
             arguments["nonlinearity"] = config.nonlinearity
         layer: torch.nn.Module = getattr(torch.nn, config.kind)(
-            config.layer_input_size(index), config.hidden_size, **arguments
+            config.layer_input_size(index),
+            config.hidden_size,
+            config.num_layers if whole else 1,
+            **arguments,
         ).to(getattr(torch, str(dtype)))
         own = {
-            name.replace(f"_l{index}", "_l0"): torch.tensor(array)
+            name if whole else name.replace(f"_l{index}", "_l0"): torch.tensor(array)
             for name, array in parameters.items()
-            if f"_l{index}" in name
+            if whole or f"_l{index}" in name
         }
         layer.load_state_dict(own)
         return layer
@@ -67,41 +63,64 @@ def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
         layer = single(index)
         leaves = [torch.tensor(array, requires_grad=True) for array in (x, *(states or ()))]
         parts = called(layer, leaves[0], tuple(leaves[1:]) or None, lengths)
-        names = [name.replace("_l0", f"_l{index}") for name, _ in layer.named_parameters()]
+        names = [
+            name if whole else name.replace("_l0", f"_l{index}")
+            for name, _ in layer.named_parameters()
+        ]
         asked = [*leaves, *layer.parameters()]
         found = torch.autograd.grad(parts, asked, list(map(torch.tensor, (output, *finals))))
         arrays = [gradient.numpy() for gradient in found]
         to_states = tuple(arrays[1 : len(leaves)]) or None
         return arrays[0], to_states, dict(zip(names, arrays[len(leaves) :], strict=True))
 
-    return stacked(config, FEATURES, dtype, one_layer, back)
+    return stacked(config, FEATURES, dtype, one_layer, back, whole=whole)
 
 
+@implementation(
+    kinds=["RNN", "LSTM", "GRU"],
+    features=FEATURES,
+    level="training",
+    packages=["torch"],
+    notes=["One."],
+)
+def one_at_a_time(config: Config, parameters: Mapping[str, Any]) -> Any:
+    """A layer a call."""
+    return torch_layers(config, parameters, whole=False)
+
+
+@implementation(kinds=["RNN", "LSTM", "GRU"], features=FEATURES, level="training")
+def all_at_once(config: Config, parameters: Mapping[str, Any]) -> Any:
+    """All layers in one call."""
+    return torch_layers(config, parameters, whole=True)
+
+
+@pytest.mark.parametrize("stack", [one_at_a_time, all_at_once])
 @pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
-def test_layers_of_one_are_a_stack_in_every_layout(kind: Kind) -> None:
-    declaration = one_at_a_time.declaration
+def test_an_engines_layers_are_a_stack_in_every_layout(kind: Kind, stack: Any) -> None:
+    declaration = stack.declaration
     declared = sorted(declaration.features & Feature.of(kind))
     for seed, feature in enumerate(declared):
         family = cases(feature, layers=(1, 3), dtypes=sorted(declaration.dtypes))
         for case in examples(family.strategy(kind, declaration), 4, seed):
             call = case.call()
             due = expected(call)
-            got = one_at_a_time.build(call.layer)(call.arguments)
+            got = stack.build(call.layer)(call.arguments)
             for name in call.results:
                 bound = due.bounds[name]
                 inside = np.isinf(bound) | (np.abs(got[name] - due[name]) <= bound)
                 assert inside.all(), f"{call}: {name}"
 
 
+@pytest.mark.parametrize("stack", [one_at_a_time, all_at_once])
 @pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
-def test_the_way_back_goes_through_all_layers_in_every_layout(kind: Kind) -> None:
-    declaration = one_at_a_time.declaration
+def test_the_way_back_goes_through_all_layers_in_every_layout(kind: Kind, stack: Any) -> None:
+    declaration = stack.declaration
     for seed, feature in enumerate(sorted(declaration.features & Feature.of(kind))):
         family = cases(feature, layers=(1, 3), dtypes=[Dtype.FLOAT64])
         for case in examples(family.strategy(kind, declaration), 2, seed):
             backward = drawn(case.call(), seed)
             due = expected(backward)
-            got = one_at_a_time.pullback(backward.call.layer)(backward)
+            got = stack.pullback(backward.call.layer)(backward)
             for name in backward.arguments:
                 bound = due.bounds[name]
                 inside = np.isinf(bound) | (np.abs(got[name] - due[name]) <= bound)
