@@ -6,6 +6,7 @@ from rnn_conformance.checking import (
     Array,
     Call,
     Case,
+    EveryLength,
     Feature,
     Gap,
     NonConforming,
@@ -17,10 +18,12 @@ from rnn_conformance.checking import (
     assert_close,
     assert_composed_of_parts,
     assert_equivalent,
+    assert_within_bound,
     between_calls,
     cases,
     clause,
     for_all,
+    for_each,
 )
 
 
@@ -101,6 +104,12 @@ def test_final_states_are_at_each_sequences_own_end_in_the_callers_order(
 ) -> None:
     call = case.call()
     assert_composed_of_parts(subject, call, *(name for name in call.results if name != "output"))
+
+
+@clause("PCK-3")
+@for_each(EveryLength())
+def test_a_sequence_of_any_length_ends_at_its_own_end(subject: Subject, case: Case) -> None:
+    assert_within_bound(subject(case.call()))
 
 
 @clause("PCK-3")

@@ -347,6 +347,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a file that fails to import": (["run", "broken.py"], "nothing_of_that_name"),
     "a file that is no Python": (["run", "syntax.py"], "SyntaxError"),
     "an unknown feature declared": (["run", "declared.py"], "'bias' is not a valid Feature"),
+    "a clause of another kind": (["run", "torch.nn:GRU", "--select", "EQ-2"], "no check of EQ-2"),
+    "engines beside a target": (["run", "torch.nn:GRU", "--engines"], "without targets"),
     "an unknown clause": (["run", "torch.nn:GRU", "--select", "XYZ-1"], "no clause or chapter"),
     "an unknown profile": (["run", "torch.nn:GRU", "--profile", "slow"], "choose quick"),
     "an unknown kind": (["run", "torch.nn:GRU", "--kind", "TCN"], "choose RNN"),

@@ -24,6 +24,19 @@ from tests.support.run_results import CLAUSES, layers, results, timeless
 
 Run = Callable[..., Path]
 
+DIES_WITHOUT_BIASES = """
+import ctypes
+
+import torch
+
+
+class Dies(torch.nn.GRU):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not self.bias:
+            ctypes.string_at(0)
+"""
+
 
 @pytest.fixture(scope="module")
 def performed(tmp_path_factory: pytest.TempPathFactory) -> Run:
@@ -67,6 +80,17 @@ def test_a_death_is_recorded_with_its_signal_its_case_and_its_call(performed: Ru
     assert failure["case"]["dtype"] == "float64"
     assert failure["calls"][0].startswith("cell = GRUCell(")
     assert "Segmentation fault" in failure["output"]
+
+
+def test_what_a_process_dies_of_at_once_is_declared_and_not_answered(tmp_path: Path) -> None:
+    file = tmp_path / "dies.py"
+    file.write_text(DIES_WITHOUT_BIASES, "utf-8")
+    run(Options(Selection((str(file),), clauses=("DCL-1",)), tmp_path / "out", 1))
+    (dies,) = read(tmp_path / "out" / "results.json").content["implementations"]
+    assert dies["clauses"]["DCL-1"] == "crashed"
+    message = next(check["failure"]["message"] for check in dies["checks"] if check["failure"])
+    assert message.startswith("bias_free is declared, and gru = GRU(")
+    assert "SIGSEGV" in message
 
 
 def test_what_is_wrong_is_explained_in_whatever_process(performed: Run) -> None:

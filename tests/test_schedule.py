@@ -41,7 +41,7 @@ def take(schedule: Schedule, holding: object = None) -> Job:
 def answer(job: Job, outcome: Outcome = Outcome.PASSED, seconds: float = 0.0) -> list[Found]:
     """What comes of a job each of whose checks ends so."""
     if job.errand is Errand.PROBE:
-        return [Found(job, answer={"unusable": "", "without": []})]
+        return [Found(job, answer={"unusable": "", "without": [], "fatal": []})]
     if job.errand is Errand.DIAGNOSE:
         return [Found(job, one.due.check, answer={}) for one in job.failing]
     return [
@@ -166,7 +166,7 @@ def test_an_implementation_has_so_much_time_in_all() -> None:
 def test_what_cannot_be_used_at_all_is_not_run_and_the_reason_is_told() -> None:
     plan = schedule(candidate("a", 2), candidate("b", 1))
     job = take(plan)
-    plan.give(Found(job, answer={"unusable": "A() raises", "without": []}))
+    plan.give(Found(job, answer={"unusable": "A() raises", "without": [], "fatal": []}))
     given_up = plan.end(job)
     assert [record["reason"] for record in given_up] == ["A() raises"] * 2
     assert {job.candidate.entry.name for job in drain(plan)} == {"b"}
@@ -175,9 +175,11 @@ def test_what_cannot_be_used_at_all_is_not_run_and_the_reason_is_told() -> None:
 def test_what_is_refused_at_first_is_left_out_of_every_check() -> None:
     plan = schedule(candidate("a", 1))
     job = take(plan)
-    plan.give(Found(job, answer={"unusable": "", "without": ["packed"]}))
+    answer = {"unusable": "", "without": ["packed"], "fatal": [["dies", "crashed"]]}
+    plan.give(Found(job, answer=answer))
     plan.end(job)
-    assert take(plan).trying.without == ("packed",)
+    trying = take(plan).trying
+    assert (trying.without, trying.fatal) == (("packed",), (("dies", "crashed"),))
 
 
 def test_what_is_known_already_is_not_run_again() -> None:

@@ -37,6 +37,7 @@ from rnn_conformance.checking.dropout import (
 )
 from rnn_conformance.checking.edges import Edges
 from rnn_conformance.checking.ladders import Axis, Ladder
+from rnn_conformance.checking.lengths import EveryLength
 from rnn_conformance.checking.probing import demand_answers, demand_torchs_defaults
 from rnn_conformance.checking.programs import CALLS, Program, Programs, Step
 from rnn_conformance.checking.properties import for_all, for_each
@@ -93,6 +94,7 @@ __all__ = [
     "Copy",
     "Dtype",
     "Edges",
+    "EveryLength",
     "Expected",
     "Feature",
     "Gap",

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from rnn_conformance.implementations.trees import mapped
 from rnn_conformance.mutants.mutant import Chapter, Mixin, as_given, both
@@ -69,6 +69,50 @@ class _CutsPackedSteps(_SpoilsSteps):
 
     def concerns(self, input: Any) -> bool:
         return isinstance(input, PackedSequence)
+
+
+class _TakesLengthsFromShares(Mixin):
+    """Packed sequences are unpacked, and packed again with lengths that came another way."""
+
+    @staticmethod
+    def length(length: int, longest: int) -> int:
+        raise NotImplementedError
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if not isinstance(input, PackedSequence):
+            return super().forward(input, hx)
+        padded, lengths = pad_packed_sequence(input)
+        longest = int(lengths.max())
+        taken = torch.tensor([max(1, self.length(int(each), longest)) for each in lengths])
+        packed = pack_padded_sequence(padded, taken, enforce_sorted=False)
+        output, state = super().forward(packed, hx)
+        back, _ = pad_packed_sequence(output, total_length=longest)
+        return pack_padded_sequence(back, lengths, enforce_sorted=False), state
+
+
+@EXTENTS.add(
+    "packed lengths as shares of the longest, in float32, and cut off",
+    "PCK-3",
+    kinds=LAYERS,
+    needs=[Feature.PACKED],
+    source="speechbrain.nnet.RNN",
+)
+class _CutsShares(_TakesLengthsFromShares):
+    @staticmethod
+    def length(length: int, longest: int) -> int:
+        return int(torch.tensor(length / longest) * longest)
+
+
+@EXTENTS.add(
+    "packed lengths in steps of a hundredth of the longest",
+    "PCK-3 EQ-7",
+    kinds=LAYERS,
+    needs=[Feature.PACKED],
+)
+class _RoundsToPercents(_TakesLengthsFromShares):
+    @staticmethod
+    def length(length: int, longest: int) -> int:
+        return min(longest, int(round(length / longest, 2) * longest))
 
 
 @EXTENTS.add(

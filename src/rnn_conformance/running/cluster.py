@@ -99,7 +99,7 @@ def _lost(job: Job, error: BaseException) -> list[Found]:
     """What comes of a job that no worker survived."""
     message = f"no worker survived it: {type(error).__name__}"
     if job.errand is Errand.PROBE:
-        return [Found(job, answer={"unusable": message, "without": []})]
+        return [Found(job, answer={"unusable": message, "without": [], "fatal": []})]
     if job.errand is Errand.DIAGNOSE:
         reason = {"diagnosis": None, "reason": f"it could not be diagnosed: {message}"}
         return [Found(job, failing.due.check, answer=reason) for failing in job.failing]

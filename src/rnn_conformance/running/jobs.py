@@ -106,11 +106,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trying:
-    """How much is tried, from which seed; ``without`` are features taken as undeclared."""
+    """How much is tried, from which seed; ``without`` are features taken as undeclared.
+
+    ``fatal`` says of those that are declared, and of which the process does not survive the first
+    call, how it ended: the sentence and the sort.
+    """
 
     profile: Profile
     seed: int
     without: tuple[str, ...] = ()
+    fatal: tuple[tuple[str, str], ...] = ()
 
 
 class Errand(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any, Protocol
 
+from rnn_conformance.checking.probing import ANSWERS
 from rnn_conformance.errors import Fault, Sort
 from rnn_conformance.locations import relative
 from rnn_conformance.results.records import Failure, Memory, Outcome, Recipe, Record
@@ -62,21 +63,27 @@ def _ask(
 
 def _probe(holder: Holder, job: Job) -> Found:
     """What can be asked at all; what its process dies of is asked for once, and left out."""
-    fatal: list[str] = []
+    fatal: dict[str, tuple[str, str]] = {}
     while True:
         without = (*job.trying.without, *fatal)
         trying = replace(job.trying, without=without)
         answer = _ask(holder, replace(job, trying=trying), {"do": "probe"}, job.limits.check)
         if not isinstance(answer, Death):
             # What cannot be loaded again, or is the suite's own fault, the checks will say.
-            return Found(job, answer={"unusable": answer.get("unusable", ""), "without": fatal})
+            return _probed(job, answer.get("unusable", ""), fatal)
         asked = answer.seen.get("asked", "")
         # What hangs in a plain call is not waited for in every dtype.
         hangs = answer.sort is Sort.TIMEOUT and asked in list(Dtype)
         if not asked or asked in without or hangs:
             call = answer.seen.get("call", "loading it")
-            return Found(job, answer={"unusable": f"{call}: {answer.message}", "without": fatal})
-        fatal.append(asked)
+            return _probed(job, f"{call}: {answer.message}", fatal)
+        call = answer.seen.get("call", "the call")
+        fatal[asked] = f"{asked} is declared, and {call}: {answer.message}", str(answer.sort)
+
+
+def _probed(job: Job, unusable: str, fatal: Mapping[str, tuple[str, str]]) -> Found:
+    answer = {"unusable": unusable, "without": list(fatal), "fatal": list(fatal.values())}
+    return Found(job, answer=answer)
 
 
 def _examine(holder: Holder, job: Job, due: Due) -> Found:
@@ -94,7 +101,11 @@ def _examine(holder: Holder, job: Job, due: Due) -> Found:
     if isinstance(answer, Death):
         return Found(job, due.check, _dead(job, due, answer, seconds).to_record(), died=True)
     if "record" in answer:
-        return Found(job, due.check, answer["record"], answer["evidence"])
+        record = answer["record"]
+        if job.trying.fatal and ANSWERS in due.clauses and record["outcome"] == Outcome.PASSED:
+            # What is left answers; what is left out does not.
+            record = _fatal(job, due, seconds).to_record()
+        return Found(job, due.check, record, answer["evidence"])
     return Found(job, due.check, _broken(job, due, answer, seconds).to_record())
 
 
@@ -121,6 +132,16 @@ def _dead(job: Job, due: Due, death: Death, seconds: float) -> Record:
         seconds=seconds,
         failure=failure,
         remembered=None if due.recipe is None else Memory.FAILS,
+    )
+
+
+def _fatal(job: Job, due: Due, seconds: float) -> Record:
+    """The record of what is declared, and of which the process does not survive the first call."""
+    sentences, (sort, *_) = zip(*job.trying.fatal, strict=True)
+    failure = Failure(Fault.IMPLEMENTATION, Sort(sort), "; ".join(sentences))
+    outcome = Outcome.TIMEOUT if failure.sort is Sort.TIMEOUT else Outcome.CRASHED
+    return Record(
+        *job.candidate.key, due.check, due.clauses, outcome, seconds=seconds, failure=failure
     )
 
 

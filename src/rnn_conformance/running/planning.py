@@ -58,7 +58,12 @@ def plan(selection: Selection, executor: Executor, limits: Limits) -> list[Candi
         wanted = " or ".join(selection.kinds) or "implementation"
         names = ", ".join(target.target for target in asked if target.by_name) or "nothing"
         raise UsageError(f"no {wanted} among what was loaded: {names}", Refusal.TARGET)
-    return unique(candidates)
+    if not any(candidate.due for candidate in candidates):
+        kinds = ", ".join(dict.fromkeys(candidate.entry.kind for candidate in candidates))
+        chosen = ", ".join(selection.clauses)
+        raise UsageError(f"no check of {chosen} is of the kind {kinds}", Refusal.TARGET)
+    # Of a kind that no chosen clause is of there is nothing to say.
+    return unique([candidate for candidate in candidates if candidate.due])
 
 
 def _described(asked: Asked, answer: Mapping[str, Any] | Death | None) -> Sequence[Any]:

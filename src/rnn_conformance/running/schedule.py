@@ -148,7 +148,8 @@ class Schedule:
             progress = self._progress[found.job.candidate.key]
             if found.job.errand is Errand.PROBE:
                 without = (*progress.trying.without, *found.answer["without"])
-                progress.trying = replace(progress.trying, without=without)
+                fatal = tuple(map(tuple, found.answer["fatal"]))
+                progress.trying = replace(progress.trying, without=without, fatal=fatal)
                 progress.abandoned = found.answer["unusable"]
                 if progress.abandoned:
                     # One check says so; the others would say the same, once each.
