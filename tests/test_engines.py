@@ -22,6 +22,9 @@ from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import FAILING
 from rnn_conformance.spec.config import Kind
 
+# Other people's warnings are no failures of theirs.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 FEW = Profile("a few", 25, 0)
 
 

@@ -87,15 +87,14 @@ def keras_layer(config: Config, parameters: Mapping[str, Any], index: int) -> An
 def keras_layers(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
     """See ``stacked`` for the layouts."""
     dtype = parameters["weight_ih_l0"].dtype
-    built: dict[int, Any] = {}
+    # Made with the layer and not by its first call: making one draws random numbers.
+    built = [keras_layer(config, parameters, index) for index in range(config.num_layers)]
 
     def tensor(array: Any) -> Any:
         return keras.ops.convert_to_tensor(array, dtype=str(dtype))
 
     def called(index: int, x: Any, states: Any, lengths: Any) -> list[Any]:
         """The output, samples first, and the final states of each direction, one by one."""
-        if index not in built:
-            built[index] = keras_layer(config, parameters, index)
         mask = None
         if lengths is not None:
             mask = keras.ops.convert_to_tensor(np.arange(x.shape[1]) < lengths[:, None])

@@ -59,8 +59,14 @@ def refused(judge: Callable[[], Any]) -> Exception | None:
     error = raised(judge)
     if error is None:
         return None
-    with torch.backends.mkldnn.flags(enabled=False):
+    # Its context manager sets the precision, too, and warns of that.
+    mkldnn: Any = torch.backends.mkldnn
+    enabled = mkldnn.enabled
+    mkldnn.enabled = False
+    try:
         return error if raised(judge) is not None else None
+    finally:
+        mkldnn.enabled = enabled
 
 
 @torch.no_grad()

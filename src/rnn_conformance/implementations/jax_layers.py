@@ -28,7 +28,24 @@ QUICKLY = {
     "xla_cpu_use_fusion_emitters": False,
 }
 
+MOST = 200
+"""What is compiled and kept at once. Each maps memory of its own, of which a process may have so
+many pieces (65,530 on Linux unless told) and then dies."""
+
+_kept: set[Any] = set()
+
 Run: TypeAlias = Callable[[Config, Mapping[str, Any], Any, Any, Any], tuple[Any, tuple[Any, ...]]]
+
+
+def _keep(run: Run, arguments: Any, *, back: bool = False) -> Any:
+    """The arguments; before what they need is compiled, all is thrown away where it is too much."""
+    config, *arrays = arguments
+    shapes = jax.tree.map(lambda array: (array.shape, str(array.dtype)), arrays)
+    _kept.add((run, config, str(shapes), back))
+    if len(_kept) > MOST:
+        _kept.clear()
+        jax.clear_caches()
+    return arguments
 
 
 @cache
@@ -97,7 +114,7 @@ def jax_layers(
     def one_layer(
         index: int, x: Array, states: States | None, lengths: Array | None
     ) -> tuple[Array, States]:
-        output, finals = forward(*arguments(index, x, states, lengths))
+        output, finals = forward(*_keep(run, arguments(index, x, states, lengths)))
         return np.asarray(output), tuple(np.asarray(final) for final in finals)
 
     def back(
@@ -108,7 +125,7 @@ def jax_layers(
         output: Array,
         finals: States,
     ) -> tuple[Any, Any, Mapping[str, Any]]:
-        given = arguments(index, x, states, lengths)
+        given = _keep(run, arguments(index, x, states, lengths), back=True)
         to_parameters, to_x, to_states = backward(*given, (output, finals))
         names = renamed(index)
         own = {names[name]: np.asarray(part) for name, part in to_parameters.items()}
@@ -145,14 +162,15 @@ def jax_cell(
         return config, dict(parameters), input, states, None
 
     def cell(input: Array, state: Any = None) -> Any:
-        finals = tuple(np.asarray(part) for part in forward(*arguments(input, state)))
+        finals = tuple(np.asarray(part) for part in forward(*_keep(run, arguments(input, state))))
         return finals if config.kind.has_cell_state else finals[0]
 
     def vjp(cotangents: Mapping[str, Array], input: Array, state: Any = None) -> dict[str, Any]:
         shape = (*input.shape[:-1], config.hidden_size)
         names = ("h_n", "c_n") if config.kind.has_cell_state else ("h_n",)
         finals = tuple(cotangents.get(name, np.zeros(shape, dtype)) for name in names)
-        own, to_input, to_states = backward(*arguments(input, state), finals)
+        given = _keep(run, arguments(input, state), back=True)
+        own, to_input, to_states = backward(*given, finals)
         gradients = {
             **own,
             "input": to_input,
