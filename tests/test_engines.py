@@ -6,10 +6,10 @@ Of the engines that are installed here; `tox -e engines` has all of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from benchmarks.findings import Finding, judgements
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.probing import probe
@@ -18,9 +18,12 @@ from rnn_conformance.errors import Refusal, UsageError
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.implementations.registry import load
 from rnn_conformance.locations import bundled
+from rnn_conformance.report.findings import Finding, judgements
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import FAILING
 from rnn_conformance.spec.config import Kind
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Other people's warnings are no failures of theirs.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -39,7 +42,7 @@ def engines() -> Iterator[Implementation]:
 
 
 ENGINES = {engine.name: engine for engine in engines()}
-FINDINGS = judgements()
+FINDINGS = judgements(ROOT / "reports" / "findings")
 PUBLISHED = [
     pytest.param(finding, Kind(kind), id=f"{finding.implementation}-{kind}-{finding.clauses[0]}")
     for finding in FINDINGS

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.findings import Finding, Judgement, judgements, rendered, stale
+from rnn_conformance.report.findings import Finding, Judgement, judgements, rendered, stale
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.spec.config import Kind
 from tests.support.made_results import entry, results
+
+ROOT = Path(__file__).resolve().parents[1]
 
 FIELDS: dict[str, Any] = {
     "implementation": "scan",
@@ -69,4 +71,4 @@ def test_a_folder_of_judgements_is_read(tmp_path: Path) -> None:
 
 
 def test_those_of_the_published_run_are_whole() -> None:
-    assert judgements()
+    assert judgements(ROOT / "reports" / "findings")

@@ -122,7 +122,9 @@ def _loses(piece: Evidence, coarser: Dtype) -> bool:
         given = call.replace(
             input=rounded(call.input, coarser),
             parameters={
-                name: rounded(array, coarser) if name.startswith("weight") else array
+                name: array
+                if call.config.parameters[name].role.is_bias
+                else rounded(array, coarser)
                 for name, array in call.parameters.items()
             },
             h_0=None if call.h_0 is None else rounded(call.h_0, coarser),

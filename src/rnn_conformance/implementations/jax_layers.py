@@ -131,7 +131,7 @@ def jax_layers(
         own = {names[name]: np.asarray(part) for name, part in to_parameters.items()}
         return np.asarray(to_x), jax.tree.map(np.asarray, to_states), own
 
-    dtype = parameters["weight_ih_l0"].dtype
+    dtype = next(iter(parameters.values())).dtype
     return stacked(config, features, dtype, one_layer, back, whole=whole)
 
 

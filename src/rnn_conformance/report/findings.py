@@ -1,7 +1,7 @@
 """What a run found in real engines, each finding judged by hand: ``findings.md`` beside it.
 
-Run as ``python -m benchmarks.findings reports/published``. The judgements are files in
-``reports/findings/``, one an adapter. Whatever fails and is not judged is listed as such, since an
+Run as ``python -m rnn_conformance.report.findings reports/published reports/findings``. The
+judgements are files in the second folder, one an adapter. Whatever fails and is not judged is listed as such, since an
 accusation that is wrong costs more than one that is missed; a judgement that the run does not
 bear out ends this with an error.
 """
@@ -21,8 +21,6 @@ from rnn_conformance.report.standing import share
 from rnn_conformance.results.reading import read
 from rnn_conformance.results.verdict import FAILING
 from rnn_conformance.spec.clauses import CLAUSES
-
-JUDGEMENTS = Path(__file__).parent.parent / "reports" / "findings"
 
 
 class Judgement(StrEnum):
@@ -77,7 +75,7 @@ class Finding:
         )
 
 
-def judgements(folder: Path = JUDGEMENTS) -> list[Finding]:
+def judgements(folder: Path) -> list[Finding]:
     """All findings in the files of a folder."""
     return [
         Finding(
@@ -209,9 +207,9 @@ def _escaped(text: str) -> str:
     return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, judged: Path) -> int:
     """Write ``findings.md``; 1 if the run is not whole or does not bear a judgement out."""
-    document, findings = read(folder / "results.json").content, judgements()
+    document, findings = read(folder / "results.json").content, judgements(judged)
     (folder / "findings.md").write_text(rendered(document, findings), encoding="utf-8")
     wrong = stale(document, findings)
     if not document["run"]["complete"]:
@@ -221,4 +219,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(*map(Path, sys.argv[1:])))
