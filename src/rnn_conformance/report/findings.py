@@ -1,9 +1,9 @@
 """What a run found in real engines, each finding judged by hand: ``findings.md`` beside it.
 
 Run as ``python -m rnn_conformance.report.findings reports/published reports/findings``. The
-judgements are files in the second folder, one an adapter. Whatever fails and is not judged is listed as such, since an
-accusation that is wrong costs more than one that is missed; a judgement that the run does not
-bear out ends this with an error.
+judgements are files in the second folder, one an adapter. Whatever fails and is not judged is
+listed as such, since an accusation that is wrong costs more than one that is missed; a judgement
+that the run does not bear out ends this with an error.
 """
 
 from __future__ import annotations
