@@ -38,6 +38,15 @@ def test_a_finding_stands_with_its_judgement_case_and_script() -> None:
     assert "Not judged" not in text
 
 
+def test_what_is_judged_and_not_in_the_run_is_told_without_a_case() -> None:
+    document = results(entry("other", Kind.GRU))
+    text = rendered(document, [FOUND])
+    assert "## What this run does not have" in text
+    assert "By hand: 0.25 by hand" in text
+    assert "The smallest case" not in text
+    assert not stale(document, [FOUND])
+
+
 def test_what_fails_and_is_not_judged_is_called_nothing() -> None:
     text = rendered(results(SCAN, EQ_3=Outcome.FAILED, SHP_1=Outcome.FAILED), [FOUND])
     assert "Not judged by hand, so not called a deviation: SHP-1 (GRU)." in text

@@ -121,17 +121,16 @@ def rendered(document: Mapping[str, Any], findings: Sequence[Finding]) -> str:
 
 
 def stale(document: Mapping[str, Any], findings: Sequence[Finding]) -> list[str]:
-    """A line for each finding of which this run shows nothing."""
-    return [
-        f"{finding.implementation}, {', '.join(finding.kinds)}: {clause} does not fail any more"
-        for finding in findings
-        for clause in finding.clauses
-        if not any(
-            clause in failing(implementation)
-            for implementation in document["implementations"]
-            if finding.concerns(implementation)
-        )
-    ]
+    """A line for each clause of a finding that does not fail in this run, though it was tested."""
+    lines = []
+    for finding in findings:
+        own = [one for one in document["implementations"] if finding.concerns(one)]
+        lines += [
+            f"{finding.implementation}, {', '.join(finding.kinds)}: {clause} does not fail any more"
+            for clause in finding.clauses
+            if own and not any(clause in failing(one) for one in own)
+        ]
+    return lines
 
 
 def _lines(document: Mapping[str, Any], findings: Sequence[Finding]) -> Iterator[str]:
@@ -150,6 +149,10 @@ def _lines(document: Mapping[str, Any], findings: Sequence[Finding]) -> Iterator
     for name in sorted(names, key=str.casefold):
         own = [one for one in document["implementations"] if one["name"] == name]
         yield from _of_one(own, [one for one in findings if one.implementation == name])
+    if elsewhere := [finding for finding in findings if finding.implementation not in names]:
+        yield from ("", "## What this run does not have")
+        for finding in elsewhere:
+            yield from _told(finding, [])
 
 
 def _of_one(
@@ -186,7 +189,7 @@ def _told(finding: Finding, implementations: Sequence[Mapping[str, Any]]) -> Ite
     yield ""
     yield f"### {HEADINGS[finding.verdict]}: {finding.summary}"
     yield ""
-    yield f"- {kinds}: {', '.join(finding.clauses)}."
+    yield f"- {finding.implementation}, {kinds}: {', '.join(finding.clauses)}."
     yield f"- Its documentation: {finding.documentation} ([source]({finding.url}))"
     yield f"- By hand: {finding.checked}"
     case = smallest(implementations, finding.clauses)
