@@ -27,7 +27,7 @@ from rnn_conformance.diagnosis.probes import Probe, fresh, probes
 from rnn_conformance.diagnosis.suspects import composed
 from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.implementations.interface import Implementation
-from rnn_conformance.mutants.equations import differentiated, miniature
+from rnn_conformance.mutants.equations import Equations, differentiated, miniature
 from rnn_conformance.reference.derivatives import Adjoint, Derivative
 from rnn_conformance.reference.oracle import Answer, Trace, Weights
 from rnn_conformance.running.jobs import Source
@@ -310,18 +310,30 @@ def test_what_is_not_known_is_told_by_where_it_shows(which: str) -> None:
         assert symptom in diagnosis.text, diagnosis.text
 
 
-def test_a_gradient_that_is_off_is_told_by_its_argument() -> None:
-    class Other(Adjoint):
-        def derivative(self, backward: Backward, answer: Answer) -> Derivative:
-            exact = super().derivative(backward, answer)
-            off = {
-                name: 1.3 * exact.gradients[name]
-                for name, parameter in backward.call.config.parameters.items()
-                if parameter.role is Role.WEIGHT_HH
-            }
-            return replace(exact, gradients={**exact.gradients, **off})
+class ScaledGradient(Adjoint):
+    """The gradient of W_hh is off by a factor that no deviation has."""
 
-    implementation = differentiated("x", Kind.GRU, Other)
+    def derivative(self, backward: Backward, answer: Answer) -> Derivative:
+        exact = super().derivative(backward, answer)
+        off = {
+            name: 1.3 * exact.gradients[name]
+            for name, parameter in backward.call.config.parameters.items()
+            if parameter.role is Role.WEIGHT_HH
+        }
+        return replace(exact, gradients={**exact.gradients, **off})
+
+
+class UnbatchedResultsOff(Equations):
+    """And so are other calls' outputs, which has nothing to do with it."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        output, state = super().__call__(*arguments)
+        return (output + 0.5 if self.call(*arguments).unbatched else output), state
+
+
+@pytest.mark.parametrize("equations", [Equations, UnbatchedResultsOff])
+def test_a_gradient_that_is_off_is_told_by_its_argument(equations: type[Equations]) -> None:
+    implementation = differentiated("x", Kind.GRU, ScaledGradient, equations)
     diagnostician = Diagnostician(implementation, Kind.GRU)
     wrong = next(
         evidence.probe
@@ -339,6 +351,7 @@ def test_a_gradient_that_is_off_is_told_by_its_argument() -> None:
     assert diagnosis is not None
     assert not diagnosis.known
     assert "only the gradient of weight_hh" in diagnosis.text
+    assert "results are wrong too" not in diagnosis.text.lower()
 
 
 def test_what_differs_from_call_to_call_is_told_so() -> None:

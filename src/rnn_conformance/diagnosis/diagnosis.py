@@ -407,6 +407,18 @@ class Diagnostician:
         """Those of gates that are others than they should be; and those that cannot be told."""
         return measured_functions(self.subject)
 
+    def _by_results(self, wrong: Sequence[Evidence]) -> bool:
+        """Whether the results of most calls whose gradients are wrong are wrong as well.
+
+        Results that are wrong elsewhere, as of NaN in the padding, have no part in gradients.
+        """
+        if not any(piece.wrong for piece in self.results.evidence):
+            return False
+        some = wrong[:: max(1, len(wrong) // CHANCES)]
+        asked = [ask(self.subject, Probe(piece.probe.calls)) for piece in some]
+        off = [piece.wrong for piece in asked if piece is not None]
+        return 2 * sum(off) > len(off)
+
     def _by_chance(self, wrong: Sequence[Evidence]) -> bool:
         """Whether what is wrong is another thing each time, whatever is the same."""
         answered = [piece for piece in wrong if piece.given is not None][:CHANCES]
@@ -457,7 +469,7 @@ class Diagnostician:
         return how.confirming[count]
 
     def _symptoms(self, how: _Questions, wrong: Sequence[Evidence]) -> Iterator[str]:
-        if how is self.gradients and any(piece.wrong for piece in self.results.evidence):
+        if how is self.gradients and self._by_results(wrong):
             yield "results are wrong too, and gradients may be off because of that: mend them first"
         yield from raised(wrong)
         yield from repeated(wrong, self._twice)
