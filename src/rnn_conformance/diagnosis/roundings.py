@@ -99,7 +99,9 @@ def _to_both_sides(wrong: Sequence[Evidence], unit: float) -> bool:
             got = piece.given.arrays[place] if piece.given else right
             finite = np.isfinite(right) & np.isfinite(got)
             # Less than that is the rounding of what is right.
-            apart = finite & (np.abs(got - right) > LEAST * unit * np.abs(right))
+            with np.errstate(invalid="ignore"):
+                error = np.abs(got - right)
+            apart = finite & (error > LEAST * unit * np.abs(right))
             larger.append(np.abs(got[apart]) > np.abs(right[apart]))
     share = float(np.concatenate(larger).mean()) if larger else 0.0
     return 0.1 < share < 0.9
