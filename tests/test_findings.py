@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rnn_conformance.report.findings import Finding, Judgement, judgements, rendered, stale
+from rnn_conformance.report.findings import Assessment, Finding, judgements, rendered, stale
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.spec.config import Kind
 from tests.support.made_results import entry, results
@@ -18,7 +18,7 @@ FIELDS: dict[str, Any] = {
     "implementation": "scan",
     "kinds": ("GRU",),
     "clauses": ("EQ-3",),
-    "verdict": Judgement.DEVIATION,
+    "verdict": Assessment.DEVIATION,
     "summary": "The reset gate is applied before the product.",
     "documentation": "Says that it is torch's.",
     "url": "https://example.org/gru",

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnxruntime
 
-from rnn_conformance import Config, implementation, onnx_layers, stacked
+from rnn_conformance import Config, implementation, onnx_layers
 
 FEATURES = {
     *("bidirectional", "multi_layer", "batch_first", "bias_free", "initial_state"),
@@ -35,8 +35,7 @@ PACKAGES = ["onnxruntime", "onnx"]
 
 def layer(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
     """See ``stacked`` for the layouts."""
-    dtype = parameters["weight_ih_l0"].dtype
-    return stacked(config, FEATURES, dtype, onnx_layers(config, parameters, load))
+    return onnx_layers(config, FEATURES, parameters, load)
 
 
 # The list has tensor(double) for LSTM and GRU, and for RNN tensor(float) alone.

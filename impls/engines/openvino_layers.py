@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import openvino
 
-from rnn_conformance import Config, implementation, onnx_layers, stacked
+from rnn_conformance import Config, implementation, onnx_layers
 
 Run: TypeAlias = Callable[[dict[str, Any]], list[Any]]
 
@@ -74,7 +74,7 @@ def layer(
     dtype = parameters["weight_ih_l0"].dtype
     if dtype != "float32":
         raise NotImplementedError(f"the CPU does not compute in {dtype}")
-    return stacked(config, FEATURES, dtype, onnx_layers(config, parameters, load))
+    return onnx_layers(config, FEATURES, parameters, load)
 
 
 @implementation(

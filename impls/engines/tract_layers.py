@@ -18,7 +18,7 @@ from typing import Any
 
 import tract
 
-from rnn_conformance import Config, implementation, onnx_layers, stacked
+from rnn_conformance import Config, implementation, onnx_layers
 
 FEATURES = {
     *("bidirectional", "multi_layer", "batch_first", "bias_free", "initial_state"),
@@ -60,5 +60,4 @@ def load(model: Any) -> Callable[[dict[str, Any]], list[Any]]:
 )
 def tract_layers(config: Config, parameters: Mapping[str, Any]) -> Callable[..., Any]:
     """See ``stacked`` for the layouts."""
-    dtype = parameters["weight_ih_l0"].dtype
-    return stacked(config, FEATURES, dtype, onnx_layers(config, parameters, load))
+    return onnx_layers(config, FEATURES, parameters, load)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.errors import Gap, Unsupported
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State
 from rnn_conformance.spec.config import Config, Dtype, Feature
@@ -92,10 +91,7 @@ class Copies:
 
     def members(self, subject: Subject, rng: np.random.Generator) -> list[Copy]:
         """Those that what is declared allows; raises ``Unsupported`` without float32 and 64."""
-        declared = subject.implementation.declaration.dtypes
-        dtypes = [dtype for dtype in (Dtype.FLOAT32, Dtype.FLOAT64) if dtype in declared]
-        if not dtypes:
-            raise Unsupported("does not declare float32 or float64", Gap.UNDECLARED)
+        dtypes = subject.full_dtypes
         packs = Feature.PACKED in subject.features
         histories = [
             history

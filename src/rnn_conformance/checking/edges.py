@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.errors import Gap, Unsupported
 from rnn_conformance.spec.cases import Case, State
 from rnn_conformance.spec.config import Config, Dtype, Feature
 
@@ -41,13 +40,7 @@ class Edges:
 
     def members(self, subject: Subject, rng: np.random.Generator) -> list[Case]:
         """Those that are declared; raises ``Unsupported`` without float32 and float64."""
-        dtypes = [
-            dtype
-            for dtype in (Dtype.FLOAT32, Dtype.FLOAT64)
-            if dtype in subject.implementation.declaration.dtypes
-        ]
-        if not dtypes:
-            raise Unsupported("does not declare float32 or float64", Gap.UNDECLARED)
+        dtypes = subject.full_dtypes
         edges = [
             (features, sizes)
             for features, sizes in (

@@ -143,9 +143,7 @@ class Ladder:
             raise Unsupported(f"{kind} has no {', '.join(missing)}", Gap.NOT_IN_KIND)
         if missing := needed - declaration.features:
             raise Unsupported(f"does not declare {', '.join(missing)}", Gap.UNDECLARED)
-        dtypes = [d for d in (Dtype.FLOAT32, Dtype.FLOAT64) if d in declaration.dtypes]
-        if not dtypes:
-            raise Unsupported("does not declare float32 or float64", Gap.UNDECLARED)
+        dtypes = subject.full_dtypes
         if declaration.compiles_per_shape:
             climbed = iter([(COMPILED.get(self.axis, REACH[self.axis].low + 1), rows(rng)[0])])
         elif subject.profile.whole:

@@ -31,17 +31,14 @@ class EveryLength:
 
     def members(self, subject: Subject, rng: np.random.Generator) -> list[Case]:
         """One, and in larger profiles some; raises ``Unsupported`` for what packs nothing."""
-        declaration = subject.implementation.declaration
         if subject.kind.is_cell:
             raise Unsupported(f"{subject.kind} has one step", Gap.NOT_IN_KIND)
         if Feature.PACKED not in subject.features:
             raise Unsupported("does not declare packed", Gap.UNDECLARED)
-        dtypes = [d for d in (Dtype.FLOAT32, Dtype.FLOAT64) if d in declaration.dtypes]
-        if not dtypes:
-            raise Unsupported("does not declare float32 or float64", Gap.UNDECLARED)
-        longest = SHORTEST if declaration.compiles_per_shape else LONGEST
-        sizes = (longest, *(MORE if subject.profile.whole else ()))
-        return [self.case(subject, rng.permutation(size) + 1, dtypes[0]) for size in sizes]
+        dtype = subject.full_dtypes[0]
+        compiles = subject.implementation.declaration.compiles_per_shape
+        sizes = (SHORTEST if compiles else LONGEST, *(MORE if subject.profile.whole else ()))
+        return [self.case(subject, rng.permutation(size) + 1, dtype) for size in sizes]
 
     def case(self, subject: Subject, lengths: NDArray[np.int64], dtype: Dtype) -> Case:
         """A call of a small layer."""

@@ -29,7 +29,7 @@ from rnn_conformance.reference.tolerance import Agreement
 from rnn_conformance.spec import cases
 from rnn_conformance.spec.backward import Backward, Gradients
 from rnn_conformance.spec.calls import Call, LayerSpec
-from rnn_conformance.spec.config import Feature, Kind
+from rnn_conformance.spec.config import Dtype, Feature, Kind
 from rnn_conformance.spec.result import Result
 from rnn_conformance.texts import name_of, said, worded
 
@@ -121,6 +121,17 @@ class Subject:
     def name(self) -> str:
         """How it is called in records: ``name[kind]``."""
         return f"{self.implementation.name}[{self.kind}]"
+
+    @property
+    def full_dtypes(self) -> list[Dtype]:
+        """Float32 and float64, as far as declared; raises ``Unsupported`` where neither is."""
+        declared = self.implementation.declaration.dtypes
+        dtypes: list[Dtype] = [
+            dtype for dtype in (Dtype.FLOAT32, Dtype.FLOAT64) if dtype in declared
+        ]
+        if not dtypes:
+            raise Unsupported("does not declare float32 or float64", Gap.UNDECLARED)
+        return dtypes
 
     @property
     def features(self) -> frozenset[Feature]:

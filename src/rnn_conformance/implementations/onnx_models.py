@@ -9,14 +9,14 @@ that one model serves every shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from rnn_conformance.implementations.stacking import Array, OneLayer, States
+from rnn_conformance.implementations.stacking import Array, States, stacked
 from rnn_conformance.spec.config import Config
 
 Run: TypeAlias = Callable[[dict[str, Array]], list[Array]]
@@ -86,9 +86,12 @@ def onnx_model(
 
 
 def onnx_layers(
-    config: Config, parameters: Mapping[str, Array], load: Callable[[onnx.ModelProto], Run]
-) -> OneLayer:
-    """``one_layer`` for ``stacked`` (see there), of an engine that ``load`` gives a model to.
+    config: Config,
+    features: Collection[str],
+    parameters: Mapping[str, Array],
+    load: Callable[[onnx.ModelProto], Run],
+) -> Callable[..., Any]:
+    """A layer as ``@implementation`` wants it (see ``stacked``), of what ``load`` makes of a model.
 
     ``load`` returns a function from the inputs by name to all outputs in their order. A model
     is loaded once for each layer, with and without states and lengths, and kept as long as
@@ -113,4 +116,4 @@ def onnx_layers(
         output = y.swapaxes(1, 2).reshape(*x.shape[:2], -1)
         return output, tuple(finals)
 
-    return one_layer
+    return stacked(config, features, next(iter(parameters.values())).dtype, one_layer)

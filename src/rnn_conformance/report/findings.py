@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rnn_conformance.report.addresses import address
-from rnn_conformance.report.standing import share
+from rnn_conformance.report.standing import counts, share
 from rnn_conformance.results.reading import read
 from rnn_conformance.results.verdict import FAILING
 from rnn_conformance.spec.clauses import CLAUSES
 
 
-class Judgement(StrEnum):
+class Assessment(StrEnum):
     """What a difference from ``torch.nn`` is."""
 
     DEVIATION = "deviation"
@@ -37,9 +37,9 @@ class Judgement(StrEnum):
 
 
 HEADINGS = {
-    Judgement.DEVIATION: "Deviates",
-    Judgement.DOCUMENTED: "Differs, as documented",
-    Judgement.ADAPTER: "Has no place for it",
+    Assessment.DEVIATION: "Deviates",
+    Assessment.DOCUMENTED: "Differs, as documented",
+    Assessment.ADAPTER: "Has no place for it",
 }
 
 
@@ -53,7 +53,7 @@ class Finding:
     implementation: str
     kinds: tuple[str, ...]
     clauses: tuple[str, ...]
-    verdict: Judgement
+    verdict: Assessment
     summary: str
     documentation: str
     url: str
@@ -83,7 +83,7 @@ def judgements(folder: Path) -> list[Finding]:
                 **entry,
                 "kinds": tuple(entry["kinds"]),
                 "clauses": tuple(entry["clauses"]),
-                "verdict": Judgement(entry["verdict"]),
+                "verdict": Assessment(entry["verdict"]),
             }
         )
         for file in sorted(folder.glob("*.toml"))
@@ -96,7 +96,7 @@ def failing(implementation: Mapping[str, Any]) -> list[str]:
     return [
         clause
         for clause, outcome in implementation["clauses"].items()
-        if outcome in FAILING and not (clause in CLAUSES and CLAUSES[clause].optional)
+        if outcome in FAILING and counts(clause)
     ]
 
 
@@ -138,8 +138,8 @@ def _lines(document: Mapping[str, Any], findings: Sequence[Finding]) -> Iterator
     yield ""
     yield (
         "Each failure of an engine, by its cause, with the smallest case and the script that shows "
-        "it, and what the engine's own documentation says. Made of [results.json](results.json) "
-        "by `tox -e engines`; [index.html](index.html) has all of it."
+        "it, and what the engine's own documentation says. Made of [results.json](results.json); "
+        "[index.html](index.html) has all of it."
     )
     names = dict.fromkeys(
         implementation["name"]

@@ -31,6 +31,11 @@ def pardon(
     return ""
 
 
+def counts(clause: str) -> bool:
+    """Whether a clause counts for a verdict; one that is not known here does."""
+    return not (clause in CLAUSES and CLAUSES[clause].optional)
+
+
 def share(implementation: Mapping[str, Any]) -> tuple[int, int]:
     """How many clauses pass, of how many that count and were asked for and answered or not.
 
@@ -39,7 +44,6 @@ def share(implementation: Mapping[str, Any]) -> tuple[int, int]:
     counted = [
         outcome
         for clause, outcome in implementation["clauses"].items()
-        if outcome not in (Outcome.UNSUPPORTED, Outcome.UNTESTED)
-        and not (clause in CLAUSES and CLAUSES[clause].optional)
+        if outcome not in (Outcome.UNSUPPORTED, Outcome.UNTESTED) and counts(clause)
     ]
     return counted.count(Outcome.PASSED), len(counted)
