@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rnn_conformance.cli.options import Workers
+from rnn_conformance.implementations.registry import registered_targets
 from rnn_conformance.results.reading import read
 
 WRONG = """
@@ -283,6 +284,21 @@ def test_what_lies_in_the_local_impls_folder_is_registered(tmp_path: Path) -> No
     assert "MyLSTM" in listed.stdout
     done = command("run", "mine", "--select", "EQ-2", cwd=tmp_path)
     assert done.returncode == 1
+
+
+def test_an_engine_is_one_in_whatever_folder_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "impls/engines").mkdir(parents=True)
+    for name in ("onnx_reference.py", "of_mine.py"):
+        (tmp_path / "impls/engines" / name).write_text(WRONG, "utf-8")
+    every, own = dict(registered_targets()), dict(registered_targets(engines=False))
+    assert every["onnx_reference"] == str(tmp_path / "impls/engines/onnx_reference.py")
+    assert "onnx_reference" not in own
+    assert "keras_layers" not in own
+    assert "of_mine" in own
+    assert "numpy_loops" in own
 
 
 def test_every_clause_is_listed_with_its_checks(tmp_path: Path) -> None:

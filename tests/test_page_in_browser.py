@@ -13,7 +13,7 @@ from rnn_conformance.report import render
 from rnn_conformance.results.document import document
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.spec.clauses import CLAUSES
-from tests.support.browsing import chromium, ready, tab
+from tests.support.browsing import chromium, ready, tab, until
 from tests.support.made_results import ACCURATE, COMPLETE, GRU, LOOP, WRONG, record, records
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def test_a_filter_leaves_what_is_asked_for_and_survives_a_reload(
     ready(opened)
     assert (shown_clauses(opened), shown_names(opened)) == before
     opened.get_by_role("button", name="Clear").click()
-    opened.wait_for_function("location.hash.length < 2")
+    until(opened, "location.hash.length < 2")
     assert len(shown_clauses(opened)) == len(CLAUSES)
 
 
@@ -172,7 +172,8 @@ def test_every_link_leads_to_something_that_is_shown(browser: "Browser", file: P
         for link in links:
             # As a link does it, without a click for each of what is out of sight.
             page.evaluate("link => { location.hash = link }", link)
-            page.wait_for_function(
+            until(
+                page,
                 """link => {
                   const address = decodeURIComponent(link.slice(1));
                   const panel = document.querySelector("dialog");
@@ -181,7 +182,7 @@ def test_every_link_leads_to_something_that_is_shown(browser: "Browser", file: P
                   const target = document.getElementById(link.slice(1));
                   return document.activeElement === target && target.checkVisibility();
                 }""",
-                arg=link,
+                link,
             )
 
 
@@ -257,9 +258,7 @@ def test_the_copy_button_copies_or_selects_the_script(opened: "Page") -> None:
     opened.locator("td.failed a[href='#LSTM/loop/STA-4']").click()
     button = opened.locator("dialog .copy")
     button.click()
-    opened.wait_for_function(
-        "document.querySelector('dialog .copy').textContent.match(/Copied|Selected/)"
-    )
+    until(opened, "document.querySelector('dialog .copy').textContent.match(/Copied|Selected/)")
     if button.inner_text() == "Selected":
         assert "torch.nn.LSTM(3, 4)" in opened.evaluate("String(getSelection())")
 

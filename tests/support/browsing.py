@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+PATIENCE = 30.0
+"""Seconds in which a page does what it is to do, on a machine with other work."""
 
 
 @contextmanager
@@ -54,3 +58,15 @@ def tab(browser: Browser, file: Path, fragment: str = "") -> Iterator[Page]:
 def ready(page: Page) -> None:
     """Wait until the page's script has begun."""
     page.wait_for_selector("html[data-ready]", state="attached")
+
+
+def until(page: Page, condition: str, argument: Any = None) -> None:
+    """Wait until a condition holds, asked from outside.
+
+    Playwright's own ``wait_for_function`` asks again from within, where the page's policy forbids
+    to evaluate a text, so that it fails as soon as a condition does not hold at once.
+    """
+    end = time.monotonic() + PATIENCE
+    while not page.evaluate(condition, argument):
+        assert time.monotonic() < end, f"it never holds: {condition}"
+        page.wait_for_timeout(20)

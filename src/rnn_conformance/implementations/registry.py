@@ -98,17 +98,18 @@ def _folders() -> tuple[Path, Path]:
 def registered_targets(engines: bool = True) -> Iterator[tuple[str, str]]:
     """The names of files and entry points, and the targets behind them; nothing is loaded.
 
-    The bundled ``engines`` are left out if told: what they do is theirs, and no fault of ours.
+    The bundled ``engines``, and what has taken their places, are left out if told: what they do is
+    theirs, and no fault of ours.
     """
     files = {}
-    other_peoples = bundled("impls").resolve() / "engines"
     for folder in _folders():
         for path in sorted(folder.rglob("*.py")):
-            left_out = not engines and path.is_relative_to(other_peoples)
-            if not path.name.startswith("_") and not left_out:
+            if not path.name.startswith("_"):
                 files[path.relative_to(folder)] = path
-    for path in files.values():
-        yield path.stem, str(path)
+    for place, path in files.items():
+        is_engine = place.parts[0] == "engines" and (bundled("impls") / place).exists()
+        if engines or not is_engine:
+            yield path.stem, str(path)
     for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
         yield entry_point.name, entry_point.value
 
