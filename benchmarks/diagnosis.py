@@ -34,7 +34,8 @@ from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import CATALOGUE as DEVIATIONS
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation, deviations_of
-from rnn_conformance.deviations.scopes import IN_CALLS, SCOPES, scoped
+from rnn_conformance.deviations.scoped import scoped
+from rnn_conformance.deviations.scopes import IN_CALLS, SCOPES
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.diagnosis.evidence import ask
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh

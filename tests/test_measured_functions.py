@@ -15,7 +15,8 @@ from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import Deviant
 from rnn_conformance.deviations.gate_functions import gate_of_gru, gate_of_lstm
 from rnn_conformance.deviations.part_orders import part_orders
-from rnn_conformance.deviations.scopes import IN_LAYERS, scoped
+from rnn_conformance.deviations.scoped import scoped
+from rnn_conformance.deviations.scopes import IN_LAYERS
 from rnn_conformance.diagnosis.activations import measured_functions
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.errors import NonConforming, Sort

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from rnn_conformance.checking.subject import Subject
-from rnn_conformance.deviations import Deviant, Deviation, deviations_of
+from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviant, Deviation, deviations_of
+from rnn_conformance.deviations.scoped import HANDING_OVER, overrides, scoped
 from rnn_conformance.deviations.scopes import (
-    HANDING_OVER,
     IN_CALLS,
     IN_DIRECTIONS,
     IN_LAYERS,
+    IN_SAMPLES,
+    IN_STEPS,
     SCOPES,
     Scope,
     larger,
-    overrides,
-    scoped,
 )
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.diagnosis.evidence import ask
-from rnn_conformance.diagnosis.probes import Probe, fresh
+from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh
 from rnn_conformance.diagnosis.suspects import composed
 from rnn_conformance.errors import NonConforming, Sort
-from rnn_conformance.mutants.equations import miniature
+from rnn_conformance.mutants.equations import differentiated, miniature
+from rnn_conformance.reference.derivatives import Adjoint
+from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.spec.arrays import Array
+from rnn_conformance.spec.backward import drawn as drawn_backward
 from rnn_conformance.spec.calls import Call
-from rnn_conformance.spec.cases import Case
+from rnn_conformance.spec.cases import Case, State
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
 from tests.support.random_calls import random_case
@@ -116,6 +120,58 @@ def test_in_one_direction_of_one_layer_the_other_half_is_right(scope: Scope) -> 
         np.testing.assert_allclose(output[..., half], right[..., half], rtol=1e-12)
 
 
+EVERY_LAYER = Scope("in every layer", layers=lambda layer, layers: True)
+NO_LAYER = Scope("in no layer", layers=lambda layer, layers: False)
+
+
+def way_back(name: str) -> type[Adjoint]:
+    (deviation,) = (one for one in GRADIENT_DEVIATIONS if one.name == name)
+    return deviation.variant
+
+
+def gradients(variant: type[Adjoint], call: Call) -> dict[str, Array]:
+    with np.errstate(all="ignore"):
+        answer = Oracle().answer(call)
+        return variant().derivative(drawn_backward(call, 5), answer).gradients
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_way_back_everywhere_is_the_deviation_and_nowhere_is_right(kind: Kind) -> None:
+    for deviation in GRADIENT_DEVIATIONS:
+        if kind not in deviation.kinds:
+            continue
+        everywhere = scoped(deviation.variant, EVERY_LAYER)
+        nowhere = scoped(deviation.variant, NO_LAYER)
+        for call in calls(kind, deviation.needs):
+            wrong, right = gradients(deviation.variant, call), gradients(Adjoint, call)
+            for name, array in gradients(everywhere, call).items():
+                np.testing.assert_allclose(array, wrong[name], 1e-12, 1e-300, err_msg=name)
+            for name, array in gradients(nowhere, call).items():
+                np.testing.assert_allclose(array, right[name], 1e-12, 1e-300, err_msg=name)
+
+
+@pytest.mark.parametrize("one_and_the_rest", [IN_STEPS[:2], IN_SAMPLES[:2]])
+def test_what_a_parameter_lacks_in_a_scope_and_outside_is_what_it_lacks(
+    one_and_the_rest: Sequence[Scope],
+) -> None:
+    cut = way_back("the gradient of the parameters of the gate r of GRU cut")
+    call = Case(Config(Kind.GRU, 2, 3), 5, 4, Dtype.FLOAT64, state=State.GIVEN).call()
+    right, wrong = gradients(Adjoint, call), gradients(cut, call)
+    inside, others = (gradients(scoped(cut, one), call) for one in one_and_the_rest)
+    for name in call.config.parameters:
+        assert not np.allclose(inside[name], right[name]), name
+        assert not np.allclose(inside[name], wrong[name]), name
+        np.testing.assert_allclose(
+            inside[name] + others[name], wrong[name] + right[name], rtol=1e-12, err_msg=name
+        )
+
+
+def test_a_sum_is_in_no_part_of_what_it_is_summed_over() -> None:
+    call = Case(Config(Kind.GRU, 2, 3), 5, 4, dtype=Dtype.FLOAT64).call()
+    with pytest.raises(TypeError, match="summed over all"):
+        gradients(scoped(way_back("the gradient of bias_ih halved"), IN_STEPS[0]), call)
+
+
 def test_what_is_of_whole_calls_is_in_no_part_of_one() -> None:
     (handing,) = (
         one for one in deviations_of(Kind.LSTM) if one.name == "results always in float32"
@@ -185,6 +241,33 @@ def test_a_deviation_in_a_scope_is_named_with_its_scope_or_what_is_the_same(seed
     (search,) = diagnostician.results.searches
     for case in fresh(kind, diagnostician.declaration, 60, seed=7):
         evidence = ask(Subject(miniature("x", kind, variant), kind), Probe.of(case))
+        assert evidence is not None
+        if evidence.telling or not evidence.wrong:
+            assert evidence.fits(search.suspects[0].variant), f"{diagnosis.text}: {scope.words}"
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_a_way_back_in_a_scope_is_named_with_its_scope_or_what_is_the_same(seed: int) -> None:
+    rng = random.Random(seed)
+    kind, scope = rng.choice(LAYERS), rng.choice(SCOPES)
+    deviation = rng.choice([one for one in GRADIENT_DEVIATIONS if kind in one.kinds])
+    variant = scoped(deviation.variant, scope)
+    wrong = differentiated("x", kind, variant)
+    diagnostician = Diagnostician(wrong, kind)
+    shown = [piece for piece in diagnostician.gradients.evidence if piece.telling]
+    if not shown:
+        pytest.skip("no probe shows it: it is told from the check that does")
+    failed = NonConforming("a check failed", sort=Sort.VALUE, backward=shown[0].probe.backward)
+    diagnosis = diagnostician.diagnose(failed, CLAUSES)
+    assert diagnosis is not None
+    assert diagnosis.known, diagnosis.text
+    assert not diagnosis.where, diagnosis.text
+    named = {name for known in diagnosis.known for name in (known.name, *known.same)}
+    if f"{deviation.name}, {scope.words}" in named:
+        return
+    (search,) = diagnostician.gradients.searches
+    for case in differentiable(fresh(kind, diagnostician.declaration, 60, seed=7)):
+        evidence = ask(Subject(wrong, kind), Probe.back(drawn_backward(case.call(), 3)))
         assert evidence is not None
         if evidence.telling or not evidence.wrong:
             assert evidence.fits(search.suspects[0].variant), f"{diagnosis.text}: {scope.words}"

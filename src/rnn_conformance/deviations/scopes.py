@@ -1,35 +1,20 @@
 """Where a deviation holds: in one direction, some layers, steps or samples, or in some calls alone.
 
-Site, alternative and scope compose: ``scoped`` makes of any deviation and any scope a variant of
-the oracle that deviates there and is right everywhere else, since each method of the oracle is one
-decision, taken for one layer and direction, and a step for one step and sample.
+What a deviation is in a scope: ``scoped``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.deviations.deviation import Deviant
-from rnn_conformance.reference.derivatives import Adjoint, Derivative
-from rnn_conformance.reference.oracle import Answer, Oracle, Trace
-from rnn_conformance.spec.arrays import Array
-from rnn_conformance.spec.backward import Backward
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.config import Dtype, Feature
 
 Mask = NDArray[np.bool_]
-
-HANDING_OVER = ("present", "results", "dtypes")
-"""What a deviation does to a call's results as a whole, whatever computed them."""
-
-WHOLE_LAYER = ("direction", "scan", "recur")
-"""What it does to all steps of a direction at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +97,29 @@ class Scope:
             else:
                 return {}
         return masks
+
+    def of_output(self, call: Call, layer: int, size: int) -> Mask:
+        """Of a layer's output, its directions side by side, in the input's order of time.
+
+        ``(L, N, D*size)``.
+        """
+        halves = [
+            self.inside(call, layer, direction)[:: -1 if direction else 1, :, None]
+            for direction in range(call.config.num_directions)
+        ]
+        return np.concatenate([np.repeat(half, size, axis=-1) for half in halves], axis=-1)
+
+    def of_states(self, call: Call) -> Mask:
+        """By place and sample, ``(D*K, N, 1)``; as the last own step of each sequence is."""
+        config, samples = call.config, np.arange(call.batch)
+        last = call.steps.sum(axis=0) - 1
+        masks = [
+            # The reverse direction ends at time 0, whatever the length.
+            self.inside(call, layer, direction)[-1 if direction else last, samples]
+            for layer in range(config.num_layers)
+            for direction in range(config.num_directions)
+        ]
+        return np.stack(masks)[:, :, None]
 
     def __and__(self, other: Scope) -> Scope:
         """What is in both; raises ``TypeError`` if both narrow the same."""
@@ -232,204 +240,6 @@ def from_on(samples: int) -> Scope:
         f"for samples after the first {samples} alone",
         samples=lambda count: np.arange(count) >= samples,
     )
-
-
-def overrides(variant: type[Any], *names: str) -> bool:
-    """Whether a variant takes one of these decisions in a way of its own."""
-    return any(getattr(variant, name) is not getattr(Deviant, name) for name in names)
-
-
-def scoped(variant: type[Any], scope: Scope, elsewhere: type[Any] = Deviant) -> type[Any]:
-    """The variant where the scope is, and another ``elsewhere``, which is right unless told.
-
-    The same class each time. Raises ``TypeError`` where that is nothing: a deviation of whole calls
-    in a part of one.
-    """
-    return _scoped(variant, scope, elsewhere)  # type: ignore[arg-type]  # classes, which have hashes
-
-
-@lru_cache(maxsize=4096)
-def _scoped(variant: type[Any], scope: Scope, elsewhere: type[Any]) -> type[Any]:
-    if issubclass(variant, Adjoint):
-        if not scope.of_calls_alone:
-            raise TypeError("gradients are summed over all places")
-        return _of_gradients(variant, scope)
-    if not scope.of_calls_alone and overrides(variant, *HANDING_OVER):
-        raise TypeError("what is handed over is handed over as a whole")
-
-    class Scoped(_Scoped):
-        wrongly = variant
-        otherwise = elsewhere
-        where = scope
-
-    return Scoped
-
-
-class _Scoped(Deviant):
-    """Two oracles side by side; each decision is left to the one whose turn it is."""
-
-    wrongly: type[Deviant]
-    otherwise: type[Deviant]
-    where: Scope
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wrong, self.exact = self.wrongly(), self.otherwise()
-        self.calls = self.layer = 0
-        self.call: Call | None = None
-
-    def _concerns(self, call: Call, number: int) -> bool:
-        return self.where.calls is None or self.where.calls(call, number)
-
-    def dtypes(self, call: Call) -> dict[str, str]:
-        # Asked before the results are.
-        layer = self.wrong if self._concerns(call, self.calls + 1) else self.exact
-        return layer.dtypes(call)
-
-    def results(self, call: Call) -> dict[str, Array]:
-        self.calls += 1
-        if not self._concerns(call, self.calls):
-            return self.exact.results(call)
-        if self.where.of_calls_alone:
-            return self.wrong.results(call)
-        return super().results(call)
-
-    def answer(self, call: Call) -> Answer:
-        if not overrides(self.wrongly, "answer"):
-            self.call = call
-            return super().answer(call)
-        wrong, exact = self.wrong.answer(call), self.exact.answer(call)
-        return replace(
-            exact,
-            output=_chosen(
-                self._of_halves(call, call.config.num_layers - 1, call.config.output_size),
-                wrong.output,
-                exact.output,
-            ),
-            h_n=_chosen(self._of_states(call), wrong.h_n, exact.h_n),
-            c_n=None
-            if exact.c_n is None or wrong.c_n is None
-            else _chosen(self._of_states(call), wrong.c_n, exact.c_n),
-        )
-
-    def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
-        self.layer = layer
-        mask = self.where.inside(call, layer, direction)
-        if mask.all() or not mask.any():
-            return self._of(bool(mask.any())).direction(call, layer, direction, x)
-        if overrides(self.wrongly, *WHOLE_LAYER):
-            wrong = self.wrong.direction(call, layer, direction, x)
-            exact = self.exact.direction(call, layer, direction, x)
-            after = np.concatenate([mask[:1], mask])[:, :, None]
-            return replace(
-                exact,
-                h=_chosen(after, wrong.h, exact.h),
-                c=None if exact.c is None or wrong.c is None else _chosen(after, wrong.c, exact.c),
-            )
-        own = call.steps[::-1] if direction else call.steps
-        return self._mixed(call, layer, direction, x[::-1] if direction else x, own, mask)
-
-    def _mixed(
-        self, call: Call, layer: int, direction: int, x: Array, own: Mask, mask: Mask
-    ) -> Trace:
-        """Each step of each sample by the one whose turn it is, from the state that there is."""
-        both = (self.wrong, self.exact)
-        weights = [oracle.weights(call, layer, direction) for oracle in both]
-        sides = [o.input_side(w, x) for o, w in zip(both, weights, strict=True)]
-        states = [oracle.initial_state(call, layer, direction) for oracle in both]
-        # Each sequence starts as it goes on at its first own step.
-        first = np.take_along_axis(mask, own.argmax(axis=0)[None], axis=0)[0][:, None]
-        h, c = (_chosen(first, *pair) for pair in zip(*states, strict=True))
-        hs, cs, zhs, gates = [h], [c], [], []
-        for t in range(len(x)):
-            taken = [
-                oracle.step(call.config, weight, side[t], hs[-1], cs[-1])
-                for oracle, weight, side in zip(both, weights, sides, strict=True)
-            ]
-            here, runs = mask[t][:, None], own[t][:, None]
-            zh, gate, h, c = (_chosen(here, *pair) for pair in zip(*taken, strict=True))
-            zhs.append(zh)
-            gates.append(gate)
-            hs.append(np.where(runs, h, hs[-1]))
-            cs.append(np.where(runs, c, cs[-1]))
-        zx = _chosen(mask[:, :, None], *sides)
-        has_c = call.config.kind.has_cell_state
-        return Trace(
-            weights[1],
-            x,
-            zx,
-            np.stack(zhs),
-            np.stack(gates),
-            np.stack(hs),
-            np.stack(cs) if has_c else None,
-            own,
-        )
-
-    def aligned(self, trace: Trace, direction: int) -> Array:
-        exact = self.exact.aligned(trace, direction)
-        if not overrides(self.wrongly, "aligned"):
-            return exact
-        assert self.call is not None
-        mask = self.where.inside(self.call, self.layer, direction)
-        mask = mask[:: -1 if direction else 1, :, None]
-        return _chosen(mask, self.wrong.aligned(trace, direction), exact)
-
-    def join(self, halves: Sequence[Array]) -> Array:
-        exact = self.exact.join(halves)
-        if not overrides(self.wrongly, "join"):
-            return exact
-        assert self.call is not None
-        mask = self._of_halves(self.call, self.layer, halves[0].shape[-1])
-        return _chosen(mask, self.wrong.join(halves), exact)
-
-    def final_states(self, finals: Sequence[Array]) -> Array:
-        assert self.call is not None
-        mask = self._of_states(self.call)
-        return _chosen(mask, self.wrong.final_states(finals), self.exact.final_states(finals))
-
-    def _of(self, wrongly: bool) -> Oracle:
-        return self.wrong if wrongly else self.exact
-
-    def _of_halves(self, call: Call, layer: int, size: int) -> Mask:
-        """Of a layer's output, its directions side by side, in the input's order of time."""
-        halves = [
-            self.where.inside(call, layer, direction)[:: -1 if direction else 1, :, None]
-            for direction in range(call.config.num_directions)
-        ]
-        return np.concatenate([np.repeat(half, size, axis=-1) for half in halves], axis=-1)
-
-    def _of_states(self, call: Call) -> Mask:
-        """By place and sample; as the last own step of each sequence is."""
-        config, samples = call.config, np.arange(call.batch)
-        last = call.steps.sum(axis=0) - 1
-        masks = [
-            # The reverse direction ends at time 0, whatever the length.
-            self.where.inside(call, layer, direction)[-1 if direction else last, samples]
-            for layer in range(config.num_layers)
-            for direction in range(config.num_directions)
-        ]
-        return np.stack(masks)[:, :, None]
-
-
-def _of_gradients(variant: type[Any], scope: Scope) -> type[Any]:
-    class ScopedAdjoint(Adjoint):
-        def derivative(self, backward: Backward, answer: Answer) -> Derivative:
-            concerned = scope.calls is None or scope.calls(backward.call, 1)
-            derived: Derivative = (variant() if concerned else Adjoint()).derivative(
-                backward, answer
-            )
-            return derived
-
-    return ScopedAdjoint
-
-
-def _chosen(mask: Mask, wrong: Array, exact: Array) -> Array:
-    """The one where the mask is, the other elsewhere; raises ``ValueError`` for other shapes."""
-    if mask.all() or not mask.any():
-        return wrong if mask.any() else exact
-    if wrong.shape != exact.shape:
-        raise ValueError(f"{wrong.shape} cannot stand for parts of {exact.shape}")
-    return np.where(mask, wrong, exact)
 
 
 def narrowed(scopes: Sequence[Scope]) -> Iterator[Scope]:

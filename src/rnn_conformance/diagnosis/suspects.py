@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnn_conformance.deviations import Deviation
-from rnn_conformance.deviations.scopes import SCOPES, Scope, from_on, larger, narrowed, scoped
+from rnn_conformance.deviations.scoped import scoped
+from rnn_conformance.deviations.scopes import SCOPES, Scope, from_on, larger, narrowed
 from rnn_conformance.diagnosis.evidence import Evidence, Place
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.config import Feature

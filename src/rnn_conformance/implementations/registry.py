@@ -14,7 +14,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -45,9 +45,15 @@ def registered(engines: bool = True) -> tuple[list[Implementation], list[Unavail
     Raises ``UsageError`` if a registered file is broken, other than by a framework that
     is missing.
     """
+    return _loaded(registered_targets(engines))
+
+
+def _loaded(
+    targets: Iterable[tuple[str, str]],
+) -> tuple[list[Implementation], list[Unavailable]]:
     implementations: list[Implementation] = []
     unavailable: list[Unavailable] = []
-    for name, target in registered_targets(engines):
+    for name, target in targets:
         try:
             implementations += load(target)
         except UsageError as error:
@@ -123,12 +129,20 @@ def _exists(module: str) -> bool:
 
 
 def _by_name(name: str) -> list[Implementation]:
-    """Registered under this name, or in a file of this name; other files are not read."""
-    for stem, target in registered_targets():
+    """Registered under this name, or in a file of this name; other files are not read.
+
+    A name that no file has for its own is looked for in those files first that spell it out:
+    to load all of them is to import every framework that is installed.
+    """
+    targets = list(registered_targets())
+    for stem, target in targets:
         if stem == name:
             return load(target)
-    implementations, unavailable = registered()
-    chosen = [implementation for implementation in implementations if implementation.name == name]
+    chosen: list[Implementation] = []
+    for searched in ([one for one in targets if _spells(one[1], name)], targets):
+        implementations, unavailable = _loaded(searched)
+        if chosen := [one for one in implementations if one.name == name]:
+            break
     if not chosen:
         known = sorted({implementation.name for implementation in implementations})
         near = difflib.get_close_matches(name, known, n=1)
@@ -141,6 +155,11 @@ def _by_name(name: str) -> list[Implementation]:
             Refusal.TARGET,
         )
     return chosen
+
+
+def _spells(target: str, name: str) -> bool:
+    path = Path(target)
+    return path.suffix == ".py" and name.encode() in path.read_bytes()
 
 
 def _search_working_directory() -> None:
