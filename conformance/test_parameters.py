@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -159,11 +160,8 @@ def fresh(subject: Subject, case: Case, seed: int) -> dict[str, Any]:
     return torch_kit.by_torchs_names(subject, case.call(), given)
 
 
-@clause("PAR-2")
-@for_all(cases(hidden=(16, 24), inputs=(8, 30), layers=(1, 2), degenerate=False), examples=0.25)
-def test_fresh_parameters_are_uniform_within_one_over_the_root_of_hidden_size(
-    subject: Subject, case: Case
-) -> None:
+def assert_uniform(subject: Subject, case: Case) -> None:
+    """Each fresh parameter is uniform in ±1/sqrt(hidden_size), as a thousand elements tell."""
     limit = 1.0 / math.sqrt(case.config.hidden_size)
     # As many layers as give each parameter a thousand elements, which tell apart
     # distributions a sixth away from each other.
@@ -188,6 +186,32 @@ def test_fresh_parameters_are_uniform_within_one_over_the_root_of_hidden_size(
                 f"{values.mean():.4g}, whose distribution is {distance:.3g} away from that, where "
                 f"chance allows {allowed:.3g}",
             )
+
+
+# Sizes whose roots are told apart.
+told_apart = partial(cases, hidden=(16, 24), inputs=(8, 30), degenerate=False)
+
+
+@clause("PAR-2")
+@for_all(told_apart(layers=(1, 2)), examples=0.25)
+def test_fresh_parameters_are_uniform_within_one_over_the_root_of_hidden_size(
+    subject: Subject, case: Case
+) -> None:
+    assert_uniform(subject, case)
+
+
+@clause("PAR-2")
+@for_all(told_apart(Feature.MULTI_LAYER, Feature.BIDIRECTIONAL, layers=(2, 3)), examples=0.1)
+def test_fresh_parameters_of_every_layer_and_direction_are_uniform_within_the_same(
+    subject: Subject, case: Case
+) -> None:
+    assert_uniform(subject, case)
+
+
+@clause("PAR-2")
+@for_all(told_apart(Feature.PROJECTION, layers=(1, 2)), examples=0.1)
+def test_a_fresh_projection_is_uniform_within_the_same(subject: Subject, case: Case) -> None:
+    assert_uniform(subject, case)
 
 
 @clause("PAR-2")

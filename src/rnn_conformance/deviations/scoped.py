@@ -30,7 +30,9 @@ WHOLE_LAYER = ("direction", "scan", "recur")
 
 
 def overrides(variant: type[Any], *names: str) -> bool:
-    """Whether a variant takes one of these decisions in a way of its own."""
+    """Whether a variant takes one of these decisions in a way of its own, in a scope or not."""
+    if issubclass(variant, _Scoped):
+        return overrides(variant.wrongly, *names) or overrides(variant.otherwise, *names)
     return any(getattr(variant, name) is not getattr(Deviant, name) for name in names)
 
 
@@ -48,7 +50,8 @@ def scoped(variant: type[Any], scope: Scope, elsewhere: type[Any] | None = None)
 def _scoped(variant: type[Any], scope: Scope, elsewhere: type[Any]) -> type[Any]:
     if issubclass(variant, Adjoint):
         return scoped_adjoint(variant, scope, elsewhere)
-    if not scope.of_calls_alone and overrides(variant, *HANDING_OVER):
+    handing_over = overrides(variant, *HANDING_OVER) or overrides(elsewhere, *HANDING_OVER)
+    if not scope.of_calls_alone and handing_over:
         raise TypeError("what is handed over is handed over as a whole")
 
     class Scoped(_Scoped):
@@ -89,8 +92,8 @@ class _Scoped(Deviant):
         return super().results(call)
 
     def answer(self, call: Call) -> Answer:
-        if not overrides(self.wrongly, "answer"):
-            self.call = call
+        if not self._differs("answer"):
+            self._begin(call)
             return super().answer(call)
         wrong, exact = self.wrong.answer(call), self.exact.answer(call)
         return replace(
@@ -106,12 +109,22 @@ class _Scoped(Deviant):
             else chosen(self.where.of_states(call), wrong.c_n, exact.c_n),
         )
 
+    def _differs(self, name: str) -> bool:
+        return overrides(self.wrongly, name) or overrides(self.otherwise, name)
+
+    def _begin(self, call: Call) -> None:
+        self.call = call
+        for one in (self.wrong, self.exact):
+            if isinstance(one, _Scoped):
+                one._begin(call)
+
     def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
         self.layer = layer
         mask = self.where.inside(call, layer, direction)
         if mask.all() or not mask.any():
             return self._of(bool(mask.any())).direction(call, layer, direction, x)
-        if overrides(self.wrongly, *WHOLE_LAYER):
+        nested = issubclass(self.wrongly, _Scoped) or issubclass(self.otherwise, _Scoped)
+        if nested or any(map(self._differs, WHOLE_LAYER)):
             wrong = self.wrong.direction(call, layer, direction, x)
             exact = self.exact.direction(call, layer, direction, x)
             after = np.concatenate([mask[:1], mask])[:, :, None]
@@ -161,7 +174,7 @@ class _Scoped(Deviant):
 
     def aligned(self, trace: Trace, direction: int) -> Array:
         exact = self.exact.aligned(trace, direction)
-        if not overrides(self.wrongly, "aligned"):
+        if not self._differs("aligned"):
             return exact
         assert self.call is not None
         mask = self.where.inside(self.call, self.layer, direction)
@@ -170,7 +183,7 @@ class _Scoped(Deviant):
 
     def join(self, halves: Sequence[Array]) -> Array:
         exact = self.exact.join(halves)
-        if not overrides(self.wrongly, "join"):
+        if not self._differs("join"):
             return exact
         assert self.call is not None
         mask = self.where.of_output(self.call, self.layer, halves[0].shape[-1])

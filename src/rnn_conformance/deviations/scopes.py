@@ -178,6 +178,15 @@ IN_CALLS = (
         calls=lambda call, number: call.config.hidden_size % 2 == 1,
     ),
     _feature("in calls with sequences that are not sorted by length alone", Feature.UNSORTED),
+    # Where code asks a shape what it is.
+    Scope(
+        "in calls of as many samples as steps alone",
+        calls=lambda call, number: call.batch == call.length,
+    ),
+    Scope(
+        "in calls of as many units as input features alone",
+        calls=lambda call, number: call.config.hidden_size == call.config.input_size,
+    ),
 )
 """Scopes of whole calls."""
 
@@ -195,6 +204,7 @@ IN_LAYERS = (
         "in layers between the first and the last alone",
         layers=lambda layer, layers: 0 < layer < layers - 1,
     ),
+    Scope("in layers above the second alone", layers=lambda layer, layers: layer > 1),
 )
 
 IN_STEPS = (
@@ -221,7 +231,7 @@ def _past(width: int) -> Scope:
     return Scope(f"for the samples past a multiple of {width} alone", samples=left)
 
 
-IN_TAILS = tuple(_past(width) for width in (2, 4, 8, 16))
+IN_TAILS = tuple(_past(width) for width in (2, 4, 8, 16, 32, 64))
 
 SCOPES = (*IN_DIRECTIONS, *IN_LAYERS, *IN_STEPS, *IN_SAMPLES, *IN_TAILS, *IN_CALLS)
 """All, the narrower kinds of place first."""

@@ -19,8 +19,14 @@ from rnn_conformance.spec.config import Config
 
 TAILS = Chapter[Deviant]()
 
+BLOCKS = Chapter[Deviant]()
+"""The same of larger blocks, which only show in larger sizes than are drawn by default."""
+
 WIDTHS = (2, 4, 8, 16)
 """How many vector instructions and unrolled loops take at a time."""
+
+BLOCK_WIDTHS = (32, 64, 128)
+"""How many blocks of a matrix take at a time."""
 
 
 def _whole(size: int, width: int) -> int:
@@ -65,21 +71,22 @@ LEFT: dict[str, Callable[[Array, Array], Array]] = {
     "not updated": lambda old, new: old,
 }
 
-for width in WIDTHS:
-    TAILS.add(
+for width in (*WIDTHS, *BLOCK_WIDTHS):
+    chapter = TAILS if width in WIDTHS else BLOCKS
+    chapter.add(
         f"the units past a multiple of {width} not recurring",
         EQUATIONS + " EQ-5 EQ-7",
         fix=f"Sum W_hh h over all units of h: where a loop takes {width} at a time, some are left "
         "over at the end.",
     )(_of_units(width))
-    TAILS.add(
+    chapter.add(
         f"the input features past a multiple of {width} left out",
         EQUATIONS + " EQ-5 EQ-7",
         fix=f"Sum W_ih x over all input features: where a loop takes {width} at a time, some are "
         "left over at the end.",
     )(_of_features(width))
     for words, left in LEFT.items():
-        TAILS.add(
+        chapter.add(
             f"the units past a multiple of {width} {words}",
             EQUATIONS + " EQ-5 EQ-7",
             fix=f"Compute all H units: where a loop takes {width} at a time, some are left over at "

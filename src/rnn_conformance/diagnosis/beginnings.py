@@ -11,11 +11,11 @@ import numpy as np
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.diagnosis.causes import Experiments
 from rnn_conformance.spec.arrays import Array
-from rnn_conformance.spec.config import Config, Role
+from rnn_conformance.spec.config import Config, Feature, Role
 
 BEGINNINGS = Experiments()
 
-HIDDEN, INPUTS = 32, 24
+HIDDEN, INPUTS, PROJECTED = 32, 24, 10
 """Sizes whose roots, sums and quotients are told apart."""
 
 LAYERS = 6
@@ -27,25 +27,31 @@ MANY = 2_000
 FIX = "Begin all parameters uniform in ±1/sqrt(hidden_size), weights and biases alike."
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _fresh(subject: Subject, *, again: bool = False) -> Mapping[Role, list[Array]]:
     """Each parameter of some fresh layers, made once for all experiments, and once ``again``.
 
     Raises ``Unsupported`` for what is no class.
     """
+    config = Config(subject.kind, INPUTS, HIDDEN)
+    found = _parameters(subject, config)
+    return {parameter.role: found[name] for name, parameter in config.parameters.items()}
+
+
+def _parameters(subject: Subject, config: Config) -> Mapping[str, list[Array]]:
+    """Each parameter of some fresh layers, by ``torch.nn``'s names."""
     # Loads torch, which the class that is looked at is written in.
     import torch
 
-    config = Config(subject.kind, INPUTS, HIDDEN)
     names = subject.implementation.names(config)
     cls, keywords = subject.implementation.module_class, subject.implementation.keywords(config)
-    found: dict[Role, list[Array]] = {}
+    found: dict[str, list[Array]] = {}
     for seed in range(LAYERS):
         torch.manual_seed(seed)
         parameters = dict(cls(**keywords).named_parameters())
-        for name, parameter in config.parameters.items():
+        for name in config.parameters:
             array = parameters[names[name]].detach().cpu().double().numpy()
-            found.setdefault(parameter.role, []).append(np.array(array))
+            found.setdefault(name, []).append(np.array(array))
     return found
 
 
@@ -247,3 +253,35 @@ def _constant(subject: Subject) -> str:
         if all(np.ptp(array) == 0.0 for array in arrays):
             return f"{role.value} of fresh layers is {arrays[0].flat[0]:g} throughout"
     return ""
+
+
+@BEGINNINGS.add(
+    "initial values of another limit in some layer, direction or projection", "PAR-2", fix=FIX
+)
+def _elsewhere(subject: Subject) -> str:
+    """Where the first layer, in one direction and without a projection, begins as it should."""
+    if not all(_is_usual(np.stack(arrays)) for arrays in _fresh(subject).values()):
+        return ""
+    wide = _wide(subject)
+    for name, arrays in _parameters(subject, wide).items():
+        pooled = np.stack(arrays)
+        if not _is_usual(pooled):
+            limit = float(np.abs(pooled).max())
+            return (
+                f"{name} of fresh layers is spread over ±{limit:.3g}, and not over "
+                f"±1/sqrt({HIDDEN}) = ±{HIDDEN**-0.5:.3g}"
+            )
+    return ""
+
+
+def _wide(subject: Subject) -> Config:
+    """Two layers, two directions and a projection, as far as they are declared."""
+    declared = subject.implementation.declaration.features & Feature.of(subject.kind)
+    return Config(
+        subject.kind,
+        INPUTS,
+        HIDDEN,
+        num_layers=2 if Feature.MULTI_LAYER in declared else 1,
+        bidirectional=Feature.BIDIRECTIONAL in declared,
+        proj_size=PROJECTED if Feature.PROJECTION in declared else 0,
+    )

@@ -9,26 +9,36 @@ that conforms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviant, Deviation, deviations_of
 from rnn_conformance.deviations.part_orders import part_orders
 from rnn_conformance.deviations.scopes import SCOPES, narrowed
+from rnn_conformance.deviations.tails import BLOCK_WIDTHS, BLOCKS
 from rnn_conformance.diagnosis.accepting import ACCEPTING
 from rnn_conformance.diagnosis.activations import measured_functions
 from rnn_conformance.diagnosis.beginnings import BEGINNINGS
 from rnn_conformance.diagnosis.causes import Cause, cause_of
+from rnn_conformance.diagnosis.covering import Covering
 from rnn_conformance.diagnosis.dropping import DROPPING
 from rnn_conformance.diagnosis.evidence import Evidence, ask
 from rnn_conformance.diagnosis.laying import LAYING
 from rnn_conformance.diagnosis.plain import facts, measured
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh, passes, probes
 from rnn_conformance.diagnosis.roundings import Rounding, rounding_of
-from rnn_conformance.diagnosis.suspects import Part, Suspect, conditional, singly, suspects
+from rnn_conformance.diagnosis.suspects import (
+    Part,
+    Suspect,
+    combined,
+    conditional,
+    singly,
+    suspects,
+)
 from rnn_conformance.diagnosis.symptoms import arguments, bisected, located, raised, repeated
 from rnn_conformance.diagnosis.using import USING
 from rnn_conformance.errors import NonConforming, Sort
@@ -56,6 +66,12 @@ CHANCES = 3
 
 PLAINLY = 10
 """Failing cases of which something is plain without a search: in a few, it has a cause."""
+
+AXES = ("length", "batch", "input_size", "hidden_size", "num_layers")
+"""Sizes beyond which code has been seen to change its ways."""
+
+SMALL_SIZES = 16
+"""Drawn cases have sizes up to this one, and all of them: they show what is wrong among these."""
 
 SEARCHES = 3
 """Searches for one implementation at most; each failure that none has explained begins one."""
@@ -285,27 +301,28 @@ class Diagnostician:
         evidence = [*how.evidence, *answers]
         if isinstance(case, Case) and not known:
             # What the probes do not show may need something that this case has.
-            case = self._shortened(how, case)
-            others = (how.ask(replace(case, seed=case.seed + n)) for n in range(CONFIRMING))
-            evidence += [answer for answer in others if answer is not None]
+            case = self._shrunk(how, case)
+            others = [replace(case, seed=case.seed + n) for n in range(CONFIRMING)]
+            asked = map(how.ask, (*others, *_of_other_sizes(case)))
+            evidence += [answer for answer in asked if answer is not None]
         how.searches.append(self._search(how, evidence, by_probes=False))
         return how.searches[-1].diagnosis
 
-    def _shortened(self, how: _Questions, case: Case) -> Case:
-        """The case with as few steps and samples as it takes: every candidate runs through them.
+    def _shrunk(self, how: _Questions, case: Case) -> Case:
+        """The case with the smallest sizes that it takes: every candidate runs through them.
 
         By bisection, as if what fails with some fails with more.
         """
-        if case.lengths is not None or case.config.kind.is_cell:
+        if case.lengths is not None:
             return case
-        for name, most in (("length", case.length), ("batch", case.batch or 1)):
-            right, wrong = 0, most
+        for axis in AXES:
+            right, wrong = 0, _size(case, axis)
             while wrong - right > 1:
                 middle = (right + wrong) // 2
-                answer = how.ask(_with(case, name, middle))
+                changed = _resized(case, axis, middle)
+                answer = None if changed is None else how.ask(changed)
                 right, wrong = (right, middle) if answer and answer.wrong else (middle, wrong)
-            if case.batch is not None or name == "length":
-                case = _with(case, name, wrong)
+            case = _resized(case, axis, wrong) or case
         return case
 
     def _search(self, how: _Questions, evidence: list[Evidence], by_probes: bool) -> _Search:
@@ -320,13 +337,17 @@ class Diagnostician:
                 *candidates,
             ]
             candidates += [one.deviations[0] for one in singly(evidence, part_orders(self.kind))]
-        groups = suspects(tuple(evidence), candidates, self.scopes)
-        confirmed = (self._confirmed(how, group, evidence) for group in groups)
-        whole = next(filter(None, confirmed), [])
+            if min(_widest(piece) for piece in evidence if piece.wrong) > min(BLOCK_WIDTHS):
+                candidates += [one for one in BLOCKS if self.kind in one.kinds]
+        every = tuple(evidence), candidates, self.scopes
+        whole = self._first_confirmed(how, suspects(*every), evidence)
         if not whole and how is self.results:
             rounding = rounding_of(evidence, (*self.scopes, *narrowed(self.scopes)))
             if rounding is not None:
                 return _Search((), self._by_rounding(rounding, evidence), by_probes)
+        if not whole:
+            groups = chain(Covering(*every).whole(), combined(*every))
+            whole = self._first_confirmed(how, groups, evidence)
         if not whole:
             return self._search_parts(how, evidence, ())
         return _Search(whole, self._concluded(how, "", whole, evidence, evidence), by_probes)
@@ -443,6 +464,12 @@ class Diagnostician:
             if all(answer.fits(suspect.variant) for answer in answers)
         ]
 
+    def _first_confirmed(
+        self, how: _Questions, groups: Iterable[list[Suspect]], evidence: list[Evidence]
+    ) -> list[Suspect]:
+        confirmed = (self._confirmed(how, group, evidence) for group in groups)
+        return next(filter(None, confirmed), [])
+
     def _confirmed(
         self, how: _Questions, fitting: list[Suspect], evidence: list[Evidence]
     ) -> list[Suspect]:
@@ -514,9 +541,46 @@ class Diagnostician:
         return ask(self.subject, Probe.back(drawn(case.call(), case.seed), case))
 
 
-def _with(case: Case, name: str, size: int) -> Case:
-    changes: dict[str, Any] = {name: size}
-    return replace(case, **changes)
+def _size(case: Case, axis: str) -> int:
+    size: int = getattr(case if axis in ("length", "batch") else case.config, axis) or 0
+    return size
+
+
+def _widest(piece: Evidence) -> int:
+    """The most units or input features in it."""
+    configs = [call.config for call in piece.probe.calls]
+    return max(max(config.hidden_size, config.layer_input_size(0)) for config in configs)
+
+
+def _resized(case: Case, axis: str, size: int) -> Case | None:
+    """The case with another size; ``None`` where there is no such case."""
+    changes: dict[str, Any] = {axis: size}
+    if _size(case, axis) in (0, size) or (case.config.kind.is_cell and axis == "length"):
+        return None
+    try:
+        if axis in ("length", "batch"):
+            return replace(case, **changes)
+        return replace(case, config=replace(case.config, **changes))
+    # A projection is narrower than the units.
+    except ValueError:
+        return None
+
+
+def _of_other_sizes(case: Case) -> Iterator[Case]:
+    """The case with sizes about its own, from few to twice as many, where that is not a small one.
+
+    A power of two away or next to it, so that what is left over past a multiple of one is told
+    from what is past a multiple of another, and both from what is past a limit.
+    """
+    for axis in AXES:
+        size = _size(case, axis)
+        if case.lengths is not None or size <= SMALL_SIZES:
+            continue
+        steps = [1 << power for power in range(1, (size - 1).bit_length())]
+        smaller, larger = [size - step for step in steps], [size + step - 1 for step in steps]
+        for other in (size - 1, *smaller, *larger, size + 2, 2 * size):
+            if (changed := _resized(case, axis, other)) is not None:
+                yield changed
 
 
 def _known(fitting: Sequence[Suspect], kind: Kind) -> tuple[Known, ...]:

@@ -347,6 +347,19 @@ def _one(subject: Subject) -> str:
 
 
 @DROPPING.add(
+    "a dropout of 1 that drops nothing",
+    "DRP-2 DRP-3 DRP-5",
+    fix="With a probability of 1 every element of what the next layer reads is dropped.",
+)
+def _all(subject: Subject) -> str:
+    call = _call(subject, dropout=1.0)
+    _demand_right(subject, call)
+    given, plain = _both(subject, call)
+    same = np.array_equal(given.output, plain.output) and bool(plain.output.std())
+    return "where dropout = 1, training mode gives what evaluation mode gives" * same
+
+
+@DROPPING.add(
     "a backward pass through another dropout mask than the forward pass's",
     "DRP-5",
     fix="Keep the mask of the forward pass, scale and all, and multiply the gradient by it.",

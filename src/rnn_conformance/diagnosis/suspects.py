@@ -33,8 +33,10 @@ ENOUGH = 3
 """How much must be off in a part of the evidence that is explained by itself."""
 
 CONFINED = 2_500
-"""How many deviations confined to scopes are tried at most, the likeliest scopes first; as many
-again in two scopes at once."""
+"""How many deviations confined to scopes are tried at most, the likeliest scopes first."""
+
+TWICE = 1_500
+"""How many confined to two scopes at once."""
 
 IN_PART = 120
 """How many at most for each part of the evidence."""
@@ -48,16 +50,10 @@ SIZES: dict[str, Callable[[Call], int]] = {
 }
 """Where code has been seen to change its ways."""
 
-LED = 1_000
+LED = 600
 """How many pairs with one of these are tried at most."""
 
-BESIDE = 1_000
-"""How many are tried at most in calls of some sort, beside what explains all other calls."""
-
-ALIKE = 2
-"""Of what explains such other calls alike, so many."""
-
-PAIRS = 3_000
+PAIRS = 1_500
 """How many pairs are tried at most on the smallest evidence that takes two: a number, not a time,
 so that it is the same everywhere."""
 
@@ -89,33 +85,50 @@ def suspects(
 ) -> Iterator[list[Suspect]]:
     """Those that fit the whole evidence, and could not be told apart by it: the likeliest first.
 
-    Single ones; then one in a scope, or two; then one in two scopes; then two in calls of the same
-    sort, or one of the two in such calls and the other in any scope. None if nothing is far enough
-    off to be told.
+    Single ones, then each in a scope. None if nothing is far enough off to be told.
     """
-    wrong = _by_size(piece for piece in evidence if piece.telling)
-    passing = _by_size(piece for piece in evidence if not piece.wrong)
+    wrong = by_size(piece for piece in evidence if piece.telling)
+    passing = by_size(piece for piece in evidence if not piece.wrong)
     if not wrong:
         return
     if single := singly(evidence, candidates):
         yield single
-    possible = [scope for scope in (*scopes, *_sizes(evidence)) if _could_be(scope, evidence)]
-    able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
-    yield from _alike(_in_scopes(_likeliest(possible, evidence), able, wrong, passing))
+    possible, able = possible_scopes(scopes, evidence), _able(candidates, wrong)
+    yield from _alike(_in_scopes(likeliest(possible, evidence), able, wrong, passing))
+
+
+def combined(
+    evidence: Sequence[Evidence],
+    candidates: Sequence[Deviation[Any]],
+    scopes: Sequence[Scope] = SCOPES,
+) -> Iterator[list[Suspect]]:
+    """The same of two deviations that show together or not at all, and of one in two scopes."""
+    wrong = by_size(piece for piece in evidence if piece.telling)
+    passing = by_size(piece for piece in evidence if not piece.wrong)
+    if not wrong:
+        return
     if pairs := _pairs([Suspect((candidate,)) for candidate in candidates], wrong, passing):
         yield pairs
+    possible, able = possible_scopes(scopes, evidence), _able(candidates, wrong)
     twice = [scope for scope in narrowed(possible) if _could_be(scope, evidence)]
-    yield from _alike(_in_scopes(_likeliest(twice, evidence), able, wrong, passing))
-    yield from _pairs_in_scopes(_likeliest(possible, evidence), candidates, wrong, passing)
-    yield from _beside((*scopes, *_sizes(evidence)), candidates, evidence)
+    yield from _alike(_in_scopes(likeliest(twice, evidence), able, wrong, passing, TWICE))
 
 
-def _likeliest(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Scope]:
+def possible_scopes(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Scope]:
+    """Those in which all that is wrong can be, and those that the sizes suggest."""
+    return [scope for scope in (*scopes, *_sizes(evidence)) if _could_be(scope, evidence)]
+
+
+def _able(candidates: Sequence[Deviation[Any]], wrong: Sequence[Evidence]) -> list[Deviation[Any]]:
+    return [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
+
+
+def likeliest(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Scope]:
     """First those in which least is right."""
 
     def right(scope: Scope) -> int:
         return sum(
-            any(part for part, _ in _covered(scope, piece)) for piece in evidence if not piece.wrong
+            any(part for part, _ in covered(scope, piece)) for piece in evidence if not piece.wrong
         )
 
     return sorted(scopes, key=right)
@@ -123,14 +136,14 @@ def _likeliest(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Sc
 
 def singly(evidence: Sequence[Evidence], candidates: Sequence[Deviation[Any]]) -> list[Suspect]:
     """The deviations that fit all of it as they are."""
-    wrong = _by_size(piece for piece in evidence if piece.telling)
-    passing = _by_size(piece for piece in evidence if not piece.wrong)
+    wrong = by_size(piece for piece in evidence if piece.telling)
+    passing = by_size(piece for piece in evidence if not piece.wrong)
     every = [Suspect((candidate,)) for candidate in candidates] if wrong else []
     return [suspect for suspect in every if _fits(suspect, wrong) and _fits(suspect, passing)]
 
 
 @lru_cache(maxsize=2**16)
-def _covered(scope: Scope, piece: Evidence) -> tuple[tuple[bool, bool], ...]:
+def covered(scope: Scope, piece: Evidence) -> tuple[tuple[bool, bool], ...]:
     """For each call, whether it is in a scope, in part at least, and as a whole."""
     return tuple(scope.covers(call, number) for number, call in enumerate(piece.probe.calls, 1))
 
@@ -139,20 +152,21 @@ def _could_be(scope: Scope, evidence: Sequence[Evidence]) -> bool:
     """Whether all that is wrong is in a scope, in part at least, and something is not."""
     elsewhere = False
     for piece in evidence:
-        covered = _covered(scope, piece)
-        if piece.wrong and not any(part for part, _ in covered):
+        parts = covered(scope, piece)
+        if piece.wrong and not any(part for part, _ in parts):
             return False
-        elsewhere |= not all(whole for _, whole in covered)
+        elsewhere |= not all(whole for _, whole in parts)
     return elsewhere
 
 
 def _sizes(evidence: Sequence[Evidence]) -> Iterator[Scope]:
-    """The sizes above which, and only above which, something is wrong; and the samples."""
+    """The sizes only above which something is wrong; and the samples."""
     for words, of in SIZES.items():
         wrong = [max(map(of, piece.probe.calls)) for piece in evidence if piece.wrong]
         passing = [max(map(of, piece.probe.calls)) for piece in evidence if not piece.wrong]
-        if wrong and passing and min(wrong) > max(passing):
-            yield larger(words, of, max(passing))
+        # Above it something may be right all the same, as where a loop leaves nothing over.
+        if smaller := [size for size in passing if size < min(wrong, default=0)]:
+            yield larger(words, of, max(smaller))
     if (first := min(map(_first_sample, (p for p in evidence if p.wrong)), default=0)) > 1:
         yield from_on(first)
 
@@ -197,7 +211,7 @@ def _in_scopes(
             if tried > most:
                 return
             try:
-                suspect = Suspect((_confined(candidate, scope),))
+                suspect = Suspect((confined(candidate, scope),))
             except TypeError:
                 continue
             if _fits(suspect, rest) and _fits(suspect, passing):
@@ -209,7 +223,7 @@ def _in_scopes(
 def _alike(found: Iterable[tuple[Scope, list[Deviation[Any]]]]) -> Iterator[list[Suspect]]:
     """What fits in a scope, as suspects."""
     for scope, fitting in found:
-        yield [Suspect((_confined(deviation, scope),)) for deviation in fitting]
+        yield [Suspect((confined(deviation, scope),)) for deviation in fitting]
 
 
 def _apart(
@@ -230,64 +244,10 @@ def _apart(
 
 
 def _is_whole(scope: Scope, piece: Evidence) -> bool:
-    return all(whole for _, whole in _covered(scope, piece))
+    return all(whole for _, whole in covered(scope, piece))
 
 
-def _beside(
-    scopes: Sequence[Scope], candidates: Sequence[Deviation[Any]], evidence: Sequence[Evidence]
-) -> Iterator[list[Suspect]]:
-    """Two that fit everything, the second in whole calls of some sort alone."""
-    left = BESIDE
-    for scope, inside, first, where in _firsts(scopes, candidates, evidence):
-        alone = first.variant if where is None else scoped(first.variant, where)
-        wrong = _by_size(piece for piece in inside if piece.telling and not piece.fits(alone))
-        able = [one for one in candidates if wrong and one.needs <= wrong[0].features]
-        for second in able:
-            for both in permutations((second.variant, first.variant)):
-                if not left:
-                    return
-                left -= 1
-                try:
-                    here = composed(both)
-                    if where is not None:
-                        here = scoped(here, where, second.variant)
-                    made = scoped(here, scope, alone)
-                    deviations = (_confined(second, scope), _confined(first, where))
-                except TypeError:
-                    continue
-                suspect = Suspect(deviations, made)
-                if _fits(suspect, wrong) and _fits(suspect, evidence):
-                    yield [suspect]
-
-
-def _firsts(
-    scopes: Sequence[Scope], candidates: Sequence[Deviation[Any]], evidence: Sequence[Evidence]
-) -> Iterator[tuple[Scope, list[Evidence], Deviation[Any], Scope | None]]:
-    """What explains all that is outside of some sort of call, as it is or in a scope of its own.
-
-    With the sort of call, and what is in it.
-    """
-    sorts = []
-    for scope in scopes:
-        inside = [piece for piece in evidence if any(part for part, _ in _covered(scope, piece))]
-        outside = [piece for piece in evidence if piece not in inside]
-        enough = sum(piece.telling for piece in outside) >= ENOUGH
-        if scope.of_calls_alone and enough and any(piece.telling for piece in inside):
-            sorts.append((scope, inside, outside))
-    for scope, inside, outside in sorts:
-        for suspect in singly(outside, candidates)[:ALIKE]:
-            yield scope, inside, suspect.deviations[0], None
-    for scope, inside, outside in sorts:
-        wrong = _by_size(piece for piece in outside if piece.telling)
-        passing = _by_size(piece for piece in outside if not piece.wrong)
-        possible = _likeliest([one for one in scopes if _could_be(one, outside)], outside)
-        able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
-        for where, fitting in islice(_in_scopes(possible, able, wrong, passing, IN_PART), 1):
-            for first in fitting[:ALIKE]:
-                yield scope, inside, first, where
-
-
-def _confined(deviation: Deviation[Any], scope: Scope | None) -> Deviation[Any]:
+def confined(deviation: Deviation[Any], scope: Scope | None) -> Deviation[Any]:
     """The deviation in a scope, and so called; raises ``TypeError`` where that is nothing."""
     if scope is None:
         return deviation
@@ -295,7 +255,8 @@ def _confined(deviation: Deviation[Any], scope: Scope | None) -> Deviation[Any]:
     return replace(deviation, name=name, variant=variant)
 
 
-def _by_size(evidence: Iterable[Evidence]) -> list[Evidence]:
+def by_size(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """The smallest first: in small ones few deviations show."""
     return sorted(evidence, key=lambda piece: piece.probe.size)
 
 
@@ -348,26 +309,6 @@ def _pairs(
             )
             return list(islice(fit, 1))
     return []
-
-
-def _pairs_in_scopes(
-    scopes: Sequence[Scope],
-    candidates: Sequence[Deviation[Any]],
-    wrong: Sequence[Evidence],
-    passing: Sequence[Evidence],
-) -> Iterator[list[Suspect]]:
-    """Two that fit everything, both in whole calls of the same sort alone."""
-    for scope in islice((one for one in scopes if one.of_calls_alone), ALIKE):
-        rest = [piece for piece in passing if not any(part for part, _ in _covered(scope, piece))]
-        inside = [piece for piece in passing if piece not in rest]
-        for pair in _pairs([Suspect((one,)) for one in candidates], wrong, inside):
-            try:
-                deviations = tuple(_confined(one, scope) for one in pair.deviations)
-                suspect = Suspect(deviations, scoped(pair.variant, scope))
-            except TypeError:
-                continue
-            if _fits(suspect, (*wrong, *passing)):
-                yield [suspect]
 
 
 def _both(first: Suspect, second: Suspect) -> tuple[Suspect, ...]:
@@ -467,9 +408,9 @@ def conditional(
             yield part, fitting
     for part in parts:
         some = part.of(evidence)
-        wrong = _by_size(piece for piece in some if piece.telling)
-        passing = _by_size(piece for piece in some if not piece.wrong)
+        wrong = by_size(piece for piece in some if piece.telling)
+        passing = by_size(piece for piece in some if not piece.wrong)
         possible = [scope for scope in scopes if _could_be(scope, some)]
         able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
-        found = _in_scopes(_likeliest(possible, some), able, wrong, passing, IN_PART)
+        found = _in_scopes(likeliest(possible, some), able, wrong, passing, IN_PART)
         yield from ((part, fitting) for fitting in _alike(found))

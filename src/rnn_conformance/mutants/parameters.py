@@ -115,6 +115,39 @@ class _Triangular(Mixin):
             parameter.data = (torch.rand_like(parameter) - torch.rand_like(parameter)) * limit
 
 
+@PARAMETERS.add("a projection that begins within 1/sqrt(proj_size)", "PAR-2", kinds={Kind.LSTM})
+class _ProjectionWithinItsOwn(Mixin):
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        for name, parameter in self.named_parameters():
+            if name.startswith("weight_hr"):
+                limit = self.proj_size**-0.5
+                nn.init.uniform_(parameter, -limit, limit)
+
+
+@PARAMETERS.add(
+    "input weights above the first layer that begin within 1/sqrt of what they read",
+    "PAR-2",
+    kinds=LAYERS,
+)
+class _WithinWhatIsRead(Mixin):
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        for name, parameter in self.named_parameters():
+            if name.startswith("weight_ih") and "_l0" not in name:
+                limit = parameter.shape[1] ** -0.5
+                nn.init.uniform_(parameter, -limit, limit)
+
+
+@PARAMETERS.add("a reverse direction that begins as zeros", "PAR-2", kinds=LAYERS)
+class _ZeroReverse(Mixin):
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        for name, parameter in self.named_parameters():
+            if name.endswith("_reverse"):
+                nn.init.zeros_(parameter)
+
+
 @PARAMETERS.add(
     "weights initialised as Glorot and Bengio do", "PAR-2", source="Glorot & Bengio (2010)"
 )
