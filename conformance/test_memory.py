@@ -166,6 +166,19 @@ def test_results_that_are_overwritten_change_nothing_else(subject: Subject, case
 
 
 @clause("MEM-3")
+@for_all(cases(layers=(1, 2)))
+def test_a_result_that_is_overwritten_leaves_the_others_alone(subject: Subject, case: Case) -> None:
+    call = case.call()
+    bare = subject.bare(call)
+    results = parts_of(call, run(subject, bare, call, bare.arguments(call.arguments)))
+    for name, result in results.items():
+        others = {other: array for other, array in results.items() if other != name}
+        before = snapshot(others)
+        overwrite(result)
+        unchanged(call, before, others, f"to overwrite {name} changed another result")
+
+
+@clause("MEM-3")
 @for_all(cases())
 def test_what_is_given_can_be_overwritten_and_leaves_results_alone(
     subject: Subject, case: Case

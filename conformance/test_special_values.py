@@ -73,3 +73,30 @@ def test_subnormal_inputs_change_nothing_beyond_rounding(subject: Subject, case:
     call = case.call()
     data = rounded(0.25 * FORMATS[case.dtype].eta * call.input, case.dtype)
     assert_within_bound(subject(call.replace(input=data)))
+
+
+@clause("SPC-3")
+@for_all(cases(values=[Values.PLAIN, Values.TYPICAL]))
+def test_steps_and_samples_of_zeros_are_computed_like_any_other(
+    subject: Subject, case: Case
+) -> None:
+    # Padding and masks are zeros by convention, and code takes zeros for them.
+    rng = np.random.default_rng(case.seed)
+    call = case.call()
+    zero = rng.random((call.length, call.batch)) < rng.choice([0.3, 0.7])
+    zero[:, rng.integers(call.batch)] |= rng.random() < 0.5
+    zero[rng.integers(call.length)] = True
+    assert_within_bound(subject(call.replace(input=np.where(zero[:, :, None], 0.0, call.input))))
+
+
+@clause("SPC-3")
+@for_all(cases(values=[Values.PLAIN, Values.TYPICAL]))
+def test_steps_and_samples_that_are_alike_are_computed_each(subject: Subject, case: Case) -> None:
+    rng = np.random.default_rng(case.seed)
+    call = case.call()
+    data = call.input.copy()
+    if rng.random() < 0.5:
+        data[:] = data[rng.integers(call.length)]
+    else:
+        data[:] = data[:, [rng.integers(call.batch)]]
+    assert_within_bound(subject(call.replace(input=data)))

@@ -19,6 +19,12 @@ ACTIVATIONS = Chapter[Deviant]()
 
 Function = Callable[[Array], Array]
 
+SIGMOIDS: dict[str, Function] = {}
+"""What stands in for the sigmoid, by name."""
+
+TANHS: dict[str, Function] = {}
+"""What stands in for tanh, by name."""
+
 
 def _tanh(z: Array) -> Array:
     return np.tanh(z)
@@ -121,6 +127,7 @@ for name, fix, source, function in (
         lambda z: sigmoid(z) + 1e-4,
     ),
 ):
+    SIGMOIDS[name] = function
     ACTIVATIONS.add(name, "EQ-2 EQ-3 EQ-5 CEL-2", fix=fix, kinds=LSTMS | GRUS, source=source)(
         with_activations(sigmoid=function)
     )
@@ -173,6 +180,7 @@ for name, fix, source, function in (
         lambda z: np.tanh(z) * (1.0 + 1e-4),
     ),
 ):
+    TANHS[name] = function
     ACTIVATIONS.add(name, EQUATIONS + " EQ-5", fix=fix, source=source)(
         with_activations(tanh=function)
     )
@@ -262,6 +270,12 @@ for name, fix, source, function in (
         "Use max(0, z), which has no upper bound: torch.relu, not torch.nn.ReLU6.",
         "torch.nn.ReLU6",
         lambda z: np.clip(z, 0.0, 6.0),
+    ),
+    (
+        "relu clipped at 20",
+        "Use max(0, z), which has no upper bound: 20 is that of Deep Speech.",
+        "Hannun et al., arXiv:1412.5567",
+        lambda z: np.clip(z, 0.0, 20.0),
     ),
     (
         "the magnitude in place of relu",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnn_conformance.deviations.deviation import Chapter
+from rnn_conformance.deviations.deviation import LSTMS, Chapter
 from rnn_conformance.deviations.gradients import REMEDIES, SCALES
 from rnn_conformance.reference.derivatives import Adjoint, Backtrace, Slopes
 from rnn_conformance.reference.oracle import Trace, Weights
@@ -237,28 +237,41 @@ class _OverThePadding(Adjoint):
         return super().backtrace(call, layer, direction, every, output, h_n, c_n)
 
 
-@FLOWS.add(
-    "the gradient of a shorter sequence's final state lost in the padding",
-    "GRD-1 GRD-3",
-    fix="Bring the gradients of h_n and c_n to each sequence's own last step: on the way back "
-    "through the padding they stay as they are.",
-    kinds=LAYERS,
-    needs=[Feature.PACKED],
-)
-class _LostInThePadding(Adjoint):
-    def backtrace(
-        self,
-        call: Call,
-        layer: int,
-        direction: int,
-        trace: Trace,
-        output: Array,
-        h_n: Array,
-        c_n: Array,
-    ) -> Backtrace:
-        ends = trace.steps[-1][:, None]
-        h_n, c_n = np.where(ends, h_n, 0.0), np.where(ends, c_n, 0.0)
-        return super().backtrace(call, layer, direction, trace, output, h_n, c_n)
+def lost_in_the_padding(states: str) -> type[Adjoint]:
+    """What arrives at the ends of shorter sequences through these states."""
+
+    class LostInThePadding(Adjoint):
+        def backtrace(
+            self,
+            call: Call,
+            layer: int,
+            direction: int,
+            trace: Trace,
+            output: Array,
+            h_n: Array,
+            c_n: Array,
+        ) -> Backtrace:
+            ends = trace.steps[-1][:, None]
+            h_n = np.where(ends, h_n, 0.0) if "h" in states else h_n
+            c_n = np.where(ends, c_n, 0.0) if "c" in states else c_n
+            return super().backtrace(call, layer, direction, trace, output, h_n, c_n)
+
+    return LostInThePadding
+
+
+for states, what, only in (
+    ("hc", "final state", LAYERS),
+    ("h", "h_n, not c_n,", LAYERS & LSTMS),
+    ("c", "c_n, not h_n,", LAYERS & LSTMS),
+):
+    FLOWS.add(
+        f"the gradient of a shorter sequence's {what} lost in the padding",
+        "GRD-1 GRD-3",
+        fix="Bring the gradients of h_n and c_n to each sequence's own last step: on the way back "
+        "through the padding they stay as they are.",
+        kinds=only,
+        needs=[Feature.PACKED],
+    )(lost_in_the_padding(states))
 
 
 @FLOWS.add(

@@ -92,6 +92,27 @@ for kinds, kind in ((RNNS, Kind.RNN), (LSTMS, Kind.LSTM), (GRUS, Kind.GRU)):
             )(_differentiated(number, right, wrong))
 
 
+def _of_relu_at_zero(slope: float) -> type[Adjoint]:
+    class OfReluAtZero(Adjoint):
+        def slopes(self, config: Config, trace: Trace) -> Slopes:
+            by = super().slopes(config, trace)
+            if config.nonlinearity != "relu":
+                return by
+            at_zero = (_raw(config, trace)[0] == 0.0) & trace.steps[:, :, None]
+            return replace(by, x=np.where(at_zero, slope, by.x), h=np.where(at_zero, slope, by.h))
+
+    return OfReluAtZero
+
+
+for slope, words in ((1.0, "1"), (0.5, "1/2")):
+    GRADIENT_SITES.add(
+        f"the derivative of relu at 0 taken for {words}",
+        fix="The derivative of relu at 0 is 0, as PyTorch has it: where z > 0, not z >= 0.",
+        kinds=RNNS,
+        needs=[Feature.RELU],
+    )(_of_relu_at_zero(slope))
+
+
 # What is summed over all steps and samples.
 
 Kept = Callable[[Backtrace], Backtrace]
@@ -114,6 +135,13 @@ def _divided(by: Callable[[Backtrace], int]) -> Kept:
         return replace(back, zx=back.zx * factor, zh=back.zh * factor, d_h=back.d_h * factor)
 
     return kept
+
+
+def _shared(back: Backtrace) -> Backtrace:
+    """Divided, step by step, by how many samples something arrives for."""
+    running = np.any(back.d_h != 0.0, axis=-1).sum(axis=1)[:, None, None]
+    factor = 1.0 / np.maximum(running, 1)
+    return replace(back, zx=back.zx * factor, zh=back.zh * factor, d_h=back.d_h * factor)
 
 
 WAYS: dict[str, tuple[Kept, str, Iterable[Kind]]] = {
@@ -141,6 +169,11 @@ WAYS: dict[str, tuple[Kept, str, Iterable[Kind]]] = {
         _divided(lambda back: back.zx.shape[1]),
         "summed over the samples of the batch, not averaged: a loss that is a mean divides",
         ALL,
+    ),
+    "averaged over the samples that have a step, at each step": (
+        _shared,
+        "summed over the samples, not averaged, at each step",
+        LAYERS,
     ),
     "averaged over the steps": (
         _divided(lambda back: back.zx.shape[0]),

@@ -239,6 +239,26 @@ for name, fix, breaks, kinds, needs, source, change in (
         _no_layer_axis,
     ),
     (
+        "axes of one squeezed out of the output",
+        "Remove no axis but the one that was added: squeeze(dim) with its dim, since L, N and the "
+        "features may be 1 as well.",
+        "SHP-1",
+        LAYERS,
+        (),
+        COMMON,
+        lambda call, given: {"output": np.squeeze(given["output"])},
+    ),
+    (
+        "axes of one squeezed out of the states",
+        "Remove no axis but the one that was added: squeeze(dim) with its dim, since N, the "
+        "features and the layers may be 1 as well.",
+        "SHP-2 SHP-3 CEL-1",
+        ALL,
+        (),
+        COMMON,
+        lambda call, given: _states(call, given, np.squeeze),
+    ),
+    (
         "a sample of zeros for an empty batch",
         "Return empty results for an empty batch, N = 0: the output is (L, 0, D * H_out), h_n "
         "(D * num_layers, 0, H_out), a cell's state (0, H).",

@@ -151,6 +151,14 @@ def _unsorted(call: Call) -> NDArray[np.int_]:
     return np.argsort(_sorted(call))
 
 
+def _unsorted_twice(call: Call) -> NDArray[np.int_]:
+    return _unsorted(call)[_unsorted(call)]
+
+
+def _twice(call: Call) -> NDArray[np.int_]:
+    return _sorted(call)[_sorted(call)]
+
+
 _MOVED = (*_PACKED, Feature.INITIAL_STATE)
 
 for states, begin, end, kinds in (
@@ -175,7 +183,23 @@ for states, begin, end, kinds in (
         kinds=kinds,
         needs=_MOVED,
     )(_begun(states, _unsorted))
+    ORDERS.add(
+        f"{begin} permuted by unsorted_indices instead of sorted_indices",
+        "PCK-3",
+        fix="Permute h_0 (and c_0) with sorted_indices, as the samples are; unsorted_indices puts "
+        "the final states back.",
+        kinds=kinds,
+        needs=_MOVED,
+    )(_begun(states, _unsorted_twice))
     if states != "hc":
+        ORDERS.add(
+            f"{end} sorted once more instead of unsorted",
+            "PCK-2 PCK-3",
+            fix="Return both final states in the caller's order: h_n[:, unsorted_indices] and "
+            "c_n[:, unsorted_indices], not with sorted_indices.",
+            kinds=kinds,
+            needs=_PACKED,
+        )(_ended(states, _twice))
         ORDERS.add(
             f"{end} left in sorted order",
             "PCK-2 PCK-3",

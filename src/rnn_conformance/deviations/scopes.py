@@ -24,7 +24,8 @@ class Scope:
     ``words`` follow a deviation's name. ``calls`` is asked with a call and its number for its
     layer, counted from 1; ``layers`` with a layer and how many there are; ``steps`` with the
     number of each own step of each sequence in the direction's order of time, and how many there
-    are, ``(L, N)`` and ``(N,)``; ``samples`` with the batch size. ``direction`` is 0 or 1.
+    are, ``(L, N)`` and ``(N,)``; ``running`` with how many samples have each step, ``(L,)``;
+    ``samples`` with the batch size. ``direction`` is 0 or 1.
     """
 
     words: str
@@ -32,6 +33,7 @@ class Scope:
     layers: Callable[[int, int], bool] | None = None
     direction: int | None = None
     steps: Callable[[NDArray[np.int_], NDArray[np.int_]], Mask] | None = None
+    running: Callable[[NDArray[np.int_]], Mask] | None = None
     samples: Callable[[int], Mask] | None = None
 
     @property
@@ -41,6 +43,7 @@ class Scope:
             self.layers is None
             and self.direction is None
             and self.steps is None
+            and self.running is None
             and self.samples is None
         )
 
@@ -56,6 +59,8 @@ class Scope:
         mask = np.full(own.shape, self.at(call, layer, direction))
         if self.steps is not None:
             mask &= self.steps(np.cumsum(own, axis=0) - 1, own.sum(axis=0))
+        if self.running is not None:
+            mask &= self.running(own.sum(axis=1))[:, None]
         if self.samples is not None:
             mask &= self.samples(own.shape[1])
         return mask
@@ -77,7 +82,9 @@ class Scope:
         Samples do not meet; nor do the directions of a single layer; and on the first layer no
         other acts.
         """
-        parts = (self.calls, self.layers, self.direction, self.steps, self.samples)
+        parts = (
+            self.calls, self.layers, self.direction, self.steps, self.running, self.samples
+        )  # fmt: skip
         if sum(part is not None for part in parts) != 1:
             return {}
         masks = {name: np.zeros(call.shape(name), dtype=bool) for name in call.results}
@@ -213,6 +220,12 @@ IN_STEPS = (
     Scope("at the last step alone", steps=lambda step, steps: step == steps - 1),
     Scope("at all steps but the last", steps=lambda step, steps: step < steps - 1),
     Scope("at every other step alone", steps=lambda step, steps: step % 2 == 1),
+    # Where a loop over packed steps looks at how many samples are left.
+    Scope("at steps of one sample alone", running=lambda samples: samples == 1),
+    Scope(
+        "at steps that some sequences do not have alone",
+        running=lambda samples: samples < samples.max(initial=0),
+    ),
 )
 
 IN_SAMPLES = (

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.deviations.deviation import EQUATIONS, Chapter, Deviant
-from rnn_conformance.reference.oracle import Answer
+from rnn_conformance.reference.oracle import Answer, Trace, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.clauses import LAYERS
-from rnn_conformance.spec.config import Feature, Kind
+from rnn_conformance.spec.config import Config, Feature, Kind
 
 SPECIALS = Chapter[Deviant]()
 
@@ -108,6 +109,33 @@ class _Skipped(Deviant):
         answer = super().answer(call.replace(input=_finite(call.input)))
         missing = np.isnan(call.input).any(axis=2, keepdims=True)
         return replace(answer, output=np.where(missing, np.nan, answer.output))
+
+
+@SPECIALS.add(
+    "a step skipped in which the input is zero",
+    "SPC-3",
+    fix="Compute a step whose input is all zero like any other: it is no padding, and with biases "
+    "and a state the new state is another one.",
+    kinds=LAYERS,
+    source="keras.layers.Masking",
+)
+class _Masked(Deviant):
+    def scan(
+        self, call: Call, layer: int, direction: int, x: Array, steps: NDArray[np.bool_]
+    ) -> Trace:
+        self.read = x.any(axis=-1)
+        return super().scan(call, layer, direction, x, steps)
+
+    def recur(
+        self,
+        config: Config,
+        weights: Weights,
+        zx: Array,
+        h: Array,
+        c: Array,
+        steps: NDArray[np.bool_],
+    ) -> tuple[Array, Array, Array, Array]:
+        return super().recur(config, weights, zx, h, c, steps & self.read)
 
 
 @SPECIALS.add(

@@ -94,7 +94,7 @@ for width in (*WIDTHS, *BLOCK_WIDTHS):
         )(_of_results(width, left))
 
 
-def _in_pieces(every: int, states: frozenset[str], *, initial: bool) -> type[Deviant]:
+def in_pieces(every: int, states: frozenset[str], *, initial: bool) -> type[Deviant]:
     """An oracle whose states begin anew after so many steps: at zero, or as the call began."""
 
     class InPieces(Deviant):
@@ -145,4 +145,4 @@ for every in PIECES:
                 fix=f"Carry the state on through all steps: where a sequence is done in pieces of "
                 f"{every}, each goes on from the end of the one before.",
                 kinds=kinds,
-            )(_in_pieces(every, frozenset(states), initial=initial))
+            )(in_pieces(every, frozenset(states), initial=initial))

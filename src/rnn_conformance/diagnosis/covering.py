@@ -80,7 +80,9 @@ def _depth(part: tuple[Deviation[Any], Scope | None]) -> int:
     scope = part[1]
     if scope is None or scope.calls is not None:
         return 0
-    return 1 if scope.steps is None and scope.samples is None else 2 + (scope.steps is not None)
+    if scope.steps is not None or scope.running is not None:
+        return 3
+    return 1 if scope.samples is None else 2
 
 
 def _can_be(parts: Sequence[tuple[Deviation[Any], Scope | None]]) -> bool:
@@ -93,12 +95,16 @@ def _can_be(parts: Sequence[tuple[Deviation[Any], Scope | None]]) -> bool:
 
 @dataclass
 class Covering:
-    """The search in some evidence; what it tries is counted."""
+    """The search in some evidence; what it tries is counted.
+
+    ``best`` is what has explained most so far, and contradicts nothing that is right.
+    """
 
     evidence: Sequence[Evidence]
     candidates: Sequence[Deviation[Any]]
     scopes: Sequence[Scope]
     left: int = EVALUATIONS
+    best: Lead = Lead((), frozenset())
     wrong: list[Evidence] = field(init=False)
     passing: list[Evidence] = field(init=False)
 
@@ -206,11 +212,13 @@ class Covering:
             following: list[Lead] = []
             for lead in level:
                 longer = self.leads(lead)
-                if complete := [one.suspect for one in longer if self._is_complete(one)]:
-                    yield complete
+                if complete := [one for one in longer if self._is_complete(one)]:
+                    self.best = complete[0]
+                    yield [one.suspect for one in complete]
                 following += longer
             following.sort(key=lambda lead: -len(lead.explained))
             level = _distinct(following)[:LEADS]
+            self.best = max([self.best, *level], key=lambda lead: len(lead.explained))
 
     def _is_complete(self, lead: Lead) -> bool:
         return len(lead.explained) == len(self.wrong)

@@ -17,14 +17,16 @@ from typing import Any
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviant, Deviation, deviations_of
+from rnn_conformance.deviations.part_functions import part_functions
 from rnn_conformance.deviations.part_orders import part_orders
 from rnn_conformance.deviations.scopes import SCOPES, narrowed
 from rnn_conformance.deviations.tails import BLOCK_WIDTHS, BLOCKS
+from rnn_conformance.deviations.windows import STEPS, gradient_windows, windows
 from rnn_conformance.diagnosis.accepting import ACCEPTING
 from rnn_conformance.diagnosis.activations import measured_functions
 from rnn_conformance.diagnosis.beginnings import BEGINNINGS
 from rnn_conformance.diagnosis.causes import Cause, cause_of
-from rnn_conformance.diagnosis.covering import Covering
+from rnn_conformance.diagnosis.covering import EVALUATIONS, Covering
 from rnn_conformance.diagnosis.dropping import DROPPING
 from rnn_conformance.diagnosis.evidence import Evidence, ask
 from rnn_conformance.diagnosis.laying import LAYING
@@ -32,6 +34,7 @@ from rnn_conformance.diagnosis.plain import facts, measured
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh, passes, probes
 from rnn_conformance.diagnosis.roundings import Rounding, rounding_of
 from rnn_conformance.diagnosis.suspects import (
+    ENOUGH,
     Part,
     Suspect,
     combined,
@@ -331,14 +334,10 @@ class Diagnostician:
         candidates = how.candidates
         if how is self.results and not singly(evidence, candidates):
             # What is not known may be measured, or be one of too many to be listed.
-            listed = {one.name for one in candidates}
-            candidates = [
-                *(one for one in self.functions[0] if one.name not in listed),
-                *candidates,
-            ]
-            candidates += [one.deviations[0] for one in singly(evidence, part_orders(self.kind))]
-            if min(_widest(piece) for piece in evidence if piece.wrong) > min(BLOCK_WIDTHS):
-                candidates += [one for one in BLOCKS if self.kind in one.kinds]
+            candidates = self._unlisted(evidence, candidates)
+        wrong = [piece for piece in evidence if piece.wrong]
+        if how is self.gradients and min(map(_longest, wrong)) > min(STEPS):
+            candidates = [*candidates, *gradient_windows()]
         every = tuple(evidence), candidates, self.scopes
         whole = self._first_confirmed(how, suspects(*every), evidence)
         if not whole and how is self.results:
@@ -351,6 +350,21 @@ class Diagnostician:
         if not whole:
             return self._search_parts(how, evidence, ())
         return _Search(whole, self._concluded(how, "", whole, evidence, evidence), by_probes)
+
+    def _unlisted(
+        self, evidence: Sequence[Evidence], listed: Sequence[Deviation[Any]]
+    ) -> list[Deviation[Any]]:
+        """The candidates, and those that are in no catalogue, before it and after it."""
+        names, wrong = {one.name for one in listed}, [piece for piece in evidence if piece.wrong]
+        measured = [one for one in self.functions[0] if one.name not in names]
+        orders = singly(evidence, part_orders(self.kind))
+        others = [*measured, *listed, *(one.deviations[0] for one in orders)]
+        others += part_functions(self.kind)
+        if min(map(_widest, wrong)) > min(BLOCK_WIDTHS):
+            others += [one for one in BLOCKS if self.kind in one.kinds]
+        if min(map(_longest, wrong)) > min(STEPS):
+            others += windows()
+        return others
 
     def _search_parts(
         self, how: _Questions, evidence: list[Evidence], answers: Sequence[Evidence]
@@ -367,7 +381,32 @@ class Diagnostician:
                 inside = part.of(evidence)
                 concluded = self._concluded(how, part.words, fitting, inside, evidence)
                 return _Search(fitting, concluded, by_probes=False, part=part)
+        if fitting := self._covering_most(how, candidates, evidence, answers):
+            concluded = self._concluded(how, "", fitting, evidence, evidence)
+            return _Search(fitting, concluded, by_probes=False)
         return _Search((), self._concluded(how, "", (), evidence, evidence), by_probes=True)
+
+    def _covering_most(
+        self,
+        how: _Questions,
+        candidates: Sequence[Deviation[Any]],
+        evidence: Sequence[Evidence],
+        answers: Sequence[Evidence],
+    ) -> list[Suspect]:
+        """What explains most of what no search has, the answers among that; empty if not enough."""
+        found = [search.suspects[0].variant for search in how.searches if search.suspects]
+        left_over = [
+            piece
+            for piece in evidence
+            if not piece.wrong or not any(piece.fits(variant) for variant in found)
+        ]
+        covering = Covering(left_over, candidates, self.scopes, EVALUATIONS // 2)
+        if any(covering.whole()) or len(covering.best.explained) >= ENOUGH:
+            suspect = covering.best.suspect
+            right = (piece for piece in evidence if not piece.wrong)
+            if all(piece.fits(suspect.variant) for piece in (*right, *answers)):
+                return [suspect]
+        return []
 
     def _concluded(
         self,
@@ -378,12 +417,17 @@ class Diagnostician:
         evidence: Sequence[Evidence],
     ) -> Diagnosis:
         wrong = [piece for piece in evidence if piece.wrong]
-        whole = bool(fitting) and not where
+        explained = [
+            piece
+            for piece in inside
+            if piece.telling and fitting and piece.fits(fitting[0].variant)
+        ]
+        whole = bool(fitting) and not where and len(explained) == sum(p.telling for p in inside)
         return Diagnosis(
             how.of,
             where,
             _known(fitting, self.kind) if fitting else (),
-            explained=sum(piece.telling for piece in inside) if fitting else 0,
+            explained=len(explained),
             failing=len(wrong),
             passing=sum(not piece.wrong for piece in inside),
             symptoms=tuple(raised(wrong) if whole else self._symptoms(how, wrong)),
@@ -550,6 +594,10 @@ def _widest(piece: Evidence) -> int:
     """The most units or input features in it."""
     configs = [call.config for call in piece.probe.calls]
     return max(max(config.hidden_size, config.layer_input_size(0)) for config in configs)
+
+
+def _longest(piece: Evidence) -> int:
+    return max(call.length for call in piece.probe.calls)
 
 
 def _resized(case: Case, axis: str, size: int) -> Case | None:

@@ -88,6 +88,8 @@ def passes(kind: Kind, declaration: Declaration) -> tuple[Probe, ...]:
             every.append(Probe.back(drawn(call, case.seed), case))
             if case.batch == 5 and Feature.INITIAL_STATE in call.features:
                 every += [Probe.back(drawn(call, case.seed, name), case) for name in call.results]
+            if case.config.nonlinearity == "relu" and not case.config.bias:
+                every.append(Probe.back(drawn(_at_zero(case), case.seed)))
             if case.lengths is not None and case.config.num_layers == 1:
                 every.append(Probe.back(drawn(padded_with_nan(call), case.seed)))
         if not kind.is_cell:
@@ -95,6 +97,15 @@ def passes(kind: Kind, declaration: Declaration) -> tuple[Probe, ...]:
             long = Case(Config(kind, 2, 3), 70, 2, widest(declaration), values=Values.TYPICAL)
             every += [Probe.back(drawn(case.call(), 0), case) for case in differentiable([long])]
     return tuple(sorted(every, key=lambda probe: probe.size))
+
+
+def _at_zero(case: Case) -> Call:
+    """One step of a layer without biases at zero, where relu has no derivative.
+
+    After more steps a rounding decides on which side of zero it is.
+    """
+    call = replace(case, length=1, lengths=None).call()
+    return call.replace(input=0.0 * call.input, h_0=None)
 
 
 def differentiable(every: Iterable[Case]) -> Iterator[Case]:
@@ -210,6 +221,11 @@ def _special(rungs: list[Case]) -> Iterator[Probe]:
         fmt = FORMATS[call.dtype]
         for scale in (30.0, min(1e6, 2.0**-8 * fmt.largest), 0.25 * fmt.eta):
             yield Probe((call.replace(input=rounded(scale * call.input, call.dtype)),))
+    for case in (*plain[1:3], *packed[:1]):
+        call = case.call()
+        data = call.input.copy()
+        data[min(1, call.length - 1), 0] = 0.0
+        yield Probe((call.replace(input=data),))
     for case in packed[:1]:
         call = case.call()
         yield Probe((padded_with_nan(call),))

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rnn_conformance.implementations.trees import leaves, mapped
 from rnn_conformance.mutants.mutant import Chapter, Mixin, as_given, both, data_of
+from rnn_conformance.spec.clauses import LAYERS
 
 MEMORY = Chapter("Memory")
 
@@ -136,6 +137,18 @@ class _ReturnsWhatItRemembers(Mixin):
         if key not in seen:
             seen[key] = super().forward(input, hx)
         return seen[key]
+
+
+@MEMORY.add("a final state that is a view of the output", "MEM-3", kinds=LAYERS)
+class _ReturnsAView(Mixin):
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        output, state = super().forward(input, hx)
+        plain = not isinstance(output, PackedSequence) and not torch.is_grad_enabled()
+        if plain and self.num_layers == 1 and not self.bidirectional and not self.proj_size:
+            time = output.dim() - 2 if self.batch_first or output.dim() == 2 else 0
+            view = output.select(time, -1).unsqueeze(0)
+            return output, as_given(state, [view, *both(state)[1:]])
+        return output, state
 
 
 @MEMORY.add("the final state returned in the initial state's memory", "MEM-1 MEM-3")

@@ -455,7 +455,8 @@ _CLAUSES = (
     ),
     _inference(
         "MEM-3",
-        "Results share no memory with inputs, with parameters, or with the next call's results.",
+        "Results share no memory with inputs, with parameters, with one another, or with the next "
+        "call's results.",
         _DOCS + "tensor_view.html",
         kinds=ALL,
     ),
@@ -507,7 +508,8 @@ _CLAUSES = (
     ),
     _inference(
         "SPC-3",
-        "Subnormal inputs change nothing beyond rounding.",
+        "Zeros are numbers like any other, in whole steps and samples too, and subnormal inputs "
+        "change nothing beyond rounding.",
         _DOCS + "generated/torch.set_flush_denormal.html",
     ),
     # Errors
