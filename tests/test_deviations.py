@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from rnn_conformance.mutants.equations import miniature
 from rnn_conformance.reference.expected import expected
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.spec.calls import Call
-from rnn_conformance.spec.cases import Values, rounded
+from rnn_conformance.spec.cases import Case, Values, rounded
 from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Dtype, Feature, Kind
 from rnn_conformance.spec.result import Result
@@ -99,6 +100,16 @@ def special_calls(call: Call, seed: int) -> Iterator[Call]:
         yield call.replace(input=data)
 
 
+def degenerate_calls(case: Case) -> Iterator[Call]:
+    """One sample, or one unit; and a step of zeros."""
+    call = case.call()
+    yield call.replace(input=np.where(np.arange(call.length)[:, None, None] == 0, 0.0, call.input))
+    config = replace(case.config, hidden_size=1, proj_size=0)
+    yield replace(case, config=config).call()
+    if case.lengths is None and case.batch:
+        yield replace(case, batch=1).call()
+
+
 def telling_calls(kind: Kind, needs: frozenset[Feature]) -> Iterator[Call]:
     """Calls with these features, plain ones first."""
     for seed in range(40):
@@ -117,6 +128,8 @@ def telling_calls(kind: Kind, needs: frozenset[Feature]) -> Iterator[Call]:
         yield call
         if call.batch and seed % 2:
             yield from special_calls(call, seed)
+        if call.batch and seed % 10 == 7:
+            yield from degenerate_calls(case)
     # Nothing but what is needed: one layer, one direction, dense input.
     yield random_case(kind, 0, needs=needs, without=frozenset(Feature) - needs).call()
 

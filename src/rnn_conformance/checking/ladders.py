@@ -99,6 +99,9 @@ TRAITS = (
 )
 """What a case may have besides, those first that are kept apart the best; and then float64."""
 
+BLOCKS, STATE = (32, 64, 128), frozenset({Feature.INITIAL_STATE})
+"""Samples that are done at a time; and what a case that is plain otherwise has."""
+
 ORTHOGONAL = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=bool)
 """Of strength two: in any two columns each pair of bits once."""
 
@@ -185,6 +188,9 @@ class Ladder:
         sizes = (reach.top + 1, *one_more, other)
         yield from zip(sizes, extremes(rng) if reach.few else rows(rng), strict=False)
         yield anywhere, opposites(rng)[0]
+        if self.axis is Axis.SAMPLES:
+            # A state is as long as the batch: where samples are done in blocks, so is the state.
+            yield int(rng.choice(BLOCKS)) + 1, np.array([*(one in STATE for one in TRAITS), True])
 
     def case(
         self, kind: Kind, features: frozenset[Feature], dtype: Dtype, size: int, seed: int

@@ -118,6 +118,22 @@ class _Reshaped(Deviant):
 
 
 @GATES.add(
+    "input weights transposed where they are square",
+    EQUATIONS + " INV-2",
+    fix="Compute x @ weight_ih.T, each gate's block multiplying x from the left, whatever the "
+    "sizes: where H_in = H, a transpose that is missing or too many raises nothing.",
+)
+class _SquareTransposed(Deviant):
+    def weights(self, call: Call, layer: int, direction: int) -> Weights:
+        weights = super().weights(call, layer, direction)
+        size = call.config.hidden_size
+        if weights.w_ih.shape[1] != size:
+            return weights
+        blocks = weights.w_ih.reshape(-1, size, size)
+        return replace(weights, w_ih=blocks.swapaxes(1, 2).reshape(-1, size))
+
+
+@GATES.add(
     "no activation",
     "EQ-1 CEL-2",
     fix="Put the pre-activation through the nonlinearity: h' = tanh(W_ih x + b_ih + W_hh h + "

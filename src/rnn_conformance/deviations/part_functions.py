@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from rnn_conformance.deviations.activations import SIGMOIDS, TANHS, Function
+from rnn_conformance.deviations.activations import SIGMOIDS, TANHS, Function, of_dtype
 from rnn_conformance.deviations.deviation import Deviant, Deviation
 from rnn_conformance.deviations.gate_functions import gate_of_gru, gate_of_lstm
 from rnn_conformance.spec.arrays import Array
@@ -48,7 +48,7 @@ def part_functions(kind: Kind) -> tuple[Deviation[Deviant], ...]:
             source="approximations in use",
             fix=f"Put {what.rstrip(',')} through {'tanh' if name in TANHS else 'a sigmoid'} as "
             "accurately as the dtype allows, as the other gates are.",
-            variant=variant,
+            variant=of_dtype(variant) if "overflows" in name else variant,
         )
         for what, name, variant in found
     )

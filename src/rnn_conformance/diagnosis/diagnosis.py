@@ -17,6 +17,8 @@ from typing import Any
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviant, Deviation, deviations_of
+from rnn_conformance.deviations.gradient_limits import gradient_limits
+from rnn_conformance.deviations.limits import limits
 from rnn_conformance.deviations.part_functions import part_functions
 from rnn_conformance.deviations.part_orders import part_orders
 from rnn_conformance.deviations.scopes import SCOPES, narrowed
@@ -332,14 +334,14 @@ class Diagnostician:
         if plain := self._plain(how, evidence):
             return _Search((), plain, by_probes)
         candidates = how.candidates
-        if how is self.results and not singly(evidence, candidates):
-            # What is not known may be measured, or be one of too many to be listed.
-            candidates = self._unlisted(evidence, candidates)
-        wrong = [piece for piece in evidence if piece.wrong]
-        if how is self.gradients and min(map(_longest, wrong)) > min(STEPS):
-            candidates = [*candidates, *gradient_windows()]
+        if not singly(evidence, candidates):
+            candidates = [*self._measured_functions(how), *candidates]
         every = tuple(evidence), candidates, self.scopes
         whole = self._first_confirmed(how, suspects(*every), evidence)
+        if not whole:
+            unlisted = self._unlisted(how, evidence)
+            others = suspects(tuple(evidence), unlisted, self.scopes)
+            whole = self._first_confirmed(how, others, evidence)
         if not whole and how is self.results:
             rounding = rounding_of(evidence, (*self.scopes, *narrowed(self.scopes)))
             if rounding is not None:
@@ -351,20 +353,25 @@ class Diagnostician:
             return self._search_parts(how, evidence, ())
         return _Search(whole, self._concluded(how, "", whole, evidence, evidence), by_probes)
 
-    def _unlisted(
-        self, evidence: Sequence[Evidence], listed: Sequence[Deviation[Any]]
-    ) -> list[Deviation[Any]]:
-        """The candidates, and those that are in no catalogue, before it and after it."""
-        names, wrong = {one.name for one in listed}, [piece for piece in evidence if piece.wrong]
-        measured = [one for one in self.functions[0] if one.name not in names]
-        orders = singly(evidence, part_orders(self.kind))
-        others = [*measured, *listed, *(one.deviations[0] for one in orders)]
-        others += part_functions(self.kind)
+    def _measured_functions(self, how: _Questions) -> list[Deviation[Any]]:
+        """Deviations of what gates were measured to be put through, that have no other name."""
+        if how is not self.results:
+            return []
+        listed = {one.name for one in how.candidates}
+        return [one for one in self.functions[0] if one.name not in listed]
+
+    def _unlisted(self, how: _Questions, evidence: Sequence[Evidence]) -> list[Deviation[Any]]:
+        """Those that are too many for the catalogue, as far as they could be what is wrong."""
+        wrong = [piece for piece in evidence if piece.wrong]
+        long = min(map(_longest, wrong)) > min(STEPS)
+        if how is not self.results:
+            return [*gradient_limits(), *(gradient_windows() if long else ())]
+        listed = {one.name for one in how.candidates}
+        every = [*part_orders(self.kind), *part_functions(self.kind), *limits(self.kind)]
+        every += windows() if long else ()
         if min(map(_widest, wrong)) > min(BLOCK_WIDTHS):
-            others += [one for one in BLOCKS if self.kind in one.kinds]
-        if min(map(_longest, wrong)) > min(STEPS):
-            others += windows()
-        return others
+            every += [one for one in BLOCKS if self.kind in one.kinds]
+        return [one for one in every if one.name not in listed]
 
     def _search_parts(
         self, how: _Questions, evidence: list[Evidence], answers: Sequence[Evidence]
