@@ -1,7 +1,7 @@
 """PAR: the constructor and the parameters."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -299,6 +299,30 @@ def test_it_takes_the_state_dict_of_torch_nn_and_computes_the_same(
     due, kept = (dict(sorted(of.state_dict().items())) for of in (reference, module))
     if what := difference(snapshot(due, writes=False), snapshot(kept, writes=False)):
         raise fails(case, f"its state_dict is not the one that was loaded: {what}")
+
+
+def altered(state: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """State dictionaries that strict loading must refuse, one for each key, and why."""
+    for name, tensor in state.items():
+        yield f"without {name}", {key: value for key, value in state.items() if key != name}
+        yield f"with {name} one row longer", {**state, name: tensor.new_zeros(len(tensor) + 1, 1)}
+    yield "with a key that no layer has", {**state, "weight_xh_l0": next(iter(state.values()))}
+
+
+@clause("PAR-3")
+@for_all(cases(), examples=0.5)
+def test_strict_loading_refuses_what_is_missing_unknown_or_of_another_shape(
+    subject: Subject, case: Case
+) -> None:
+    named_as_in_torch_nn(subject, case)
+    module = construct(subject, case)
+    for what, state in altered(dict(module.state_dict())):
+        try:
+            module.load_state_dict(state, strict=True)
+        # Whatever it raises, it has not been silent.
+        except Exception:
+            continue
+        raise fails(case, f"load_state_dict(strict=True) takes a state_dict {what}")
 
 
 def uses(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import islice
 from typing import Any
 
 from rnn_conformance.deviations import Deviation
@@ -18,6 +18,7 @@ from rnn_conformance.deviations.scopes import Scope
 from rnn_conformance.diagnosis.evidence import Evidence
 from rnn_conformance.diagnosis.suspects import (
     Suspect,
+    apart,
     by_size,
     composed,
     confined,
@@ -29,15 +30,15 @@ from rnn_conformance.reference.derivatives import Adjoint
 MOST = 3
 """How many deviations at once are looked for."""
 
-EVALUATIONS = 12_000
+EVALUATIONS = 16_000
 """How many variants are tried on pieces of evidence at most."""
 
-FROM_EACH = 1_000
+FROM_EACH = 600
 """How many of these at most for one piece of evidence that scopes cut."""
 
-SMALL, ENOUGH, CUT = 12, 2, 3
+SMALL, ENOUGH, CUT = 12, 2, 2
 """Of what is left over so many of the smallest are looked at; until so many are explained; and so
-many of them in scopes that cut them, if none is."""
+many of them in scopes that cut them."""
 
 LEADS = 6
 """How many leads are followed at each depth, those first that explain most."""
@@ -128,8 +129,8 @@ class Covering:
             if enough == ENOUGH:
                 break
         for piece in left_over[:CUT]:
-            if not found:
-                found += self._longer(lead, self._in_parts(lead, piece))
+            more = list(self._longer(lead, self._in_parts(lead, piece)))
+            found += [one for one in more if one not in found]
         # Where they explain the same, what needs no scope is likelier.
         return sorted(found, key=lambda one: (-len(one.explained), one.parts[-1][1] is not None))
 
@@ -192,9 +193,25 @@ class Covering:
             if any(part for part, _ in covered(scope, piece))
             and not all(whole for _, whole in covered(scope, piece))
         )
-        for scope, deviation in islice(product(cutting, able), FROM_EACH):
+        tried = (
+            (scope, one) for scope in cutting for one in self._possible(lead, piece, scope, able)
+        )
+        for scope, deviation in islice(tried, FROM_EACH):
             if self._tried(piece, (*lead.parts, (deviation, scope))):
                 yield deviation, scope
+
+    def _possible(
+        self, lead: Lead, piece: Evidence, scope: Scope, able: Sequence[Deviation[Any]]
+    ) -> Sequence[Deviation[Any]]:
+        """Those that a part of the piece, in which each shows as it does everywhere, allows."""
+        for _, places in apart(scope, [piece]):
+            return [
+                one
+                for one in able
+                if _can_be(parts := (*lead.parts, (one, None)))
+                and piece.fits_at(made(parts), places)
+            ]
+        return able
 
     def _tried(
         self, piece: Evidence, parts: tuple[tuple[Deviation[Any], Scope | None], ...]

@@ -204,7 +204,7 @@ def _in_scopes(
             left = plainly[piece]
         rest = [piece for piece in wrong if piece not in whole]
         fitting: list[Deviation[Any]] = []
-        for piece, places in islice(_apart(scope, wrong), 2):
+        for piece, places in islice(apart(scope, wrong), 2):
             left = [one for one in left if piece.fits_at(one.variant, places)]
         for candidate in left:
             tried += 1
@@ -226,7 +226,7 @@ def _alike(found: Iterable[tuple[Scope, list[Deviation[Any]]]]) -> Iterator[list
         yield [Suspect((confined(deviation, scope),)) for deviation in fitting]
 
 
-def _apart(
+def apart(
     scope: Scope, wrong: Sequence[Evidence]
 ) -> Iterator[tuple[Evidence, dict[Place, NDArray[np.bool_]]]]:
     """Evidence in which a part shows what the deviation gives everywhere, and that part.

@@ -221,6 +221,44 @@ class _StateDictOfLoading(Mixin):
         return getattr(self, "_loaded", None) or super().state_dict(*args, **keywords)
 
 
+class _Completing(Mixin):
+    """Loads what there is of the right shape, and says nothing of the rest."""
+
+    def complete(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **keywords: Any) -> Any:
+        return super().load_state_dict(self.complete(state_dict), *args, **keywords)
+
+
+@PARAMETERS.add("biases that a state_dict lacks filled with zeros", "PAR-3")
+class _FillsBiases(_Completing):
+    def complete(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        lacking = {
+            name: torch.zeros_like(parameter)
+            for name, parameter in self.named_parameters()
+            if name.startswith("bias_hh")
+        }
+        return {**lacking, **state_dict}
+
+
+@PARAMETERS.add("unknown keys of a state_dict passed over", "PAR-3")
+class _PassesOverUnknown(_Completing):
+    def complete(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        known = dict(self.named_parameters())
+        return {name: tensor for name, tensor in state_dict.items() if name in known}
+
+
+@PARAMETERS.add("what is of another shape in a state_dict passed over", "PAR-3")
+class _PassesOverShapes(_Completing):
+    def complete(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        own = dict(self.named_parameters())
+        return {
+            name: tensor if name not in own or tensor.shape == own[name].shape else own[name]
+            for name, tensor in state_dict.items()
+        }
+
+
 @PARAMETERS.add("a load_state_dict that ignores torch.nn's", "PAR-3")
 class _IgnoresUnknownNames(Mixin):
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **keywords: Any) -> Any:
