@@ -91,7 +91,7 @@ def test_a_scope_is_a_part_of_what_is_computed(scope: Scope) -> None:
             part, whole = scope.covers(call, 1)
             assert part or not whole or not call.batch
     # More samples than are drawn.
-    many = Case(Config(Kind.RNN, 2, 3), 2, 70).call()
+    many = Case(Config(Kind.RNN, 2, 19), 2, 70).call()
     covered |= {scope.covers(many, number) for number in (1, 2)}
     assert any(part for part, _ in covered), "it is nothing"
     assert any(not whole for _, whole in covered), "it is everything"

@@ -54,6 +54,11 @@ def _scoped(variant: type[Any], scope: Scope, elsewhere: type[Any]) -> type[Any]
     if not scope.of_calls_alone and handing_over:
         raise TypeError("what is handed over is handed over as a whole")
 
+    whole = overrides(variant, "answer", "aligned", "join", "final_states", *WHOLE_LAYER)
+    nested = issubclass(variant, _Scoped) or issubclass(elsewhere, _Scoped)
+    if scope.units is not None and (whole or nested):
+        raise TypeError("what is done to a layer as a whole is done to all of its units")
+
     class Scoped(_Scoped):
         wrongly = variant
         otherwise = elsewhere
@@ -121,7 +126,7 @@ class _Scoped(Deviant):
     def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
         self.layer = layer
         mask = self.where.inside(call, layer, direction)
-        if mask.all() or not mask.any():
+        if not mask.any() or (mask.all() and self.where.units is None):
             return self._of(bool(mask.any())).direction(call, layer, direction, x)
         nested = issubclass(self.wrongly, _Scoped) or issubclass(self.otherwise, _Scoped)
         if nested or any(map(self._differs, WHOLE_LAYER)):
@@ -140,12 +145,13 @@ class _Scoped(Deviant):
         self, call: Call, layer: int, direction: int, x: Array, own: Mask, mask: Mask
     ) -> Trace:
         """Each step of each sample by the one whose turn it is, from the state that there is."""
-        both = (self.wrong, self.exact)
+        both, units = (self.wrong, self.exact), self._units(call)
         weights = [oracle.weights(call, layer, direction) for oracle in both]
         sides = [o.input_side(w, x) for o, w in zip(both, weights, strict=True)]
         states = [oracle.initial_state(call, layer, direction) for oracle in both]
         # Each sequence starts as it goes on at its first own step.
-        first = np.take_along_axis(mask, own.argmax(axis=0)[None], axis=0)[0][:, None]
+        first = np.take_along_axis(mask, own.argmax(axis=0)[None], axis=0)[0][:, None] & units
+        of_blocks = np.tile(units, len(call.config.kind.gates) if len(units) > 1 else 1)
         h, c = (chosen(first, *pair) for pair in zip(*states, strict=True))
         hs, cs, zhs, gates = [h], [c], [], []
         for t in range(len(x)):
@@ -153,13 +159,19 @@ class _Scoped(Deviant):
                 oracle.step(call.config, weight, side[t], hs[-1], cs[-1])
                 for oracle, weight, side in zip(both, weights, sides, strict=True)
             ]
-            here, runs = mask[t][:, None], own[t][:, None]
-            zh, gate, h, c = (chosen(here, *pair) for pair in zip(*taken, strict=True))
+            here, runs = mask[t][:, None] & units, own[t][:, None]
+            of_gates = mask[t][:, None] & of_blocks
+            zh, gate, h, c = (
+                chosen(where, *pair)
+                for where, pair in zip(
+                    (of_gates, of_gates, here, here), zip(*taken, strict=True), strict=True
+                )
+            )
             zhs.append(zh)
             gates.append(gate)
             hs.append(np.where(runs, h, hs[-1]))
             cs.append(np.where(runs, c, cs[-1]))
-        zx = chosen(mask[:, :, None], *sides)
+        zx = chosen(mask[:, :, None] & of_blocks, *sides)
         has_c = call.config.kind.has_cell_state
         return Trace(
             weights[1],
@@ -171,6 +183,15 @@ class _Scoped(Deviant):
             np.stack(cs) if has_c else None,
             own,
         )
+
+    def _units(self, call: Call) -> Mask:
+        """``(H,)``, or ``(1,)`` for all; raises ``ValueError`` where a projection mixes them."""
+        config = call.config
+        if self.where.units is None:
+            return np.ones(1, dtype=bool)
+        if config.proj_size:
+            raise ValueError("projected features are of no unit")
+        return self.where.units(config.hidden_size)
 
     def aligned(self, trace: Trace, direction: int) -> Array:
         exact = self.exact.aligned(trace, direction)

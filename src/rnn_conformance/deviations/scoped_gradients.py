@@ -31,6 +31,8 @@ def scoped_adjoint(variant: type[Adjoint], scope: Scope, elsewhere: type[Adjoint
 
     Its ``derivative`` raises ``TypeError`` for a call of which that says nothing.
     """
+    if scope.units is not None:
+        raise TypeError("gradients are not told unit by unit")
 
     class Scoped(_ScopedAdjoint):
         wrongly = variant

@@ -25,7 +25,7 @@ class Scope:
     layer, counted from 1; ``layers`` with a layer and how many there are; ``steps`` with the
     number of each own step of each sequence in the direction's order of time, and how many there
     are, ``(L, N)`` and ``(N,)``; ``running`` with how many samples have each step, ``(L,)``;
-    ``samples`` with the batch size. ``direction`` is 0 or 1.
+    ``samples`` with the batch size, ``units`` with the hidden size. ``direction`` is 0 or 1.
     """
 
     words: str
@@ -35,6 +35,7 @@ class Scope:
     steps: Callable[[NDArray[np.int_], NDArray[np.int_]], Mask] | None = None
     running: Callable[[NDArray[np.int_]], Mask] | None = None
     samples: Callable[[int], Mask] | None = None
+    units: Callable[[int], Mask] | None = None
 
     @property
     def of_calls_alone(self) -> bool:
@@ -45,6 +46,7 @@ class Scope:
             and self.steps is None
             and self.running is None
             and self.samples is None
+            and self.units is None
         )
 
     def at(self, call: Call, layer: int, direction: int) -> bool:
@@ -74,16 +76,20 @@ class Scope:
             for layer in range(call.config.num_layers)
             for direction in range(call.config.num_directions)
         ]
-        return any(mask.any() for mask in masks), all(mask.all() for mask in masks)
+        size = call.config.hidden_size
+        units = np.ones(size, dtype=bool) if self.units is None else self.units(size)
+        part = any(mask.any() for mask in masks) and bool(units.any())
+        return part, all(mask.all() for mask in masks) and bool(units.all())
 
     def as_everywhere(self, call: Call) -> dict[str, Mask]:
         """By result, canonical, what is as if the deviation were not confined; empty if unknown.
 
-        Samples do not meet; nor do the directions of a single layer; and on the first layer no
-        other acts.
+        Samples do not meet; nor do the directions of a single layer, nor its units in its first
+        step; and on the first layer no other acts.
         """
         parts = (
-            self.calls, self.layers, self.direction, self.steps, self.running, self.samples
+            self.calls, self.layers, self.direction, self.steps, self.running, self.samples,
+            self.units,
         )  # fmt: skip
         if sum(part is not None for part in parts) != 1:
             return {}
@@ -92,6 +98,16 @@ class Scope:
         for name, mask in masks.items():
             if self.samples is not None:
                 mask[:, self.samples(call.batch)] = True
+            elif self.units is not None:
+                plain = config.num_layers == 1 and not config.proj_size and call.lengths is None
+                if not plain or not call.length:
+                    return {}
+                if name == "output":
+                    # At the first step of each direction; from then on units meet in W_hh h.
+                    units, half = self.units(config.hidden_size), config.hidden_size
+                    mask[0, :, :half] = units
+                    if config.bidirectional:
+                        mask[-1, :, half:] = units
             elif self.direction is not None and config.num_layers == 1:
                 if name == "output":
                     half = config.output_size
@@ -244,9 +260,26 @@ def _past(width: int) -> Scope:
     return Scope(f"for the samples past a multiple of {width} alone", samples=left)
 
 
+def _units_past(width: int) -> Scope:
+    """What a loop that takes so many units at a time leaves over."""
+
+    def left(size: int) -> Mask:
+        return (np.arange(size) >= size // width * width) & (size > width)
+
+    return Scope(f"for the units past a multiple of {width} alone", units=left)
+
+
+IN_UNITS = (
+    Scope("for the first unit alone", units=lambda size: np.arange(size) == 0),
+    Scope("for the last unit alone", units=lambda size: np.arange(size) == size - 1),
+    *map(_units_past, (2, 4, 8, 16)),
+)
+
 IN_TAILS = tuple(_past(width) for width in (2, 4, 8, 16, 32, 64))
 
-SCOPES = (*IN_DIRECTIONS, *IN_LAYERS, *IN_STEPS, *IN_SAMPLES, *IN_TAILS, *IN_CALLS)
+SCOPES = (
+    *IN_DIRECTIONS, *IN_LAYERS, *IN_STEPS, *IN_SAMPLES, *IN_UNITS, *IN_TAILS, *IN_CALLS
+)  # fmt: skip
 """All, the narrower kinds of place first."""
 
 

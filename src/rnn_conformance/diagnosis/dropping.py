@@ -109,6 +109,23 @@ def _share_of_zeros(subject: Subject, name: str) -> float:
 
 
 @DROPPING.add(
+    "dropout that the recording of gradients decides, not the mode",
+    f"{EVERYWHERE} LIF-2",
+    fix="Drop where self.training is set: whether gradients are recorded is another matter.",
+)
+def _with_gradients(subject: Subject) -> str:
+    from rnn_conformance.checking.training import Training
+
+    call = _call(subject)
+    layer = Training(subject, call)
+    layer.train(False)
+    recorded, _ = layer.backward(drawn(call, 1))
+    plain = _answer(subject, call, training=False)
+    differ = _differ(recorded.output, plain.output) and not _others(subject, call)
+    return "a call in evaluation mode differs where gradients are recorded" * differ
+
+
+@DROPPING.add(
     "dropout in evaluation",
     EVERYWHERE,
     fix="Drop nothing unless self.training: pass training=self.training to dropout.",

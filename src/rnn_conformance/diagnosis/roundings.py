@@ -26,6 +26,10 @@ MEDIAN, FURTHEST = 2.0**4, 2.0**9
 """Of the same: half of all errors are as small, and none, however much adds up, is larger."""
 
 
+WRONG = 0.25
+"""Of the largest result: so far off is no rounding, of bfloat16 neither."""
+
+
 @dataclass(frozen=True)
 class Rounding:
     """Computed in ``coarser``, where ``finer`` are the dtypes of the calls, and where that is.
@@ -65,7 +69,8 @@ def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Roundi
     for coarser in (Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16):
         unit = FORMATS[coarser].u_s
         sizes = [relative(piece, piece.given) for piece in wrong if piece.given is not None]
-        if not all(FORMATS[dtype].u_s < unit for dtype in finer) or max(sizes) > FURTHEST * unit:
+        furthest = min(FURTHEST * unit, WRONG)
+        if not all(FORMATS[dtype].u_s < unit for dtype in finer) or max(sizes) > furthest:
             continue
         if not LEAST * unit <= np.median(sizes) <= MEDIAN * unit:
             continue
