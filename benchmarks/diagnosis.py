@@ -4,7 +4,7 @@
     python -m benchmarks.diagnosis --pairs 200
     python -m benchmarks.diagnosis --scoped 200             # deviations in drawn scopes
     python -m benchmarks.diagnosis --scoped 200 --held-out  # of which the search knows four fifths
-    python -m benchmarks.diagnosis --scoped 200 --two       # two at once, one in whole calls alone
+    python -m benchmarks.diagnosis --scoped 200 --at-once 2 # two of these at once, or three
 
 Each is an opaque implementation that is run against the checks of the clauses that it breaks
 until one fails, and that failure is diagnosed. What is named is right if the mutant is among
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import repeat
 from statistics import median, quantiles
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import torch
@@ -35,7 +35,8 @@ from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import CATALOGUE as DEVIATIONS
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviation, deviations_of
 from rnn_conformance.deviations.scoped import scoped
-from rnn_conformance.deviations.scopes import IN_CALLS, SCOPES
+from rnn_conformance.deviations.scopes import SCOPES
+from rnn_conformance.diagnosis.covering import made
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
 from rnn_conformance.diagnosis.evidence import ask
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh
@@ -54,7 +55,7 @@ OTHERS = 100
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one of them: ``seconds`` is what the diagnosis took."""
+    """What came of one of them: ``seconds`` of the processor is what the diagnosis took."""
 
     name: str
     kind: str
@@ -138,9 +139,9 @@ def tried(
     name = " and ".join(names)
     if failed is None:
         return Verdict(name, str(kind), chapter, "never failed", 0.0, "")
-    begun = perf_counter()
+    begun = process_time()
     diagnosis = Diagnostician(implementation, kind).diagnose(*failed)
-    seconds = perf_counter() - begun
+    seconds = process_time() - begun
     verdict = judged(names, implementation, kind, diagnosis)
     return Verdict(name, str(kind), chapter, verdict, seconds, diagnosis.text if diagnosis else "")
 
@@ -194,26 +195,24 @@ def confined(seed: int, unknown: bool) -> Verdict | None:
     return diagnosed(names, variant, kind, deviation.breaks, without if unknown else frozenset())
 
 
-def two_confined(seed: int) -> Verdict | None:
-    """Two drawn deviations at once, of which the first is in drawn calls alone, the second where
-    it may be; ``None`` where that is nothing, or one of the two does not show."""
+def several(seed: int, count: int) -> Verdict | None:
+    """So many drawn deviations at once, each in a drawn scope; ``None`` where that is nothing, or
+    one of them does not show by itself."""
     warnings.simplefilter("ignore")
     rng = random.Random(seed)
     kind = rng.choice(list(Kind))
-    first, second = rng.sample(deviations_of(kind), 2)
-    calls, where = rng.choice(IN_CALLS), rng.choice(SCOPES)
+    parts = [(one, rng.choice(SCOPES)) for one in rng.sample(deviations_of(kind), count)]
     try:
-        both = scoped(composed((first.variant, second.variant)), where, first.variant)
-        alone = scoped(second.variant, where)
-        variants = scoped(both, calls, alone), scoped(first.variant, calls), alone
+        together, alone = made(parts), [scoped(one.variant, scope) for one, scope in parts]
     except TypeError:
         return None
-    for variant in variants[1:]:
-        one = Diagnostician(miniature("one of two", kind, variant), kind)
+    for variant in alone:
+        one = Diagnostician(miniature("one of several", kind, variant), kind)
         if not any(piece.telling for piece in one.results.evidence):
             return None
-    names = (f"{first.name}, {calls.words}", f"{second.name}, {where.words}")
-    return diagnosed(names, variants[0], kind, first.breaks | second.breaks, frozenset())
+    names = tuple(f"{one.name}, {scope.words}" for one, scope in parts)
+    breaks = frozenset[str]().union(*(one.breaks for one, _ in parts))
+    return diagnosed(names, together, kind, breaks, frozenset())
 
 
 def diagnosed(
@@ -225,14 +224,14 @@ def diagnosed(
 ) -> Verdict | None:
     """What is said of what no check was run on; ``None`` where no probe shows it."""
     name = " and ".join(names)
-    begun = perf_counter()
+    begun = process_time()
     diagnostician = Diagnostician(miniature(name, kind, variant), kind, without)
     wrong = [piece for piece in diagnostician.results.evidence if piece.telling]
     if not wrong:
         return None
     failed = NonConforming("a call is off", sort=Sort.VALUE, calls=wrong[0].probe.calls)
     diagnosis = diagnostician.diagnose(failed, clauses)
-    seconds = perf_counter() - begun
+    seconds = process_time() - begun
     verdict = of_confined(names, diagnostician, diagnosis)
     return Verdict(name, str(kind), "scopes", verdict, seconds, diagnosis.text if diagnosis else "")
 
@@ -271,7 +270,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=0, help="so many pairs, not single mutants")
     parser.add_argument("--scoped", type=int, default=0, help="so many deviations in scopes")
     parser.add_argument("--held-out", action="store_true", help="a fifth of which is not known")
-    parser.add_argument("--two", action="store_true", help="of these, two at once")
+    parser.add_argument("--at-once", type=int, default=1, help="of these, so many at once")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kind", choices=list(Kind), help="this kind alone")
     parser.add_argument("--chapter", default="", help="mutants of this chapter alone")
@@ -281,8 +280,8 @@ def main() -> None:
         jobs: Iterable[Verdict | None]
         if options.pairs:
             jobs = pool.map(pair, range(options.pairs))
-        elif options.scoped and options.two:
-            jobs = pool.map(two_confined, range(options.scoped))
+        elif options.scoped and options.at_once > 1:
+            jobs = pool.map(several, range(options.scoped), repeat(options.at_once))
         elif options.scoped:
             jobs = pool.map(confined, range(options.scoped), repeat(options.held_out))
         else:
@@ -311,7 +310,7 @@ def main() -> None:
         print(f"{verdict}: {count} of {len(trials)}, {100.0 * count / len(trials):.1f} %")
     seconds = [trial.seconds for trial in trials]
     print(
-        f"seconds a diagnosis: median {median(seconds):.2f}, "
+        f"seconds of the processor a diagnosis: median {median(seconds):.2f}, "
         f"95 % below {quantiles(seconds, n=20)[-1]:.2f}, at most {max(seconds):.2f}"
     )
 

@@ -306,7 +306,7 @@ def altered(state: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, tensor in state.items():
         yield f"without {name}", {key: value for key, value in state.items() if key != name}
         yield f"with {name} one row longer", {**state, name: tensor.new_zeros(len(tensor) + 1, 1)}
-    yield "with a key that no layer has", {**state, "weight_xh_l0": next(iter(state.values()))}
+    yield "with a key that no layer has", {**state, "beyond": next(iter(state.values()))}
 
 
 @clause("PAR-3")

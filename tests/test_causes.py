@@ -44,6 +44,19 @@ def test_nothing_is_seen_of_what_is_right(cause: Cause, kind: Kind) -> None:
         ("dropout ignored", "no dropout at all"),
         ("dropout ignored for packed input", "no dropout of packed sequences"),
         ("NaN for a dropout of 1", "NaN for a dropout of 1"),
+        ("a dropout of 1 that drops nothing", "a dropout of 1 that drops nothing"),
+        (
+            "dropout where gradients are recorded, whatever the mode",
+            "dropout that the recording of gradients decides, not the mode",
+        ),
+        (
+            "a projection that begins within 1/sqrt(proj_size)",
+            "initial values of another limit in some layer, direction or projection",
+        ),
+        (
+            "a reverse direction that begins as zeros",
+            "initial values of another limit in some layer, direction or projection",
+        ),
         ("kept elements not scaled", "kept elements not scaled"),
         ("kept elements scaled by 1/p", "kept elements scaled by 1/p"),
         (

@@ -5,6 +5,8 @@ Of the engines that are installed here; `tox -e engines` has all of them.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +99,12 @@ def test_no_more_than_is_published_of_it_is_found(engine: Implementation, kind: 
             assert record.outcome in (Outcome.PASSED, Outcome.UNSUPPORTED, Outcome.UNTESTED), (
                 record.failure or record.reason
             )
+
+
+def test_a_registered_name_loads_no_other_framework() -> None:
+    load = "from rnn_conformance.implementations.registry import load; load('torch.nn.LSTM')"
+    shown = "import sys; print(sorted({'numba', 'keras', 'onnxruntime'} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{load}; {shown}"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"

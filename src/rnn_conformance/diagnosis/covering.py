@@ -30,7 +30,7 @@ from rnn_conformance.reference.derivatives import Adjoint
 MOST = 3
 """How many deviations at once are looked for."""
 
-EVALUATIONS = 16_000
+EVALUATIONS = 10_000
 """How many variants are tried on pieces of evidence at most."""
 
 FROM_EACH = 600
@@ -39,6 +39,9 @@ FROM_EACH = 600
 SMALL, ENOUGH, CUT = 12, 2, 2
 """Of what is left over so many of the smallest are looked at; until so many are explained; and so
 many of them in scopes that cut them."""
+
+SURE = 3
+"""How many each deviation of what explains a part must explain beyond the others."""
 
 LEADS = 6
 """How many leads are followed at each depth, those first that explain most."""
@@ -50,6 +53,8 @@ class Lead:
 
     parts: tuple[tuple[Deviation[Any], Scope | None], ...]
     explained: frozenset[int]
+    gained: int = 0
+    """The fewest that one of the deviations explains beyond those before it."""
 
     @property
     def suspect(self) -> Suspect:
@@ -150,7 +155,8 @@ class Covering:
                 if self._is(wrong, lead.parts, deviation, scope)
             )
             if explained > lead.explained:
-                yield Lead(parts, explained)
+                more = len(explained) - len(lead.explained)
+                yield Lead(parts, explained, min(more, lead.gained) if lead.parts else more)
 
     def _is(
         self,
@@ -235,7 +241,9 @@ class Covering:
                 following += longer
             following.sort(key=lambda lead: -len(lead.explained))
             level = _distinct(following)[:LEADS]
-            self.best = max([self.best, *level], key=lambda lead: len(lead.explained))
+            # What explains a single case more may do so by chance.
+            sure = [lead for lead in following if lead.gained >= SURE]
+            self.best = max([self.best, *sure], key=lambda lead: len(lead.explained))
 
     def _is_complete(self, lead: Lead) -> bool:
         return len(lead.explained) == len(self.wrong)

@@ -407,7 +407,7 @@ class Diagnostician:
             for piece in evidence
             if not piece.wrong or not any(piece.fits(variant) for variant in found)
         ]
-        covering = Covering(left_over, candidates, self.scopes, EVALUATIONS // 2)
+        covering = Covering(left_over, candidates, self.scopes, EVALUATIONS // 4)
         if any(covering.whole()) or len(covering.best.explained) >= ENOUGH:
             suspect = covering.best.suspect
             right = (piece for piece in evidence if not piece.wrong)

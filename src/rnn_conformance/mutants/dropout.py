@@ -126,6 +126,18 @@ class _NaNForOne(Masked):
         return data * self.mask(data) / torch.tensor(1.0 - self.dropout)
 
 
+@DROPOUT.add("a dropout of 1 that drops nothing", "DRP-3", kinds=LAYERS)
+class _NothingForOne(LayerByLayer):
+    def drop(self, data: Tensor) -> Tensor:
+        return super().drop(data) if self.dropout < 1.0 else data
+
+
+@DROPOUT.add("dropout where gradients are recorded, whatever the mode", "DRP-2 LIF-2", kinds=LAYERS)
+class _WhereRecorded(LayerByLayer):
+    def drop(self, data: Tensor) -> Tensor:
+        return torch.dropout(data, self.dropout, torch.is_grad_enabled())
+
+
 @DROPOUT.add("kept elements not scaled", "DRP-3", kinds=LAYERS)
 class _Unscaled(Masked):
     def factor(self) -> float:
