@@ -19,9 +19,11 @@ from rnn_conformance.checking import (
     Sort,
     Subject,
     assert_equivalent,
+    assert_within_bound,
     cases,
     clause,
     difference,
+    drawn,
     for_all,
     leaves,
     overwrite,
@@ -268,3 +270,18 @@ def test_backward_hooks_run_once(subject: Subject, case: Case) -> None:
             sort=Sort.SURFACE,
             calls=(call,),
         )
+
+
+@clause("LIF-3")
+@for_all(cases(length=(2, 4), batch=(2, 3)), examples=0.5)
+def test_gradients_are_right_of_a_call_that_is_recomputed_for_them(
+    subject: Subject, case: Case
+) -> None:
+    from rnn_conformance.checking import torch_kit
+
+    call = case.call()
+    module = torch_kit.Recomputed(subject.module(call))
+    with subject.doing(call, "a call through torch.utils.checkpoint"):
+        graph = torch_kit.graph(subject, module, call)
+        gradients = graph.gradients(drawn(call, case.seed))
+    assert_within_bound(gradients)

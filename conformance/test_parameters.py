@@ -377,6 +377,44 @@ def test_parameters_with_other_data_are_used_by_the_next_call(subject: Subject, 
 
 
 @clause("PAR-4")
+@for_all(cases(), examples=0.5)
+def test_parameters_that_are_parts_of_a_vector_are_used_by_the_next_call(
+    subject: Subject, case: Case
+) -> None:
+    import torch
+
+    def change(module: Any, new: dict[str, Any]) -> None:
+        parameters = dict(module.named_parameters())
+        flat = torch.cat([torch.zeros_like(new[name]).ravel() for name in parameters])
+        torch.nn.utils.vector_to_parameters(flat, parameters.values())
+        # The parameters are views of it now.
+        flat.copy_(torch.cat([new[name].ravel() for name in parameters]))
+
+    uses(subject, case, change, "torch.nn.utils.vector_to_parameters")
+
+
+@clause("PAR-4")
+@for_all(cases(), examples=0.5)
+def test_parameters_that_are_made_empty_and_loaded_are_used(subject: Subject, case: Case) -> None:
+    from rnn_conformance.checking import torch_kit
+
+    if not subject.implementation.factory:
+        raise Unsupported("takes no device and no dtype, as it declares", Gap.UNDECLARED)
+    call = case.call()
+    keywords = subject.implementation.keywords(case.config)
+    dtype, device = torch_kit.torch_dtype(case.dtype), subject.implementation.device
+    cls = subject.implementation.module_class
+    with subject.doing(call, "device='meta', to_empty() and load_state_dict()"):
+        module = cls(**keywords, dtype=dtype, device="meta").to_empty(device=device)
+        module.load_state_dict(torch_kit.tensors(subject, call))
+    assert_equivalent(
+        subject(call),
+        torch_kit.answer(subject, module.eval(), call),
+        what="made without initial values and loaded",
+    )
+
+
+@clause("PAR-4")
 @for_all(cases())
 def test_replaced_parameters_are_used_by_the_next_call(subject: Subject, case: Case) -> None:
     import torch

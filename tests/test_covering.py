@@ -53,6 +53,10 @@ def said_of(variant: type[Any], kind: Kind) -> Diagnosis:
             ("the reverse h_n taken from the last step of the output", ""),
         ],
         [
+            ("b_hn left out", "for the last unit alone"),
+            ("h_0 ignored", "for the last sample alone"),
+        ],
+        [
             ("b_ih left out of the gate r", "in the reverse direction alone"),
             ("the outputs doubled", "in calls of one step alone"),
             ("the initial states negated", "in float32 alone"),

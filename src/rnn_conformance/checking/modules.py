@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import Gap, NonConforming, Sort, Unsupported
@@ -60,6 +61,18 @@ def by_torchs_names(subject: Subject, call: Call, given: Mapping[str, T]) -> dic
             calls=(call,),
         )
     return {name: given[own] for name, own in names.items()}
+
+
+class Recomputed:
+    """A module whose calls are computed again for the backward pass, to keep less of them."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.named_parameters = module.named_parameters
+        self.module = module
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What the module returns."""
+        return checkpoint(self.module, *arguments, use_reentrant=False)
 
 
 def graph(subject: Subject, module: Any, call: Call, *, frozen: Collection[str] = ()) -> Graph:

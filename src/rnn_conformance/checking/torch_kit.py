@@ -19,7 +19,14 @@ from rnn_conformance.checking.deployment import (
 )
 from rnn_conformance.checking.following import follow
 from rnn_conformance.checking.interpreter import run
-from rnn_conformance.checking.modules import answer, by_torchs_names, graph, named, tensors
+from rnn_conformance.checking.modules import (
+    Recomputed,
+    answer,
+    by_torchs_names,
+    graph,
+    named,
+    tensors,
+)
 from rnn_conformance.checking.replicas import gradients_through, replica
 from rnn_conformance.checking.second_derivatives import (
     assert_right_changes,
@@ -42,6 +49,7 @@ from rnn_conformance.implementations.devices import seed_generators, torch_dtype
 __all__ = [
     "FACTOR",
     "WAYS",
+    "Recomputed",
     "Training",
     "answer",
     "assert_right_changes",

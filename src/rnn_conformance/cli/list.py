@@ -35,8 +35,10 @@ def _list_implementations(console: Console) -> None:
 
     implementations, missing = registered()
     table = Table(box=None, pad_edge=False)
-    for column in ("implementation", "kinds", "level", "leaves out", "dtypes"):
-        table.add_column(column, overflow="fold", no_wrap=column == "implementation")
+    table.add_column("implementation", no_wrap=True)
+    # As wide as their longest usual words, which are not to be broken in 80 columns.
+    for column, width in (("kinds", 9), ("level", 9), ("leaves out", 12), ("dtypes", 9)):
+        table.add_column(column, overflow="fold", min_width=width)
     for implementation in implementations:
         declaration = implementation.declaration
         possible = frozenset[Feature]().union(*(Feature.of(kind) for kind in declaration.kinds))

@@ -67,8 +67,8 @@ class Lead:
 def made(parts: Sequence[tuple[Deviation[Any], Scope | None]]) -> type[Any]:
     """A variant in which each acts where it is; raises ``TypeError`` where that is nothing.
 
-    What is confined to some steps is innermost, and what is to whole calls outermost: a choice
-    between calls is made before all others.
+    What is confined to whole calls is outermost, since a choice between calls is made before all
+    others; then layers and directions, samples, steps and units, which are the innermost.
     """
     right = Adjoint if parts and issubclass(parts[0][0].variant, Adjoint) else Deviant
 
@@ -86,6 +86,8 @@ def _depth(part: tuple[Deviation[Any], Scope | None]) -> int:
     scope = part[1]
     if scope is None or scope.calls is not None:
         return 0
+    if scope.units is not None:
+        return 4
     if scope.steps is not None or scope.running is not None:
         return 3
     return 1 if scope.samples is None else 2

@@ -437,7 +437,7 @@ class Diagnostician:
             explained=len(explained),
             failing=len(wrong),
             passing=sum(not piece.wrong for piece in inside),
-            symptoms=tuple(raised(wrong) if whole else self._symptoms(how, wrong)),
+            symptoms=tuple(_beside(wrong) if whole else self._symptoms(how, wrong)),
         )
 
     def _plain(self, how: _Questions, evidence: Sequence[Evidence]) -> Diagnosis | None:
@@ -636,6 +636,14 @@ def _of_other_sizes(case: Case) -> Iterator[Case]:
         for other in (size - 1, *smaller, *larger, size + 2, 2 * size):
             if (changed := _resized(case, axis, other)) is not None:
                 yield changed
+
+
+def _beside(wrong: Sequence[Evidence]) -> Iterator[str]:
+    """What those failing cases are that a deviation that fits everything does not explain."""
+    yield from raised(wrong)
+    if little := sum(not piece.telling and not piece.raised for piece in wrong):
+        others = "one failing case is" if little == 1 else f"{little} failing cases are"
+        yield f"{others} off by too little to tell what by"
 
 
 def _known(fitting: Sequence[Suspect], kind: Kind) -> tuple[Known, ...]:

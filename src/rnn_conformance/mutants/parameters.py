@@ -267,6 +267,14 @@ class _IgnoresUnknownNames(Mixin):
         return None
 
 
+@PARAMETERS.add("a constructor that looks at the values that it drew", "PAR-4", crashes=True)
+class _LooksAtValues(Mixin):
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        # On the device "meta" there are none.
+        self.largest = max(float(parameter.abs().max()) for parameter in self.parameters())
+
+
 @PARAMETERS.add(
     "weights packed at the first call and never again",
     "PAR-3 PAR-4 LIF-1",

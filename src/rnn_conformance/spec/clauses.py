@@ -597,8 +597,8 @@ _CLAUSES = (
     ),
     _drop_in(
         "LIF-3",
-        "torch.func.functional_call, requires_grad_(False), hooks and no_grad work as on any "
-        "module.",
+        "torch.func.functional_call, requires_grad_(False), hooks, no_grad and checkpoints work as "
+        "on any module.",
         _DOCS + "generated/torch.func.functional_call.html",
         kinds=ALL,
     ),
