@@ -27,7 +27,7 @@ MANY = 2_000
 FIX = "Begin all parameters uniform in ±1/sqrt(hidden_size), weights and biases alike."
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=2)
 def _fresh(subject: Subject, *, again: bool = False) -> Mapping[Role, list[Array]]:
     """Each parameter of some fresh layers, made once for all experiments, and once ``again``.
 

@@ -23,6 +23,7 @@ from rnn_conformance.diagnosis.suspects import (
     composed,
     confined,
     covered,
+    is_whole,
     likeliest,
 )
 from rnn_conformance.reference.derivatives import Adjoint
@@ -187,7 +188,7 @@ class Covering:
         plain = [one for one in able if self._tried(piece, (*lead.parts, (one, None)))]
         yield from ((one, None) for one in plain)
         for scope in self.scopes:
-            if all(whole for _, whole in covered(scope, piece)):
+            if is_whole(scope, piece):
                 yield from ((one, scope) for one in plain)
 
     def _in_parts(
@@ -198,8 +199,7 @@ class Covering:
         cutting = (
             scope
             for scope in self.scopes
-            if any(part for part, _ in covered(scope, piece))
-            and not all(whole for _, whole in covered(scope, piece))
+            if any(part for part, _ in covered(scope, piece)) and not is_whole(scope, piece)
         )
         tried = (
             (scope, one) for scope in cutting for one in self._possible(lead, piece, scope, able)

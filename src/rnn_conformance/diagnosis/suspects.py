@@ -93,7 +93,7 @@ def suspects(
         return
     if single := singly(evidence, candidates):
         yield single
-    possible, able = possible_scopes(scopes, evidence), _able(candidates, wrong)
+    possible, able = _possible(scopes, evidence), _able(candidates, wrong)
     yield from _alike(_in_scopes(likeliest(possible, evidence), able, wrong, passing))
 
 
@@ -109,12 +109,12 @@ def combined(
         return
     if pairs := _pairs([Suspect((candidate,)) for candidate in candidates], wrong, passing):
         yield pairs
-    possible, able = possible_scopes(scopes, evidence), _able(candidates, wrong)
+    possible, able = _possible(scopes, evidence), _able(candidates, wrong)
     twice = [scope for scope in narrowed(possible) if _could_be(scope, evidence)]
     yield from _alike(_in_scopes(likeliest(twice, evidence), able, wrong, passing, TWICE))
 
 
-def possible_scopes(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Scope]:
+def _possible(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Scope]:
     """Those in which all that is wrong can be, and those that the sizes suggest."""
     return [scope for scope in (*scopes, *_sizes(evidence)) if _could_be(scope, evidence)]
 
@@ -196,7 +196,7 @@ def _in_scopes(
     tried = 0
     for scope in scopes:
         # Where a scope is everything, a deviation in it is the deviation itself.
-        whole = [piece for piece in wrong if _is_whole(scope, piece)][:1]
+        whole = [piece for piece in wrong if is_whole(scope, piece)][:1]
         left = candidates
         for piece in whole:
             if piece not in plainly:
@@ -243,7 +243,8 @@ def apart(
             yield piece, {(0, name): mask > 0 for name, mask in given.items()}
 
 
-def _is_whole(scope: Scope, piece: Evidence) -> bool:
+def is_whole(scope: Scope, piece: Evidence) -> bool:
+    """Whether all calls of it are in a scope as a whole."""
     return all(whole for _, whole in covered(scope, piece))
 
 
@@ -411,6 +412,7 @@ def conditional(
         wrong = by_size(piece for piece in some if piece.telling)
         passing = by_size(piece for piece in some if not piece.wrong)
         possible = [scope for scope in scopes if _could_be(scope, some)]
-        able = [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
-        found = _in_scopes(likeliest(possible, some), able, wrong, passing, IN_PART)
+        found = _in_scopes(
+            likeliest(possible, some), _able(candidates, wrong), wrong, passing, IN_PART
+        )
         yield from ((part, fitting) for fitting in _alike(found))
