@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import torch
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import Gap, NonConforming, Sort, Unsupported
@@ -72,7 +72,10 @@ class Recomputed:
 
     def __call__(self, *arguments: Any) -> Any:
         """What the module returns."""
-        return checkpoint(self.module, *arguments, use_reentrant=False)
+        # An early stop is an exception through the module's own code, which may turn any that
+        # it meets into one of its own; a recomputation to the end asks nothing of that.
+        with set_checkpoint_early_stop(False):
+            return checkpoint(self.module, *arguments, use_reentrant=False)
 
 
 def graph(subject: Subject, module: Any, call: Call, *, frozen: Collection[str] = ()) -> Graph:
