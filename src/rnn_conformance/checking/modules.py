@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import count
 from typing import Any, TypeVar
 
 import torch
-from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+from torch.autograd.graph import saved_tensors_hooks
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.errors import Gap, NonConforming, Sort, Unsupported
@@ -64,7 +65,11 @@ def by_torchs_names(subject: Subject, call: Call, given: Mapping[str, T]) -> dic
 
 
 class Recomputed:
-    """A module whose calls are computed again for the backward pass, to keep less of them."""
+    """A module whose calls are computed again for the backward pass, to keep less of them.
+
+    As ``torch.utils.checkpoint`` does it, which is not used itself: it imports torch's compiler,
+    which takes seconds and reads every module of the process, also those that cannot be read.
+    """
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.named_parameters = module.named_parameters
@@ -72,10 +77,22 @@ class Recomputed:
 
     def __call__(self, *arguments: Any) -> Any:
         """What the module returns."""
-        # An early stop is an exception through the module's own code, which may turn any that
-        # it meets into one of its own; a recomputation to the end asks nothing of that.
-        with set_checkpoint_early_stop(False):
-            return checkpoint(self.module, *arguments, use_reentrant=False)
+        places, again = count(), count()
+        recomputed: dict[int, torch.Tensor] = {}
+
+        def keep(saved: torch.Tensor) -> None:
+            recomputed[next(again)] = saved.detach()
+
+        def find(place: int) -> torch.Tensor:
+            if not recomputed:
+                with torch.enable_grad(), saved_tensors_hooks(keep, lambda nothing: nothing):
+                    self.module(*arguments)
+            if place not in recomputed:
+                raise LookupError("called again, the module saves fewer tensors than before")
+            return recomputed[place]
+
+        with saved_tensors_hooks(lambda saved: next(places), find):
+            return self.module(*arguments)
 
 
 def graph(subject: Subject, module: Any, call: Call, *, frozen: Collection[str] = ()) -> Graph:
