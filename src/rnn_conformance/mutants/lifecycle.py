@@ -74,6 +74,17 @@ class _RecordsAlways(Mixin):
             return super().forward(mapped(torch.clone, input), mapped(torch.clone, hx))
 
 
+@LIFECYCLE.add("a call that is made again answered from what was kept", "LIF-3", crashes=True)
+class _AnswersFromWhatWasKept(Mixin):
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        of, state, kept = self.__dict__.get("_last", (None, None, None))
+        if of is input and state is hx and torch.is_grad_enabled():
+            return kept
+        returned = super().forward(input, hx)
+        self.__dict__["_last"] = (input, hx, returned)
+        return returned
+
+
 @LIFECYCLE.add("hooks that do not run", "LIF-3")
 class _SkipsHooks(Mixin):
     def __call__(self, *args: Any, **keywords: Any) -> Any:
