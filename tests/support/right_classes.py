@@ -475,6 +475,16 @@ class HasABuffer(Mixin):
         return super().forward(input, hx)
 
 
+class FusedRNNCell(nn.RNNCell):
+    """Adds its biases first where it has no state, which rounds in another order."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if hx is not None or not self.bias or self.nonlinearity != "tanh":
+            return super().forward(input, hx)
+        super().forward(input.detach())
+        return (input @ self.weight_ih.mT + (self.bias_ih + self.bias_hh)).tanh()
+
+
 WRITTEN = {
     Kind.RNN: WrittenRNN,
     Kind.LSTM: WrittenLSTM,
@@ -496,4 +506,5 @@ MIXINS = (
 
 def right_classes(kind: Kind) -> list[type[nn.Module]]:
     """All of one kind."""
-    return [WRITTEN[kind], *(of_kind(mixin, kind) for mixin in MIXINS)]
+    fused = [FusedRNNCell] if kind is Kind.RNN_CELL else []
+    return [WRITTEN[kind], *fused, *(of_kind(mixin, kind) for mixin in MIXINS)]
