@@ -2,11 +2,12 @@
 
 Demanded is what PyTorch documents or public code does: what the attributes are is PAR-1's,
 ``flatten_parameters`` and ``all_weights`` are PAR-5's. Not demanded are names that begin with
-an underline, the methods by which ``torch.nn`` checks its arguments, the text of ``repr`` and
-pickles of earlier versions of ``torch.nn``'s own classes.
+an underline, the methods by which ``torch.nn`` checks its arguments, and the text of ``repr``.
 """
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -154,6 +155,29 @@ def test_batch_first_can_be_set(subject: Subject, case: Case) -> None:
             torch_kit.answer(subject, module, asked),
             what=f"batch_first set to {asked.config.batch_first}",
         )
+
+
+@clause("PAR-7")
+@for_all(cases(without=[Feature.PROJECTION], **SMALL), examples=0.1)
+def test_what_was_pickled_before_there_were_projections_can_be_loaded(
+    subject: Subject, case: Case
+) -> None:
+    import torch
+
+    from rnn_conformance.checking import torch_kit
+
+    call = case.call()
+    module = subject.module(call)
+    with subject.doing(call, "loading a state without proj_size, as of torch.nn before 1.8"):
+        make, arguments, *rest = copy.deepcopy(module).__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        made = make(*arguments)
+        for state in rest[:1]:
+            # What inherits from torch.nn's own stands for pickles of it; others have no such past.
+            if isinstance(module, torch.nn.RNNBase) and isinstance(state, dict):
+                state.pop("proj_size", None)
+            made.__setstate__(state)
+        answered = torch_kit.answer(subject, made, call)
+    assert_equivalent(subject(call), answered, what="loaded from a state without proj_size")
 
 
 @clause("PAR-7")

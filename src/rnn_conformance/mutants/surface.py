@@ -198,3 +198,19 @@ class _KeepsBatchFirst(Mixin):
 class _CannotBePrinted(Mixin):
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.output_size}"
+
+
+@SURFACE.add(
+    "no proj_size where a pickle has none",
+    "PAR-7",
+    kinds=LAYERS,
+    source="pytorch/pytorch#53359",
+    crashes=True,
+)
+class _ForgetsOldPickles(Mixin):
+    proj_size: int
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        if "proj_size" not in state:
+            del self.proj_size
