@@ -151,6 +151,32 @@ def test_parameters_are_made_in_the_dtype_and_on_the_device_asked_for(
             raise fails(case, f"{name} is {parameter.dtype} on {parameter.device} after {asked}")
 
 
+@clause("PAR-1")
+@for_all(cases(), examples=0.3)
+def test_parameters_are_made_in_torchs_default_dtype_and_on_its_default_device(
+    subject: Subject, case: Case
+) -> None:
+    import torch
+
+    usual = torch.get_default_dtype()
+    # On "meta" nothing is computed, and every machine has it.
+    device = "meta" if subject.implementation.factory else torch.get_default_device()
+    for dtype in (torch.float64, torch.float32):
+        try:
+            torch.set_default_dtype(dtype)
+            with torch.device(device):
+                module = construct(subject, case)
+        finally:
+            torch.set_default_dtype(usual)
+        for name, parameter in module.named_parameters():
+            if (parameter.dtype, parameter.device) != (dtype, torch.device(device)):
+                raise fails(
+                    case,
+                    f"{name} is {parameter.dtype} on {parameter.device}, made while torch's "
+                    f"default dtype is {dtype} and its default device {device}",
+                )
+
+
 def fresh(subject: Subject, case: Case, seed: int) -> dict[str, Any]:
     """The parameters of a layer just made, by name, as NumPy arrays."""
     from rnn_conformance.checking import torch_kit

@@ -69,6 +69,22 @@ class _BatchFirstBeforeBias(Mixin):
         )
 
 
+@PARAMETERS.add(
+    "the default dtype as it was when imported", "PAR-1", source="keras-team/keras#7951"
+)
+class _DtypeOfTheImport(Mixin):
+    def __init__(
+        self, *args: Any, device: Any = None, dtype: Any = torch.float32, **keywords: Any
+    ) -> None:
+        super().__init__(*args, device=device, dtype=dtype, **keywords)
+
+
+@PARAMETERS.add("made on the CPU whatever the default device", "PAR-1")
+class _OnTheCPU(Mixin):
+    def __init__(self, *args: Any, device: Any = "cpu", **keywords: Any) -> None:
+        super().__init__(*args, device=device, **keywords)
+
+
 @PARAMETERS.add("the argument dtype ignored", "PAR-1")
 class _NoDtype(Mixin):
     def __init__(self, *args: Any, dtype: Any = None, **keywords: Any) -> None:
