@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from rnn_conformance.checking.examining import examine
 from rnn_conformance.checking.probing import probe
 from rnn_conformance.checking.subject import PROFILES, Subject
 from rnn_conformance.implementations.registry import load
+from rnn_conformance.mutants import BACKWARD, FORWARD, WRITTEN, Mutant
+from rnn_conformance.results.records import Failure, Outcome
+from rnn_conformance.running.trials import Choice
 from rnn_conformance.spec.config import Kind
 
 WRITTEN_BY_HAND = """
@@ -88,6 +92,31 @@ def failing(file: Path, kind: Kind, check: str) -> str:
     return record.failure.script
 
 
+A_MUTANT = """
+from rnn_conformance.mutants import CATALOGUE
+from rnn_conformance.spec.config import Kind
+
+mutant = next(one for one in CATALOGUE if one.name == {name!r})
+implementation = mutant.implementation(Kind({kind!r}))
+"""
+ON_PURPOSE = sorted(Path("impls/failing_on_purpose").resolve().glob("*.py"))
+
+
+def failures(file: Path, kind: Kind, choice: Choice, mutant: Mutant | None = None) -> list[Failure]:
+    """Of an implementation in a file: all, or the first by a check that is to kill the mutant."""
+    (implementation,) = load(str(file))
+    subject = Subject(probe(implementation, kind).implementation, kind, PROFILES["quick"])
+    found = []
+    for check in choice.due(mutant, kind) if mutant else checks():
+        if kind in check.kinds:
+            record = examine(check, subject)
+            if record.outcome is Outcome.FAILED and record.failure:
+                found.append(record.failure)
+                if mutant:
+                    break
+    return found
+
+
 def run(script: str, folder: Path) -> tuple[int, str]:
     """As somebody would, beside the implementation's file."""
     (folder / "script.py").write_text(script, "utf-8")
@@ -157,3 +186,61 @@ def test_a_function_over_arrays_has_one_too(
     assert (code, "output at" in said) == (1, True), said
     file.write_text(OF_ARRAYS.format(off=""), "utf-8")
     assert run(script, tmp_path)[0] == 0
+
+
+SEVERAL = """
+import contextlib, io, json, runpy, sys
+
+for file in sys.argv[1:]:
+    said, code = io.StringIO(), None
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            runpy.run_path(file, run_name="__main__")
+        except SystemExit as exit:
+            code = exit.code
+        except BaseException as error:
+            code = repr(error)
+    print(json.dumps([code, said.getvalue()]))
+"""
+
+
+def shown(found: list[Failure], folder: Path) -> None:
+    """The script of each fails."""
+    files = [folder / f"script_{number}.py" for number in range(len(found))]
+    for file, failure in zip(files, found, strict=True):
+        assert failure.script is not None, failure.message
+        file.write_text(failure.script, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL, *map(str, files)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    ended = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(ended) == len(found), done.stderr
+    for (code, said), failure in zip(ended, found, strict=True):
+        assert code == 1, f"{failure.message}\n\n{failure.script}\n\n{code}: {said}"
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [pytest.param(chapter[0], id=chapter.title) for chapter in (*FORWARD, *BACKWARD, *WRITTEN)],
+)
+def test_a_mutant_of_each_chapter_has_one(
+    mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind = sorted(mutant.kinds)[0]
+    file = Path("a_mutant.py")
+    file.write_text(A_MUTANT.format(name=mutant.name, kind=kind.value), "utf-8")
+    shown(failures(file, kind, Choice(), mutant)[:1], tmp_path)
+
+
+@pytest.mark.parametrize("file", ON_PURPOSE, ids=lambda file: file.stem)
+def test_all_failures_of_what_fails_on_purpose_have_one(file: Path, tmp_path: Path) -> None:
+    (implementation,) = load(str(file))
+    (kind,) = implementation.declaration.kinds
+    found = failures(file, kind, Choice())
+    assert found
+    shown(found, tmp_path)

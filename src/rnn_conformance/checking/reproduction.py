@@ -136,7 +136,8 @@ def script(implementation: Implementation, shown: NonConforming, said: str) -> s
     """The script that shows what ``implementation`` answers beside ``torch.nn``.
 
     ``shown`` is what a call shows, or with a backward pass, of modules, its gradients; ``said``
-    is what is said of it. ``None`` for a case too large to be read.
+    is what is said of it. ``None`` for a case too large to be read, and for an implementation that
+    no plain script can call.
     """
     call, backward = shown.calls[-1], shown.backward
     size = call.input.size + sum(array.size for array in call.parameters.values())
@@ -148,6 +149,9 @@ def script(implementation: Implementation, shown: NonConforming, said: str) -> s
             implementation.module_class  # noqa: B018
         except Unsupported:
             return None
+
+    if (got := implementation.script(call)) is None:
+        return None
 
     def tensor(name: str, array: Array) -> str:
         given = array if name == "parameter" else call.give(name, array)
@@ -188,7 +192,7 @@ def script(implementation: Implementation, shown: NonConforming, said: str) -> s
         asked="" if call.lengths is None else _PACKING.format(batch_first=batch_first),
         answer=_CALL.format(call=_call(call)) if backward is None else _gradients(backward),
         kind=call.config.kind,
-        got=implementation.script(call),
+        got=got,
         name=implementation.name,
     )
     return head + _ending(shown, other)

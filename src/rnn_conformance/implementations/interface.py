@@ -341,10 +341,11 @@ class Implementation(ABC):
         raise Unsupported("is no torch.nn.Module class", Gap.NO_MODULE)
 
     @abstractmethod
-    def script(self, call: Call) -> str:
+    def script(self, call: Call) -> str | None:
         """Python source that answers ``call``, for the reader of a report.
 
         It may use ``parameters`` (tensors by name), ``input``, ``state`` and ``lengths`` (tensors,
         where there are any), and ``forward(cls)``, which builds a ``torch.nn`` class, loads the
-        parameters and calls it; it binds ``got``.
+        parameters and calls it; it binds ``got``. ``None`` says that there is none, so that a
+        check's own steps are done again.
         """

@@ -104,15 +104,20 @@ class Group:
 
     @property
     def clauses(self) -> tuple[str, ...]:
-        """Those of its checks, each once."""
-        return tuple(dict.fromkeys(id for check in self.checks for id in check.record["clauses"]))
+        """Those of its checks, each once: those that the diagnosis is about first."""
+        every = dict.fromkeys(id for check in self.checks for id in check.record["clauses"])
+        return tuple(sorted(every, key=lambda id: id not in self.cause.named))
 
     @property
     def simplest(self) -> Check:
         """The failure to look at first: the smallest case of a clause that is concerned."""
         return min(
             self.checks,
-            key=lambda check: (not check.concerns(self.diagnosis), check.simplicity),
+            key=lambda check: (
+                not check.concerns(self.diagnosis),
+                self.cause.named.isdisjoint(check.record["clauses"]),
+                check.simplicity,
+            ),
         )
 
 

@@ -54,8 +54,7 @@ def _failing(
         yield f"- **{_line(what)}** ({about})"
         if cause.diagnosis is not None and cause.diagnosis["known"]:
             yield from (f"  {_line(known['fix'])}" for known in cause.diagnosis["known"])
-        simplest = min(cause.checks, key=lambda check: len(check["failure"]["message"]))
-        yield f"  {_line(simplest['failure']['message'])}"
+        yield f"  {_line(cause.simplest_first[0]['failure']['message'])}"
     if len(found) > TOLD:
         yield f"- {counted(len(found) - TOLD, 'more cause')}: see the report"
 

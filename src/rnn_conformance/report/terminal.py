@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,8 +160,7 @@ def explanation(console: Console, implementation: Mapping[str, Any]) -> None:
             console.print(f"  {number}. [bold]{line}[/]: behind {about}", highlight=False)
             console.print(f"     {cause.diagnosis['text']}", highlight=False, markup=False)
         # The simplest case says most; what nothing is known of is told one by one.
-        simplest = sorted(cause.checks, key=lambda check: len(json.dumps(check["failure"]["case"])))
-        for check in simplest[: EXPLAINED if cause.diagnosis is None else 1]:
+        for check in cause.simplest_first[: EXPLAINED if cause.diagnosis is None else 1]:
             _example(console, check)
 
 

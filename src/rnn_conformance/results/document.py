@@ -6,6 +6,7 @@ beside this file.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -125,9 +126,26 @@ class Cause:
     checks: tuple[Mapping[str, Any], ...]
 
     @property
+    def named(self) -> frozenset[str]:
+        """The clauses that the diagnosis is about; other failures follow from these."""
+        known = (self.diagnosis or {}).get("known", ())
+        return frozenset(id for one in known for id in one["clauses"])
+
+    @property
     def clauses(self) -> tuple[str, ...]:
-        """Those of its checks, each once, in their order."""
-        return tuple(dict.fromkeys(id for check in self.checks for id in check["clauses"]))
+        """Those of its checks, each once: those that are named, then the others, in their order."""
+        every = dict.fromkeys(id for check in self.checks for id in check["clauses"])
+        return tuple(sorted(every, key=lambda id: id not in self.named))
+
+    @property
+    def simplest_first(self) -> list[Mapping[str, Any]]:
+        """Its checks, of clauses that are named before others, smaller cases before larger."""
+
+        def rank(check: Mapping[str, Any]) -> tuple[bool, int]:
+            size = len(json.dumps(check["failure"]["case"]))
+            return self.named.isdisjoint(check["clauses"]), size
+
+        return sorted(self.checks, key=rank)
 
 
 def causes(implementation: Mapping[str, Any]) -> list[Cause]:
