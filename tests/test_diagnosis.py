@@ -38,7 +38,8 @@ from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.clauses import CLAUSES
-from rnn_conformance.spec.config import Dtype, Kind, Role
+from rnn_conformance.spec.cases import Case
+from rnn_conformance.spec.config import Config, Dtype, Kind, Role
 from rnn_conformance.spec.result import Quantity
 from tests.support.kinds import marks
 from tests.support.miniatures import correct
@@ -192,6 +193,20 @@ def test_a_failing_check_is_explained_by_its_own_calls() -> None:
     diagnosis = diagnostician.diagnose(failing_call(implementation, Kind.GRU), ["TYP-1"])
     assert diagnosis is not None
     assert diagnosis.known[0].name == deviation.name
+
+
+def test_a_failure_within_the_bound_is_explained_by_what_explains_all() -> None:
+    kind, deviation = Kind.GRU, in_catalogue("b_hn outside the reset gate's product")
+    wrong = miniature("x", kind, deviation.variant)
+    call = Case(Config(kind, 1, 1), batch=1, length=1, dtype=Dtype.BFLOAT16).call()
+    for implementation, named in ((wrong, [deviation.name]), (correct(kind), [])):
+        answer = ask(Subject(implementation, kind), Probe((call,)))
+        assert answer is not None
+        assert not answer.wrong
+        assert answer.nearer(deviation.variant) is bool(named)
+        failed = NonConforming("scatters", sort=Sort.VALUE, calls=(call,))
+        diagnosis = Diagnostician(implementation, kind).diagnose(failed, ["EQ-6"])
+        assert [known.name for known in (diagnosis.known if diagnosis else ())] == named
 
 
 def test_what_breaks_other_clauses_does_not_explain_a_failure() -> None:

@@ -78,6 +78,9 @@ AXES = ("length", "batch", "input_size", "hidden_size", "num_layers")
 SMALL_SIZES = 16
 """Drawn cases have sizes up to this one, and all of them: they show what is wrong among these."""
 
+EQUALS = 3
+"""Of what is the same in every case tried, so many are named."""
+
 SEARCHES = 3
 """Searches for one implementation at most; each failure that none has explained begins one."""
 
@@ -159,7 +162,10 @@ class Diagnosis:
         yield from dict.fromkeys(known.fix for known in self.known)
         for known in self.known:
             if known.same:
-                yield f"In every case tried, {known.name} is the same as {'; '.join(known.same)}."
+                others = [*known.same[:EQUALS]]
+                if len(known.same) > EQUALS:
+                    others.append(f"{len(known.same) - EQUALS} more")
+                yield f"In every case tried, {known.name} is the same as {'; '.join(others)}."
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON values, ``text`` among them."""
@@ -250,12 +256,26 @@ class Diagnostician:
             backward = ask(self.subject, Probe.back(replace(error.backward, call=evaluated)))
             if backward is not None and backward.wrong:
                 return self._explained(self.gradients, [backward], error.case)
-        return self._by_clause(clauses, values=True)
+        return self._by_nearness(answers) or self._by_clause(clauses, values=True)
 
     @cached_property
     def _plainly_wrong(self) -> bool:
         """Whether something is plain of all results."""
         return self._plain(self.results, self.results.evidence) is not None
+
+    def _by_nearness(self, answers: Sequence[Evidence]) -> Diagnosis | None:
+        """What explains all results, where it explains these too, which are off by little.
+
+        A check may allow less than the bound, such as what correct implementations scatter by.
+        """
+        if answers and any(piece.wrong for piece in self.results.evidence):
+            self._explained(self.results, [], None)
+            for search in self.results.searches:
+                if search.suspects and search.part is None:
+                    variant = search.suspects[0].variant
+                    if all(answer.nearer(variant) for answer in answers):
+                        return search.diagnosis
+        return None
 
     def _by_clause(self, clauses: Collection[str], *, values: bool) -> Diagnosis | None:
         """What is wrong with all results or gradients, if that is known to break one of these.
@@ -659,6 +679,8 @@ def _known(fitting: Sequence[Suspect], kind: Kind) -> tuple[Known, ...]:
             if len(suspect.deviations) == len(first)
             and rest < {other.name for other in suspect.deviations}
             and deviation.name not in rest | {part.name}
+            # That it shows in a scope alone is nothing else.
+            and not deviation.name.startswith(f"{part.name}, ")
         ]
         known.append(
             Known(

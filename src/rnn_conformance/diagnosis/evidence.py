@@ -27,6 +27,10 @@ Place: TypeAlias = tuple[int, str]
 """An array of a probe: the number of its call, and its name."""
 
 
+FAR_NEARER = 4
+"""Roundings are about as large either way: what is as much nearer is not so by them alone."""
+
+
 @dataclass(frozen=True, eq=False)
 class Given:
     """Arrays by their places, in the layout in which they were given, and their dtypes."""
@@ -94,6 +98,26 @@ class Evidence:
         # As above.
         except Exception:
             return False
+
+    def nearer(self, variant: type[Any]) -> bool:
+        """Whether it is far nearer to what a variant gives than to what is right."""
+        try:
+            predicted = self.predict(variant)
+        # As above.
+        except Exception:
+            return False
+        if self.given is None:
+            return False
+        shown = [
+            (array, predicted.arrays[place], self.exact.arrays[place])
+            for place, array in self.given.arrays.items()
+            if not np.array_equal(predicted.arrays[place], self.exact.arrays[place])
+        ]
+        return bool(shown) and all(
+            given.shape == other.shape == exact.shape
+            and FAR_NEARER * _size(given - other) < _size(given - exact)
+            for given, other, exact in shown
+        )
 
     def near(self, other: Given) -> bool:
         """Whether something is what the implementation gave, within the tolerances."""

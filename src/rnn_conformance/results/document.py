@@ -118,6 +118,14 @@ def reached(entry: Entry, outcomes: Mapping[str, Outcome]) -> Level | None:
     return highest
 
 
+_ORDER = {id: position for position, id in enumerate(CLAUSES)}
+
+
+def _listed(id: str) -> tuple[int, str]:
+    """The place of a clause among all; one that is not known here, as of a later version, last."""
+    return _ORDER.get(id, len(_ORDER)), id
+
+
 @dataclass(frozen=True)
 class Cause:
     """What is behind some failures of one implementation: a diagnosis, or ``None``, and these."""
@@ -133,9 +141,9 @@ class Cause:
 
     @property
     def clauses(self) -> tuple[str, ...]:
-        """Those of its checks, each once: those that are named, then the others, in their order."""
-        every = dict.fromkeys(id for check in self.checks for id in check["clauses"])
-        return tuple(sorted(every, key=lambda id: id not in self.named))
+        """Those of its checks, each once: those that are named, then the others, as listed."""
+        every = {id for check in self.checks for id in check["clauses"]}
+        return tuple(sorted(every, key=lambda id: (id not in self.named, *_listed(id))))
 
     @property
     def simplest_first(self) -> list[Mapping[str, Any]]:
