@@ -17,6 +17,7 @@ from rnn_conformance.deviations.ends import ENDS
 from rnn_conformance.deviations.gate_functions import GATE_FUNCTIONS
 from rnn_conformance.deviations.gates import GATES
 from rnn_conformance.deviations.gradient_flows import FLOWS
+from rnn_conformance.deviations.gradient_parts import GRADIENT_PARTS
 from rnn_conformance.deviations.gradient_sites import GRADIENT_SITES
 from rnn_conformance.deviations.gradients import GRADIENTS
 from rnn_conformance.deviations.gru_gates import GRU_GATES
@@ -62,7 +63,12 @@ CATALOGUE: tuple[Deviation[Deviant], ...] = (
     *TAILS,
 )
 
-GRADIENT_DEVIATIONS: tuple[Deviation[Adjoint], ...] = (*GRADIENTS, *FLOWS, *GRADIENT_SITES)
+GRADIENT_DEVIATIONS: tuple[Deviation[Adjoint], ...] = (
+    *GRADIENTS,
+    *FLOWS,
+    *GRADIENT_SITES,
+    *GRADIENT_PARTS,
+)
 """The known wrong ways of the backward pass."""
 
 

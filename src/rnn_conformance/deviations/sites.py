@@ -307,6 +307,19 @@ for words, change in (
 
 
 @SITES.add(
+    "each direction's final state at every step of its output",
+    "EQ-1 EQ-2 EQ-3 DIR-3",
+    fix="Write each step's own h' to the output: a state that is overwritten in place and put "
+    "there itself, not a copy of it, is the last one everywhere.",
+    kinds=LAYERS,
+)
+class _FinalEverywhere(Deviant):
+    def aligned(self, trace: Trace, direction: int) -> Array:
+        h = np.concatenate([trace.h[:1], np.repeat(trace.h[-1:], len(trace.h) - 1, axis=0)])
+        return super().aligned(replace(trace, h=h), direction)
+
+
+@SITES.add(
     "the cell states in the output",
     "EQ-2 DIR-3 STA-4",
     fix="Write h' to the output, not c': c is returned as c_n alone.",

@@ -117,6 +117,7 @@ def _with_gradients(subject: Subject) -> str:
     from rnn_conformance.checking.training import Training
 
     call = _call(subject)
+    _demand_right(subject, call)
     layer = Training(subject, call)
     layer.train(False)
     recorded, _ = layer.backward(drawn(call, 1))
