@@ -242,6 +242,10 @@ IN_STEPS = (
         "at steps that some sequences do not have alone",
         running=lambda samples: samples < samples.max(initial=0),
     ),
+    Scope(
+        "for sequences shorter than the longest alone",
+        steps=lambda step, steps: np.broadcast_to(steps < steps.max(initial=0), step.shape),
+    ),
 )
 
 IN_SAMPLES = (
