@@ -37,8 +37,8 @@ from rnn_conformance.running.session import Session, evidence
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import Backward, drawn
 from rnn_conformance.spec.calls import Call
-from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.cases import Case
+from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Config, Dtype, Kind, Role
 from rnn_conformance.spec.result import Quantity
 from tests.support.kinds import marks
