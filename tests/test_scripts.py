@@ -239,6 +239,8 @@ def test_a_mutant_of_each_chapter_has_one(
     shown(failures(file, kind, Choice(), mutant)[:1], tmp_path)
 
 
+# Every check of a layer, and then the scripts of those that fail.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("file", ON_PURPOSE, ids=lambda file: file.stem)
 def test_all_failures_of_what_fails_on_purpose_have_one(file: Path, tmp_path: Path) -> None:
     for implementation in load(str(file)):
