@@ -13,11 +13,15 @@ from torch import nn
 
 from rnn_conformance.checking.checks import checks
 from rnn_conformance.checking.examining import examine
+from rnn_conformance.checking.probing import probe
 from rnn_conformance.checking.subject import Profile, Subject
+from rnn_conformance.diagnosis.diagnosis import Diagnostician
 from rnn_conformance.diagnosis.probes import passes
-from rnn_conformance.errors import UsageError
+from rnn_conformance.errors import NonConforming, Sort, UsageError
 from rnn_conformance.implementations.interface import Declaration
+from rnn_conformance.implementations.registry import load
 from rnn_conformance.implementations.torch_module import drop_in
+from rnn_conformance.locations import bundled
 from rnn_conformance.reference.expected import expected
 from rnn_conformance.reference.oracle import Oracle, Weights
 from rnn_conformance.reference.storage import lost
@@ -230,3 +234,15 @@ def test_it_is_declared_for_inference_alone_and_by_a_name_that_there_is() -> Non
         Declaration.of(["LSTM"], Feature.of(Kind.LSTM), level="training", weights="int8")
     with pytest.raises(UsageError, match="a format of weights is one of int8, float16, bfloat16"):
         Declaration.of(["LSTM"], weights="int4")
+
+
+# Other people's warnings are no failures of theirs.
+@pytest.mark.filterwarnings("ignore")
+def test_no_rounding_is_named_where_the_bounds_are_wide_enough_for_others() -> None:
+    """Dynamic quantization rounds inputs and states to eight bits as well, not to bfloat16."""
+    file = bundled("impls") / "engines/torch_dynamic.py"
+    (eight_bits,) = (one for one in load(str(file)) if one.name == "torch dynamic int8.GRU")
+    implementation = probe(eight_bits, Kind.GRU).implementation
+    failed = NonConforming("some check failed", sort=Sort.VALUE)
+    diagnosis = Diagnostician(implementation, Kind.GRU).diagnose(failed, ["EQ-3"])
+    assert diagnosis is None or not diagnosis.known, diagnosis.text

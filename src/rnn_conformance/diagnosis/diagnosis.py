@@ -432,7 +432,8 @@ class Diagnostician:
             suspect = covering.best.suspect
             right = (piece for piece in evidence if not piece.wrong)
             if all(piece.fits(suspect.variant) for piece in (*right, *answers)):
-                return [suspect]
+                explained = [piece for piece in left_over if piece.fits(suspect.variant)]
+                return self._told_apart([suspect], explained)
         return []
 
     def _concluded(
@@ -496,8 +497,11 @@ class Diagnostician:
 
     @cached_property
     def functions(self) -> tuple[list[Deviation[Deviant]], list[str]]:
-        """Those of gates that are others than they should be; and those that cannot be told."""
-        return measured_functions(self.subject)
+        """Those of gates that are others than they should be; and those that cannot be told.
+
+        None where weights have fewer digits, since what is measured passes through them.
+        """
+        return ([], []) if self.declaration.weights else measured_functions(self.subject)
 
     def _by_results(self, wrong: Sequence[Evidence]) -> bool:
         """Whether the results of most calls whose gradients are wrong are wrong as well.
@@ -529,11 +533,12 @@ class Diagnostician:
         asked = [answer for answer in map(how.ask, cases) if answer is not None]
         evidence += asked
         answers = [answer for answer in part.of(asked) if not answer.raised]
-        return [
+        fitting = [
             suspect
             for suspect in fitting
             if all(answer.fits(suspect.variant) for answer in answers)
         ]
+        return self._told_apart(fitting, part.of(evidence))
 
     def _first_confirmed(
         self, how: _Questions, groups: Iterable[list[Suspect]], evidence: list[Evidence]
@@ -557,7 +562,21 @@ class Diagnostician:
             ]
             if len(fitting) < 2:
                 break
-        return fitting
+        return self._told_apart(fitting, evidence)
+
+    def _told_apart(self, fitting: list[Suspect], evidence: Sequence[Evidence]) -> list[Suspect]:
+        """Those that are far nearer than what is right to most of what is off.
+
+        Asked where weights have fewer digits: the bounds are wide enough then for much to fit.
+        """
+        if not self.declaration.weights:
+            return fitting
+        telling = [piece for piece in evidence if piece.telling]
+        return [
+            suspect
+            for suspect in fitting
+            if 2 * sum(piece.nearer(suspect.variant) for piece in telling) > len(telling)
+        ]
 
     def _fresh(self, how: _Questions, count: int) -> list[Evidence]:
         """What cases gave that no probe was."""
