@@ -216,9 +216,40 @@ class Assigned(nn.GRU):
         return nn.GRU.forward(twin, input, hx)
 
 
+class _AddingUp(torch.autograd.Function):
+    """The parameter as it is, whose gradient is summed in an array that is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, parameter: Tensor, kept: Tensor) -> Tensor:
+        ctx.kept = kept
+        return parameter.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        ctx.kept += gradient
+        return ctx.kept.clone(), None
+
+
+class AddingUp(nn.GRU):
+    """The gradient of its recurrent matrix has those of all passes before."""
+
+    weight_hh_l0: Tensor
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        if "kept" not in self.__dict__:
+            self.__dict__["kept"] = torch.zeros_like(self.weight_hh_l0)
+        adding_up: Any = _AddingUp.apply
+        own = {"weight_hh_l0": adding_up(self.weight_hh_l0, self.__dict__["kept"])}
+        twin = nn.GRU(self.input_size, self.hidden_size)
+        return torch.func.functional_call(
+            twin, {**dict(self.named_parameters()), **own}, (input, hx)
+        )
+
+
 @pytest.mark.parametrize(
     ("cls", "clause", "cause"),
     [
+        (AddingUp, "GRD-4", "gradients that add up from one backward pass to the next"),
         (Broadcasting, "ERR-3", "a state of one sample used for every sample"),
         (Wide, "ERR-3", "a state of more units of which the first are used"),
         (Flat, "MEM-2", "an input that is not contiguous read from its memory as if it were"),

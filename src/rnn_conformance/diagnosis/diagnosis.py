@@ -26,6 +26,7 @@ from rnn_conformance.deviations.tails import BLOCK_WIDTHS, BLOCKS
 from rnn_conformance.deviations.windows import STEPS, gradient_windows, windows
 from rnn_conformance.diagnosis.accepting import ACCEPTING
 from rnn_conformance.diagnosis.activations import measured_functions
+from rnn_conformance.diagnosis.adding import ADDING
 from rnn_conformance.diagnosis.beginnings import BEGINNINGS
 from rnn_conformance.diagnosis.causes import Cause, cause_of
 from rnn_conformance.diagnosis.covering import EVALUATIONS, Covering
@@ -55,7 +56,7 @@ from rnn_conformance.spec.clauses import CLAUSES
 from rnn_conformance.spec.config import Kind
 from rnn_conformance.spec.result import Quantity
 
-CAUSES = (*DROPPING, *BEGINNINGS, *USING, *ACCEPTING, *LAYING)
+CAUSES = (*DROPPING, *BEGINNINGS, *USING, *ACCEPTING, *LAYING, *ADDING)
 """What experiments show, where results and gradients are right."""
 
 OF_ANSWERS = frozenset(
