@@ -170,11 +170,11 @@ def test_what_was_pickled_before_there_were_projections_can_be_loaded(
     module = subject.module(call)
     with subject.doing(call, "loading a state without proj_size, as of torch.nn before 1.8"):
         make, arguments, *rest = copy.deepcopy(module).__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        made = make(*arguments)
-        for state in rest[:1]:
-            # What inherits from torch.nn's own stands for pickles of it; others have no such past.
-            if isinstance(module, torch.nn.RNNBase) and isinstance(state, dict):
-                state.pop("proj_size", None)
+        made, state = make(*arguments), rest[0] if rest else None
+        # What inherits from torch.nn's own stands for pickles of it; others have no such past.
+        if isinstance(module, torch.nn.RNNBase) and isinstance(state, dict):
+            state.pop("proj_size", None)
+        if state is not None:
             made.__setstate__(state)
         answered = torch_kit.answer(subject, made, call)
     assert_equivalent(subject(call), answered, what="loaded from a state without proj_size")
