@@ -88,7 +88,9 @@ class Elsewhere(TorchFunctionMode):
             self._refuse_others(given)
         asked = _asked(name, args, keywords)
         if asked is not None:
-            args, keywords = _without_device(name, args, keywords)
+            # What is on "meta" has no memory, and is there as it is.
+            if asked.type != "meta":
+                args, keywords = _without_device(name, args, keywords)
             elsewhere = str(asked) == DEVICE
         returned = func(*args, **keywords)
         if func == Tensor.data.__set__:  # type: ignore[attr-defined]

@@ -65,13 +65,13 @@ def _cell_without(number: int | None, *, through: str) -> type[Adjoint]:
 for kinds, kind in ((LSTMS, Kind.LSTM), (GRUS, Kind.GRU)):
     for number, gate in enumerate(kind.gates):
         for what, product, without in (
-            ("the input", "weight_ih", _input_without),
-            ("the state before a step", "weight_hh", _state_without),
+            ("input", "weight_ih", _input_without),
+            ("state", "weight_hh", _state_without),
         ):
             GRADIENT_PARTS.add(
-                f"the gradient of {what} without what comes by the gate {gate} of {kind}",
-                fix=f"Every gate reads {what.removesuffix(' before a step')}: its gradient is the "
-                f"sum over all gates of each one's gradient times its rows of {product}.",
+                f"the gradient of the {what} without what comes by the gate {gate} of {kind}",
+                fix=f"Every gate reads the {what}: its gradient is the sum over all gates of each "
+                f"one's gradient times its rows of {product}.",
                 kinds=kinds,
             )(without(number, len(kind.gates)))
 
