@@ -14,7 +14,7 @@ from rnn_conformance.errors import Sort
 from rnn_conformance.report.accuracy import Accuracy, accuracies
 from rnn_conformance.report.addresses import address
 from rnn_conformance.report.wording import counted, headline, one_line, sentence
-from rnn_conformance.results.document import Cause, causes
+from rnn_conformance.results.document import Cause, causes, named_by
 from rnn_conformance.results.records import Outcome
 from rnn_conformance.results.verdict import FAILING, Judgement, judge
 from rnn_conformance.spec.clauses import CHAPTERS
@@ -80,7 +80,7 @@ class Check:
 
     def concerns(self, diagnosis: Mapping[str, Any] | None) -> bool:
         """Whether a diagnosis is about this check: what it gives is wrong, or a clause it names."""
-        named = {id for known in (diagnosis or {}).get("known", ()) for id in known["clauses"]}
+        named = named_by(diagnosis)
         sort = (self.record["failure"] or {}).get("sort")
         return (
             not named
@@ -105,8 +105,7 @@ class Group:
     @property
     def clauses(self) -> tuple[str, ...]:
         """Those of its checks, each once: those that the diagnosis is about first."""
-        every = dict.fromkeys(id for check in self.checks for id in check.record["clauses"])
-        return tuple(sorted(every, key=lambda id: id not in self.cause.named))
+        return self.cause.clauses
 
     @property
     def simplest(self) -> Check:
@@ -188,7 +187,7 @@ class Column:
             bad = [check for check in bad if id(check.record) not in records]
         # What failed without a word of its own, being not run to its end.
         if bad:
-            grouped.append(Group(Cause(None, ()), bad))
+            grouped.append(Group(Cause(None, tuple(check.record for check in bad)), bad))
         return grouped
 
     @property

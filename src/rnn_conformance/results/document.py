@@ -126,6 +126,11 @@ def _listed(id: str) -> tuple[int, str]:
     return _ORDER.get(id, len(_ORDER)), id
 
 
+def named_by(diagnosis: Mapping[str, Any] | None) -> frozenset[str]:
+    """The clauses that a diagnosis names; none, if there is no diagnosis."""
+    return frozenset(id for known in (diagnosis or {}).get("known", ()) for id in known["clauses"])
+
+
 @dataclass(frozen=True)
 class Cause:
     """What is behind some failures of one implementation: a diagnosis, or ``None``, and these."""
@@ -136,8 +141,7 @@ class Cause:
     @property
     def named(self) -> frozenset[str]:
         """The clauses that the diagnosis is about; other failures follow from these."""
-        known = (self.diagnosis or {}).get("known", ())
-        return frozenset(id for one in known for id in one["clauses"])
+        return named_by(self.diagnosis)
 
     @property
     def clauses(self) -> tuple[str, ...]:
