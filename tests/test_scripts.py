@@ -210,6 +210,8 @@ def shown(found: list[Failure], folder: Path) -> None:
     files = [folder / f"script_{number}.py" for number in range(len(found))]
     for file, failure in zip(files, found, strict=True):
         assert failure.script is not None, failure.message
+        # A diagnosis takes a line of its own, later.
+        assert len(failure.script.splitlines()) < 39, failure.script
         file.write_text(failure.script, "utf-8")
     done = subprocess.run(
         [sys.executable, "-c", SEVERAL, *map(str, files)],

@@ -159,11 +159,16 @@ def _script(subject: Subject, check: Check, error: NonConforming, recipe: Recipe
     clauses = "; ".join(f"{id} {CLAUSES[id].title}" for id in check.clauses)
     shown = shown_alone(subject, error)
     if shown is not None:
-        said = f"{clauses}\n\n{kept(shown.message)}\n"
+        said = f"{clauses}\n\n{_line(shown.message)}\n"
         if (plain := script(subject.implementation, shown, said)) is not None:
             return plain
-    said = f"{clauses}\n\n{kept(error.message)}"
+    said = f"{clauses}\n\n{_line(error.message)}"
     return again(subject.implementation, said, str(subject.kind), check.id, recipe)
+
+
+def _line(message: str) -> str:
+    """A message in a line."""
+    return " ".join(kept(message).split())
 
 
 def _kept(value: Any) -> Any:

@@ -6,7 +6,7 @@ it takes the check's own steps, the script has these done again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,19 @@ LARGEST = 2000
 STATE = {"h_0": "h_n", "c_0": "c_n"}
 """The result of the same shape as a state."""
 
+LINES = 39
+"""Lines that a script has at most, its diagnosis among them; the steps of a longer one are done
+again."""
+
+OF_DIAGNOSIS = 1
+"""Lines that a diagnosis takes, which is put in later (``results.journal``)."""
+
 _SCRIPT = '''\
 """{said}"""
-
-import sys
+{imports}import sys
 
 import torch
-{imports}
+{packing}
 torch.set_printoptions(precision=9)
 dtype = torch.{dtype}
 parameters = {{
@@ -39,44 +45,30 @@ parameters = {{
 }}
 {given}
 
-
 def forward(cls):
+    torch.manual_seed(0)
     layer = cls({constructor}).to(dtype).eval()
     layer.load_state_dict({loaded})
-{asked}{answer}
-
-
-print("torch.nn:", forward(torch.nn.{kind}))
+{answer}
 
 {got}
-print({name!r}, got)
+print("torch.nn:", forward(torch.nn.{kind}), {named!r}, got)
 '''
 
 _PACKED = "from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence\n"
-
-_PACKING = """\
-    packed = pack_padded_sequence(input, lengths, batch_first={batch_first}, enforce_sorted=False)
-"""
 
 _CALL = """\
     with torch.no_grad():
         return {call}"""
 
-_ASKED = """\
-    asked = {arguments}
-    for tensor in asked.values():
-        tensor.requires_grad_()
-    asked |= dict(layer.named_parameters())
-"""
-
 _GRADIENTS = """\
+    asked = {{{arguments}, **dict(layer.named_parameters())}}
     {returned} = {call}
-{padding}    found = torch.autograd.grad(
-        [{results}], list(asked.values()), cotangents, allow_unused=True
-    )
+{padding}    sought = list(asked.values())
+    found = torch.autograd.grad([{results}], sought, cotangents, allow_unused=True)
     return dict(zip(asked, found))"""
 
-_ELEMENT = """
+_ELEMENT = """\
 {padding}element, expected, allowed = float({array}[{index}]), {expected}, {bound}
 off = abs(element - expected)
 print(f"{where} is {{element:.9g}}, not {{expected:.9g}};")
@@ -84,7 +76,7 @@ print(f"off by {{off:.3g}} where {{allowed:.3g}} is allowed")
 sys.exit(not off <= allowed)
 """
 
-_SPECIAL = """
+_SPECIAL = """\
 {padding}element = float({array}[{index}])
 print(f"{where} is {{element}}, not {expected}")
 sys.exit(str(element) != {expected!r})
@@ -93,7 +85,7 @@ sys.exit(str(element) != {expected!r})
 _AGAIN = '''\
 """{said}
 
-It takes more than one call: the check's own steps are done again, as they were.
+The check's own steps are done again, as they were: it takes more than one call, or a large one.
 """
 
 import sys
@@ -150,16 +142,9 @@ def script(implementation: Implementation, shown: NonConforming, said: str) -> s
         except Unsupported:
             return None
 
-    if (got := implementation.script(call)) is None:
+    if (answering := implementation.script(call)) is None:
         return None
-
-    def tensor(name: str, array: Array) -> str:
-        given = array if name == "parameter" else call.give(name, array)
-        if not given.size:
-            # An empty array has a shape that nested lists cannot spell.
-            return f"torch.zeros({given.shape}, dtype=dtype)"
-        return f"torch.tensor({_literal(given)}, dtype=dtype)"
-
+    imports, _, got = answering.rpartition("\n\n")
     other = _other_names(implementation, call)
     loaded = "parameters"
     if other:
@@ -167,41 +152,68 @@ def script(implementation: Implementation, shown: NonConforming, said: str) -> s
             f"parameters if cls is torch.nn.{call.config.kind} else "
             f"{{{other!r}.get(name, name): value for name, value in parameters.items()}}"
         )
-    given = [f"input = {tensor('input', call.input)}"]
-    if states := [tensor(name, array) for name, array in call.arguments.states.items()]:
-        pair = call.config.kind.has_cell_state
-        given.append(f"state = ({', '.join(states)})" if pair else f"state = {states[0]}")
-    if call.lengths is not None:
-        given.append(f"lengths = torch.tensor({list(call.lengths)})")
-    if backward is not None:
-        arrays = [f"    {tensor(name, array)}," for name, array in backward.cotangents.items()]
-        given.append("\n".join(["cotangents = [", *arrays, "]"]))
-    batch_first = call.config.batch_first
     arguments = implementation.keywords(call.config)
-    head = _SCRIPT.format(
+    whole = _SCRIPT.format(
         said=_quoted(said),
-        imports=_PACKED if call.lengths is not None else "",
+        imports=f"{imports}\n" if imports else "",
+        packing=_PACKED if call.lengths is not None else "",
         dtype=call.dtype,
-        parameters="\n".join(
-            f"    {name!r}: {tensor('parameter', array)},"
-            for name, array in call.parameters.items()
-        ),
-        given="\n".join(given),
+        parameters="\n".join(_parameters(call)),
+        given="\n".join(_given(call, backward)),
         constructor=", ".join(f"{name}={value!r}" for name, value in arguments.items()),
         loaded=loaded,
-        asked="" if call.lengths is None else _PACKING.format(batch_first=batch_first),
         answer=_CALL.format(call=_call(call)) if backward is None else _gradients(backward),
         kind=call.config.kind,
         got=got,
-        name=implementation.name,
-    )
-    return head + _ending(shown, other)
+        named=f"\n{implementation.name}:",
+    ) + _ending(shown, other)
+    return whole if whole.count("\n") + OF_DIAGNOSIS <= LINES else None
+
+
+def _parameters(call: Call) -> Iterator[str]:
+    """A line each, or, where there is more than one layer and direction, all of one in a line."""
+    places = dict[tuple[int, int], list[str]]()
+    for name, parameter in call.config.parameters.items():
+        spelt = f"{name!r}: {_tensor(call.parameters[name])}"
+        places.setdefault((parameter.layer, parameter.direction), []).append(spelt)
+    lines = places.values() if len(places) > 1 else [[one] for one in next(iter(places.values()))]
+    return (f"    {', '.join(line)}," for line in lines)
+
+
+def _given(call: Call, backward: Backward | None) -> Iterator[str]:
+    """The arguments of a call, and the cotangents of its results, a line each."""
+    given = {
+        name: _tensor(call.give(name, array), differentiated=backward is not None)
+        for name, array in {"input": call.input, **call.arguments.states}.items()
+    }
+    yield f"input = {given.pop('input')}"
+    if given:
+        pair = call.config.kind.has_cell_state
+        states = ", ".join(given.values())
+        yield f"state = ({states})" if pair else f"state = {states}"
+    if call.lengths is not None:
+        yield f"lengths = torch.tensor({list(call.lengths)})"
+    if backward is not None:
+        arrays = (_tensor(call.give(name, one)) for name, one in backward.cotangents.items())
+        yield f"cotangents = [{', '.join(arrays)}]"
+
+
+def _tensor(array: Array, *, differentiated: bool = False) -> str:
+    """A tensor, as it is written."""
+    recorded = ", requires_grad=True" if differentiated else ""
+    if not array.size:
+        # An empty array has a shape that nested lists cannot spell.
+        return f"torch.zeros({array.shape}, dtype=dtype{recorded})"
+    return f"torch.tensor({_literal(array)}, dtype=dtype{recorded})"
 
 
 def _call(call: Call) -> str:
     """The call of a module, as it is written."""
-    input = "input" if call.lengths is None else "packed"
-    return f"layer({input})" if call.h_0 is None else f"layer({input}, state)"
+    given = "input"
+    if call.lengths is not None:
+        order = f"batch_first={call.config.batch_first}, enforce_sorted=False"
+        given = f"pack_padded_sequence(input, lengths, {order})"
+    return f"layer({given})" if call.h_0 is None else f"layer({given}, state)"
 
 
 def _gradients(backward: Backward) -> str:
@@ -212,13 +224,13 @@ def _gradients(backward: Backward) -> str:
         pair = call.config.kind.has_cell_state
         parts = ("state[0]", "state[1]") if pair else ("state",)
         asked |= dict(zip(("h_0", "c_0"), parts, strict=False))
-    arguments = ", ".join(f'"{name}": {given}' for name, given in asked.items())
     states = "h_n, c_n" if call.config.kind.has_cell_state else "h_n"
     nested = f"({states})" if call.config.kind.has_cell_state else states
     padding = ""
     if call.lengths is not None and "output" in backward.cotangents:
         padding = f"    output, _ = {_padded(call, 'output')}\n"
-    return _ASKED.format(arguments=f"{{{arguments}}}") + _GRADIENTS.format(
+    return _GRADIENTS.format(
+        arguments=", ".join(f'"{name}": {given}' for name, given in asked.items()),
         returned=states if cell else f"output, {nested}",
         call=_call(call),
         padding=padding,

@@ -280,7 +280,7 @@ def _with_cause(script: str | None, text: str) -> str | None:
     if not quotes:
         return script
     told = text.replace("\\", "\\\\").replace('"', "'")
-    return f"{script[:3]}{said.rstrip()}\n\n{told}\n{quotes}{rest}"
+    return f"{script[:3]}{said.rstrip()}\n{told}\n{quotes}{rest}"
 
 
 def _badness(record: Mapping[str, Any]) -> tuple[int, str]:
