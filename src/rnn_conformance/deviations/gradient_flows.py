@@ -119,6 +119,43 @@ for word, scale in SCALES.items():
         kinds=LAYERS,
         needs=_STACK,
     )(at_place(lambda config, layer, direction: layer < config.num_layers - 1, scale))
+    FLOWS.add(
+        f"the gradient of the parameters between the first layer and the last {word}",
+        fix="The gradient of each parameter of a layer that is neither the first nor the last is "
+        f"due like the others': {REMEDIES[word]}.",
+        kinds=LAYERS,
+        needs=_STACK,
+    )(at_place(lambda config, layer, direction: 0 < layer < config.num_layers - 1, scale))
+
+
+@FLOWS.add(
+    "the forward direction's gradient of its input written over that of the output",
+    fix="The gradient of what a layer reads has memory of its own: of that of its output, which "
+    "may be as wide, the reverse direction has yet to read its half.",
+    kinds=LAYERS,
+    needs=[Feature.BIDIRECTIONAL, Feature.MULTI_LAYER],
+    source="https://github.com/apache/mxnet/pull/18203",
+)
+class _Overwritten(Adjoint):
+    read: Array
+
+    def backtrace(
+        self,
+        call: Call,
+        layer: int,
+        direction: int,
+        trace: Trace,
+        output: Array,
+        h_n: Array,
+        c_n: Array,
+    ) -> Backtrace:
+        back = super().backtrace(call, layer, direction, trace, output, h_n, c_n)
+        self.read = back.x
+        return back
+
+    def half(self, call: Call, direction: int, trace: Trace, above: Array) -> Array:
+        above = self.read if direction and self.read.shape == above.shape else above
+        return super().half(call, direction, trace, above)
 
 
 @FLOWS.add(
