@@ -107,6 +107,22 @@ class _SamplesFlipped(Deviant):
 
 
 @DIRECTIONS.add(
+    "the reverse outputs flipped back along the samples instead of the steps",
+    "DIR-1 DIR-2 INV-1",
+    fix="Flip the reverse direction's outputs back along time: of (L, N, H_out) dimension 0, of "
+    "(N, L, H_out) dimension 1, whatever batch_first is.",
+    kinds=LAYERS,
+    needs=_BOTH,
+    source="tensorflow/tensorflow#39635",
+)
+class _SamplesFlippedBack(Deviant):
+    def aligned(self, trace: Trace, direction: int) -> Array:
+        if not (direction and trace.steps.all()):
+            return super().aligned(trace, direction)
+        return super().aligned(trace, 0)[:, ::-1]
+
+
+@DIRECTIONS.add(
     "the reverse outputs one step early",
     "DIR-1 DIR-2",
     fix="Align the reverse half with the input's time: output[t, :, H_out:] is the reverse "

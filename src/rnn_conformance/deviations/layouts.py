@@ -298,6 +298,20 @@ class _ReshapedInput(Deviant):
 
 
 @LAYOUTS.add(
+    "input and output reshaped instead of transposed under batch_first",
+    "BF-1",
+    fix="Turn the input from (N, L, H_in) to (L, N, H_in), and the output back, by transpose(0, 1): "
+    "a reshape there and back has the right shape, and mixes samples with steps between.",
+    kinds=LAYERS,
+    needs=_BATCH_FIRST,
+)
+class _ReshapedBoth(_ReshapedInput):
+    def present(self, call: Call, answer: Answer) -> dict[str, Array]:
+        given = super().present(call, answer)
+        return given if call.lengths is not None else given | _reshaped(call, given)
+
+
+@LAYOUTS.add(
     "initial states read with the samples first under batch_first",
     "BF-2",
     fix="Read h_0 and c_0 as (D * num_layers, N, features) whatever batch_first says: it "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +58,20 @@ def _in_place(call: Call, answer: Answer) -> Answer:
     return changed(answer, unsorted)
 
 
+def _gathered(order: Sequence[int]) -> list[int]:
+    """Which rows stand there after ``row[i] = row[order[i]]``, one after the other."""
+    rows = list(range(len(order)))
+    for position, source in enumerate(order):
+        rows[position] = rows[source]
+    return rows
+
+
+def _gathered_in_place(call: Call, answer: Answer) -> Answer:
+    order = longest_first(call)
+    moved = _gathered([order.index(sample) for sample in range(call.batch)])
+    return changed(answer, lambda state: state[:, order][:, moved])
+
+
 for name, fix, breaks, source, change_answer in (
     (
         "results left in sorted order",
@@ -99,6 +113,14 @@ for name, fix, breaks, source, change_answer in (
         "PCK-2 PCK-3",
         "mead-ml/mead-baseline#677",
         _in_place,
+    ),
+    (
+        "final states unsorted in place, reading what was overwritten",
+        "Write the final states into new memory when their order is restored, as h_n[:, "
+        "unsorted_indices] does: in place, a row is read after another was written over it.",
+        "PCK-2 PCK-3",
+        "mead-ml/mead-baseline#677",
+        _gathered_in_place,
     ),
 ):
 
@@ -151,6 +173,11 @@ def _unsorted(call: Call) -> NDArray[np.int_]:
     return np.argsort(_sorted(call))
 
 
+def _sorted_in_place(call: Call) -> NDArray[np.int_]:
+    order = _sorted(call)
+    return np.array(_gathered(list(order)), dtype=int)[_unsorted(call)]
+
+
 def _unsorted_twice(call: Call) -> NDArray[np.int_]:
     return _unsorted(call)[_unsorted(call)]
 
@@ -191,6 +218,14 @@ for states, begin, end, kinds in (
         kinds=kinds,
         needs=_MOVED,
     )(_begun(states, _unsorted_twice))
+    ORDERS.add(
+        f"{begin} sorted in place, reading what was overwritten",
+        "PCK-3",
+        fix="Write the initial states into new memory when they are sorted, as h_0[:, "
+        "sorted_indices] does: in place, a row is read after another was written over it.",
+        kinds=kinds,
+        needs=_MOVED,
+    )(_begun(states, _sorted_in_place))
     if states != "hc":
         ORDERS.add(
             f"{end} sorted once more instead of unsorted",

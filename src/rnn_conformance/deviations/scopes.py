@@ -5,7 +5,7 @@ What a deviation is in a scope: ``scoped``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ class Scope:
     number of each own step of each sequence in the direction's order of time, and how many there
     are, ``(L, N)`` and ``(N,)``; ``running`` with how many samples have each step, ``(L,)``;
     ``samples`` with the batch size, ``units`` with the hidden size. ``direction`` is 0 or 1.
+    ``condition`` is what calls meet that are in it, in words that follow "in calls".
     """
 
     words: str
@@ -36,6 +37,7 @@ class Scope:
     running: Callable[[NDArray[np.int_]], Mask] | None = None
     samples: Callable[[int], Mask] | None = None
     units: Callable[[int], Mask] | None = None
+    condition: str | None = None
 
     @property
     def of_calls_alone(self) -> bool:
@@ -153,19 +155,39 @@ class Scope:
         return Scope(**{**theirs, **ours, "words": f"{self.words} {other.words}"})
 
 
+def _calls(condition: str, meet: Callable[[Call], bool]) -> Scope:
+    return Scope(
+        f"in calls {condition} alone", calls=lambda call, number: meet(call), condition=condition
+    )
+
+
 def _feature(words: str, feature: Feature, *, having: bool = True) -> Scope:
-    return Scope(words, calls=lambda call, number: (feature in call.features) is having)
+    return _calls(
+        f"with{'' if having else 'out'} {words}", lambda call: (feature in call.features) is having
+    )
 
 
-def _dtype(dtype: Dtype) -> Scope:
-    return Scope(f"in {dtype} alone", calls=lambda call, number: call.dtype is dtype)
+def _dtypes(words: str, *dtypes: Dtype) -> Scope:
+    return Scope(
+        f"in {words} alone",
+        calls=lambda call, number: call.dtype in dtypes,
+        condition=f"of {words}",
+    )
 
 
 IN_CALLS = (
-    Scope("from the second call on", calls=lambda call, number: number > 1),
-    Scope("in the first call alone", calls=lambda call, number: number == 1),
+    Scope(
+        "from the second call on",
+        calls=lambda call, number: number > 1,
+        condition="after a layer's first",
+    ),
+    Scope(
+        "in the first call alone",
+        calls=lambda call, number: number == 1,
+        condition="that are a layer's first",
+    ),
     *(
-        _feature(f"in calls with{'' if having else 'out'} {words} alone", feature, having=having)
+        _feature(words, feature, having=having)
         for feature, words in {
             Feature.PACKED: "packed sequences",
             Feature.INITIAL_STATE: "an initial state",
@@ -179,36 +201,22 @@ IN_CALLS = (
         }.items()
         for having in (True, False)
     ),
-    _dtype(Dtype.FLOAT32),
-    _dtype(Dtype.FLOAT64),
-    Scope(
-        "in half precision alone",
-        calls=lambda call, number: call.dtype in (Dtype.FLOAT16, Dtype.BFLOAT16),
-    ),
-    Scope("in calls of one step alone", calls=lambda call, number: call.length == 1),
-    Scope("in calls of several steps alone", calls=lambda call, number: call.length > 1),
-    Scope("in calls of one sample alone", calls=lambda call, number: call.batch == 1),
-    Scope("in calls of several samples alone", calls=lambda call, number: call.batch > 1),
-    Scope(
-        "in calls of an odd number of samples alone", calls=lambda call, number: call.batch % 2 == 1
-    ),
-    Scope(
-        "in calls of an even number of samples alone",
-        calls=lambda call, number: call.batch % 2 == 0,
-    ),
-    Scope(
-        "in calls of an odd number of units alone",
-        calls=lambda call, number: call.config.hidden_size % 2 == 1,
-    ),
-    _feature("in calls with sequences that are not sorted by length alone", Feature.UNSORTED),
+    _dtypes("float32", Dtype.FLOAT32),
+    _dtypes("float64", Dtype.FLOAT64),
+    _dtypes("half precision", Dtype.FLOAT16, Dtype.BFLOAT16),
+    _calls("of one step", lambda call: call.length == 1),
+    _calls("of several steps", lambda call: call.length > 1),
+    _calls("of one sample", lambda call: call.batch == 1),
+    _calls("of several samples", lambda call: call.batch > 1),
+    _calls("of an odd number of samples", lambda call: call.batch % 2 == 1),
+    _calls("of an even number of samples", lambda call: call.batch % 2 == 0),
+    _calls("of an odd number of units", lambda call: call.config.hidden_size % 2 == 1),
+    _feature("sequences that are not sorted by length", Feature.UNSORTED),
     # Where code asks a shape what it is.
-    Scope(
-        "in calls of as many samples as steps alone",
-        calls=lambda call, number: call.batch == call.length,
-    ),
-    Scope(
-        "in calls of as many units as input features alone",
-        calls=lambda call, number: call.config.hidden_size == call.config.input_size,
+    _calls("of as many samples as steps", lambda call: call.batch == call.length),
+    _calls(
+        "of as many units as input features",
+        lambda call: call.config.hidden_size == call.config.input_size,
     ),
 )
 """Scopes of whole calls."""
@@ -236,6 +244,11 @@ IN_STEPS = (
     Scope("at the last step alone", steps=lambda step, steps: step == steps - 1),
     Scope("at all steps but the last", steps=lambda step, steps: step < steps - 1),
     Scope("at every other step alone", steps=lambda step, steps: step % 2 == 1),
+    # The loop's own first step, which shorter sequences of the reverse direction do not have.
+    Scope("at the loop's first step alone", running=lambda samples: np.arange(len(samples)) == 0),
+    Scope(
+        "at the loop's steps after the first", running=lambda samples: np.arange(len(samples)) > 0
+    ),
     # Where a loop over packed steps looks at how many samples are left.
     Scope("at steps of one sample alone", running=lambda samples: samples == 1),
     Scope(
@@ -289,8 +302,38 @@ SCOPES = (
 
 def larger(sizes: str, of: Callable[[Call], int], most: int) -> Scope:
     """Calls in which a size exceeds a number."""
+    return _calls(f"of more than {most} {sizes}", lambda call: of(call) > most)
+
+
+def fewer(sizes: str, of: Callable[[Call], int], least: int) -> Scope:
+    """Calls in which a size is below a number."""
+    return _calls(f"of fewer than {least} {sizes}", lambda call: of(call) < least)
+
+
+def all_of(*scopes: Scope) -> Scope:
+    """Calls that meet each of these conditions."""
+    return _meeting(" and ", all, scopes)
+
+
+def any_of(*scopes: Scope) -> Scope:
+    """Calls that meet one of these conditions."""
+    return _meeting(" or ", any, scopes, "either ")
+
+
+def _meeting(
+    between: str,
+    how: Callable[[Iterable[bool]], bool],
+    scopes: Sequence[Scope],
+    before: str = "",
+) -> Scope:
+    if len(scopes) == 1:
+        return scopes[0]
+    conditions = [scope.calls for scope in scopes if scope.calls is not None]
+    condition = before + between.join(scope.condition or "" for scope in scopes)
     return Scope(
-        f"in calls of more than {most} {sizes} alone", calls=lambda call, number: of(call) > most
+        f"in calls {condition} alone",
+        calls=lambda call, number: how(meets(call, number) for meets in conditions),
+        condition=condition,
     )
 
 

@@ -117,6 +117,61 @@ class _Stepping(Deviant):
         return (zh, gates, *self.made(new_h, new_c, h, c))
 
 
+class _Sums(Deviant):
+    """An oracle that adds each step's product with the state to those of the steps before.
+
+    In the blocks of rows from ``first`` on; an instance stands for one pass over a sequence.
+    """
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.first, self.total = first, np.zeros(())
+
+    def state_side(self, weights: Weights, h: Array) -> Array:
+        product = h @ weights.w_hh.T
+        self.total = self.total + product
+        adding = np.arange(product.shape[-1]) >= self.first * weights.w_hh.shape[1]
+        return np.where(adding, self.total, product) + weights.b_hh
+
+
+def _adding_up(first: int) -> type[Deviant]:
+    class AddingUp(Deviant):
+        def recur(
+            self,
+            config: Config,
+            weights: Weights,
+            zx: Array,
+            h: Array,
+            c: Array,
+            steps: NDArray[np.bool_],
+        ) -> tuple[Array, Array, Array, Array]:
+            zhs, gates = np.zeros_like(zx), np.zeros_like(zx)
+            hs, cs = (np.empty((len(zx) + 1, *state.shape)) for state in (h, c))
+            for n, own in enumerate(steps.T):
+                # Its own steps alone, between which its states stand still.
+                one = slice(n, n + 1)
+                past = np.concatenate([[0], np.cumsum(own)])
+                zh, gate, after_h, after_c = _Sums(first).recur(
+                    config, weights, zx[own, one], h[one], c[one], steps[own, one]
+                )
+                zhs[own, one], gates[own, one] = zh, gate
+                hs[:, one], cs[:, one] = after_h[past], after_c[past]
+            return zhs, gates, hs, cs
+
+    return AddingUp
+
+
+for product, first, of_kinds in (("W_hh h", 0, RNNS | LSTMS | GRUS), ("W_hn h", 2, GRUS)):
+    SITES.add(
+        f"{product} added to that of the steps before",
+        "EQ-1 EQ-2 EQ-3",
+        fix=f"Clear the buffer of {product} at each step, or have the product overwrite it: one "
+        "that adds to what is there (beta=1 in a BLAS) sums up over the steps.",
+        kinds=of_kinds & frozenset(LAYERS),
+        source="microsoft/onnxruntime#3893",
+    )(_adding_up(first))
+
+
 @SITES.add(
     "the state not updated",
     "EQ-1 EQ-2 EQ-3 CEL-2 STA-2",

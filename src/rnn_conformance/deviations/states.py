@@ -191,13 +191,12 @@ def _swapped(call: Call, answer: Answer) -> Answer:
 
 
 def _h_for_c(call: Call, answer: Answer) -> Answer:
-    return answer if call.config.proj_size else replace(answer, c_n=answer.h_n)
+    # With a projection it has the size of the one that it is.
+    return replace(answer, c_n=answer.h_n)
 
 
 def _c_for_h(call: Call, answer: Answer) -> Answer:
-    if call.config.proj_size or answer.c_n is None:
-        return answer
-    return replace(answer, h_n=answer.c_n)
+    return answer if answer.c_n is None else replace(answer, h_n=answer.c_n)
 
 
 def _of_step(step: int) -> Callable[[Call, Answer], Answer]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from rnn_conformance.checking.subject import Subject
@@ -21,7 +21,7 @@ from rnn_conformance.deviations.gradient_limits import gradient_limits
 from rnn_conformance.deviations.limits import limits
 from rnn_conformance.deviations.part_functions import part_functions
 from rnn_conformance.deviations.part_orders import part_orders
-from rnn_conformance.deviations.scopes import SCOPES, narrowed
+from rnn_conformance.deviations.scopes import SCOPES, Scope, narrowed
 from rnn_conformance.deviations.tails import BLOCK_WIDTHS, BLOCKS
 from rnn_conformance.deviations.windows import STEPS, gradient_windows, windows
 from rnn_conformance.diagnosis.accepting import ACCEPTING
@@ -29,6 +29,7 @@ from rnn_conformance.diagnosis.activations import measured_functions
 from rnn_conformance.diagnosis.adding import ADDING
 from rnn_conformance.diagnosis.beginnings import BEGINNINGS
 from rnn_conformance.diagnosis.causes import Cause, cause_of
+from rnn_conformance.diagnosis.conditions import conditioned
 from rnn_conformance.diagnosis.covering import EVALUATIONS, Covering
 from rnn_conformance.diagnosis.dropping import DROPPING
 from rnn_conformance.diagnosis.evidence import Evidence, ask
@@ -358,7 +359,13 @@ class Diagnostician:
         if not singly(evidence, candidates):
             candidates = [*self._measured_functions(how), *candidates]
         every = tuple(evidence), candidates, self.scopes
-        whole = self._first_confirmed(how, suspects(*every), evidence)
+        groups = chain(
+            suspects(*every),
+            conditioned(*every),
+            # And with the fresh cases that contradicted it.
+            (group for more in [evidence] for group in conditioned(more, *every[1:])),
+        )
+        whole = self._first_confirmed(how, groups, evidence)
         if not whole:
             unlisted = self._unlisted(how, evidence)
             others = suspects(tuple(evidence), unlisted, self.scopes)
@@ -529,9 +536,7 @@ class Diagnostician:
         self, how: _Questions, part: Part, fitting: list[Suspect], evidence: list[Evidence]
     ) -> list[Suspect]:
         """Those that fit as many fresh cases of a part, too, in which little may be off."""
-        drawn = fresh(self.kind, self.declaration, 10 * CONFIRMING, seed=3)
-        cases = [case for case in drawn if part.has(case.features)][:CONFIRMING]
-        asked = [answer for answer in map(how.ask, cases) if answer is not None]
+        asked = self._drawn(how, lambda case: part.has(case.features))
         evidence += asked
         answers = [answer for answer in part.of(asked) if not answer.raised]
         fitting = [
@@ -540,6 +545,12 @@ class Diagnostician:
             if all(answer.fits(suspect.variant) for answer in answers)
         ]
         return self._told_apart(fitting, part.of(evidence))
+
+    def _drawn(self, how: _Questions, chosen: Callable[[Case], bool]) -> list[Evidence]:
+        """What fresh cases of a sort gave."""
+        cases = filter(chosen, fresh(self.kind, self.declaration, 10 * CONFIRMING, seed=3))
+        asked = map(how.ask, islice(cases, CONFIRMING))
+        return [answer for answer in asked if answer is not None]
 
     def _first_confirmed(
         self, how: _Questions, groups: Iterable[list[Suspect]], evidence: list[Evidence]
@@ -563,7 +574,22 @@ class Diagnostician:
             ]
             if len(fitting) < 2:
                 break
+        fitting = [
+            one
+            for one in fitting
+            if one.calls is None or self._shows(how, one, one.calls, evidence)
+        ]
         return self._told_apart(fitting, evidence)
+
+    def _shows(
+        self, how: _Questions, suspect: Suspect, calls: Scope, evidence: list[Evidence]
+    ) -> bool:
+        """Whether it fits fresh cases in which it shows, too, which few of all cases may be."""
+        asked = self._drawn(how, lambda case: calls.covers(case.call(), 1)[0])
+        evidence += asked
+        return any(answer.telling for answer in asked) and all(
+            answer.fits(suspect.variant) for answer in asked if not answer.raised
+        )
 
     def _told_apart(self, fitting: list[Suspect], evidence: Sequence[Evidence]) -> list[Suspect]:
         """Those that are far nearer than what is right to most of what is off.

@@ -145,10 +145,15 @@ class Evidence:
 
     @property
     def _rounding(self) -> float:
-        """The relative error of one step: a sum of products and an activation."""
+        """The relative error of one step: a sum of products and an activation.
+
+        Of a gradient it is that of the state, of its slope, of their product with what comes from
+        above, and of the sum over steps and samples.
+        """
         fmt, config = self.format, self.probe.calls[0].config
         widest = max(map(config.layer_input_size, range(config.num_layers)))
-        return fmt.gamma(widest + config.output_size + 2) + KAPPA * fmt.u_s
+        step = fmt.gamma(widest + config.output_size + 2) + KAPPA * fmt.u_s
+        return step if self.probe.backward is None else 4 * step
 
     def _allowed(self, place: Place, first: Array, second: Array) -> Array | float:
         """The bound, which grows with the magnitudes; only one number for another shape.

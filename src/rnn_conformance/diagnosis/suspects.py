@@ -65,6 +65,8 @@ class Suspect:
     deviations: tuple[Deviation[Any], ...]
     made: type[Any] | None = None
     """What has all of them, where that is more than each as a variant of the next."""
+    calls: Scope | None = None
+    """The calls in which it shows, where what they are was made up to fit."""
 
     @property
     def variant(self) -> type[Any]:
@@ -93,8 +95,8 @@ def suspects(
         return
     if single := singly(evidence, candidates):
         yield single
-    possible, able = _possible(scopes, evidence), _able(candidates, wrong)
-    yield from _alike(_in_scopes(likeliest(possible, evidence), able, wrong, passing))
+    possible, able = _possible(scopes, evidence), able_in(candidates, wrong)
+    yield from _alike(in_scopes(likeliest(possible, evidence), able, wrong, passing))
 
 
 def combined(
@@ -109,9 +111,9 @@ def combined(
         return
     if pairs := _pairs([Suspect((candidate,)) for candidate in candidates], wrong, passing):
         yield pairs
-    possible, able = _possible(scopes, evidence), _able(candidates, wrong)
+    possible, able = _possible(scopes, evidence), able_in(candidates, wrong)
     twice = [scope for scope in narrowed(possible) if _could_be(scope, evidence)]
-    yield from _alike(_in_scopes(likeliest(twice, evidence), able, wrong, passing, TWICE))
+    yield from _alike(in_scopes(likeliest(twice, evidence), able, wrong, passing, TWICE))
 
 
 def _possible(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Scope]:
@@ -119,7 +121,10 @@ def _possible(scopes: Sequence[Scope], evidence: Sequence[Evidence]) -> list[Sco
     return [scope for scope in (*scopes, *_sizes(evidence)) if _could_be(scope, evidence)]
 
 
-def _able(candidates: Sequence[Deviation[Any]], wrong: Sequence[Evidence]) -> list[Deviation[Any]]:
+def able_in(
+    candidates: Sequence[Deviation[Any]], wrong: Sequence[Evidence]
+) -> list[Deviation[Any]]:
+    """Those that could show in all that is wrong."""
     return [one for one in candidates if all(one.needs <= piece.features for piece in wrong)]
 
 
@@ -181,7 +186,7 @@ def _first_sample(piece: Evidence) -> int:
     return min(firsts, default=0)
 
 
-def _in_scopes(
+def in_scopes(
     scopes: Sequence[Scope],
     candidates: Sequence[Deviation[Any]],
     wrong: Sequence[Evidence],
@@ -412,7 +417,7 @@ def conditional(
         wrong = by_size(piece for piece in some if piece.telling)
         passing = by_size(piece for piece in some if not piece.wrong)
         possible = [scope for scope in scopes if _could_be(scope, some)]
-        found = _in_scopes(
-            likeliest(possible, some), _able(candidates, wrong), wrong, passing, IN_PART
+        found = in_scopes(
+            likeliest(possible, some), able_in(candidates, wrong), wrong, passing, IN_PART
         )
         yield from ((part, fitting) for fitting in _alike(found))
