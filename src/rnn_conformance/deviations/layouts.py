@@ -300,7 +300,7 @@ class _ReshapedInput(Deviant):
 @LAYOUTS.add(
     "input and output reshaped instead of transposed under batch_first",
     "BF-1",
-    fix="Turn the input from (N, L, H_in) to (L, N, H_in), and the output back, by transpose(0, 1): "
+    fix="Turn the input from (N, L, H_in) to (L, N, H_in), and the output back, by transpose: "
     "a reshape there and back has the right shape, and mixes samples with steps between.",
     kinds=LAYERS,
     needs=_BATCH_FIRST,
