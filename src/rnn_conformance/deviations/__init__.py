@@ -16,6 +16,7 @@ from rnn_conformance.deviations.directions import DIRECTIONS
 from rnn_conformance.deviations.ends import ENDS
 from rnn_conformance.deviations.gate_functions import GATE_FUNCTIONS
 from rnn_conformance.deviations.gates import GATES
+from rnn_conformance.deviations.gradient_factors import GRADIENT_FACTORS
 from rnn_conformance.deviations.gradient_flows import FLOWS
 from rnn_conformance.deviations.gradient_parts import GRADIENT_PARTS
 from rnn_conformance.deviations.gradient_sites import GRADIENT_SITES
@@ -68,6 +69,7 @@ GRADIENT_DEVIATIONS: tuple[Deviation[Adjoint], ...] = (
     *FLOWS,
     *GRADIENT_SITES,
     *GRADIENT_PARTS,
+    *GRADIENT_FACTORS,
 )
 """The known wrong ways of the backward pass."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_conformance.deviations.deviation import Chapter, Deviant
+from rnn_conformance.deviations.deviation import LSTMS, Chapter, Deviant
 from rnn_conformance.deviations.states import GIVEN, changed, from_place
 from rnn_conformance.reference.oracle import Answer, Trace
 from rnn_conformance.spec.arrays import Array
@@ -115,25 +115,39 @@ class _Late(Deviant):
         return super().aligned(replace(trace, h=np.roll(trace.h, 1, axis=0)), direction)
 
 
-@CARRIED.add(
-    "the last call's final state for an omitted initial one",
-    "STA-1 STA-3 CEL-1",
-    fix="Start from zeros in every call without a state: nothing is kept from call to call "
-    "(stateful=False in Keras).",
-    kinds=ALL,
-    source="tensorflow/tensorflow#47813",
-)
-class _Stateful(Deviant):
-    def __init__(self) -> None:
-        super().__init__()
-        self.left: Answer | None = None
+def _stateful(states: str) -> type[Deviant]:
+    """An oracle whose calls without a state begin with the last one's final states."""
 
-    def answer(self, call: Call) -> Answer:
-        left = self.left
-        if call.h_0 is None and left is not None and left.h_n.shape[1] == call.batch:
-            call = call.replace(h_0=left.h_n, c_0=left.c_n)
-        self.left = super().answer(call)
-        return self.left
+    class Stateful(Deviant):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left: Answer | None = None
+
+        def answer(self, call: Call) -> Answer:
+            left = self.left
+            if call.h_0 is None and left is not None and left.h_n.shape[1] == call.batch:
+                c_n = left.c_n if left.c_n is None or "c" in states else np.zeros_like(left.c_n)
+                h_n = left.h_n if "h" in states else np.zeros_like(left.h_n)
+                call = call.replace(h_0=h_n, c_0=c_n)
+            self.left = super().answer(call)
+            return self.left
+
+    return Stateful
+
+
+for states, which, kinds in (
+    ("hc", "final state for an omitted initial one", ALL),
+    ("h", "h_n, not c_n, for an omitted initial state", LSTMS),
+    ("c", "c_n, not h_n, for an omitted initial state", LSTMS),
+):
+    CARRIED.add(
+        f"the last call's {which}",
+        "STA-1 STA-3 CEL-1",
+        fix="Start from zeros in every call without a state: nothing is kept from call to call "
+        "(stateful=False in Keras), and no buffer is left as the last call had it.",
+        kinds=kinds,
+        source="tensorflow/tensorflow#47813",
+    )(_stateful(states))
 
 
 @CARRIED.add(

@@ -47,7 +47,10 @@ class _NotFlipped(Deviant):
 )
 class _NotFlippedBack(Deviant):
     def aligned(self, trace: Trace, direction: int) -> Array:
-        return super().aligned(trace, 0)
+        output = super().aligned(trace, 0)
+        # Own steps first: a sequence that was flipped within its length stays so.
+        order = np.argsort(~trace.steps, axis=0, kind="stable")
+        return np.take_along_axis(output, order[:, :, None], axis=0)
 
 
 @DIRECTIONS.add(

@@ -155,6 +155,16 @@ WAYS: dict[str, tuple[Kept, str, Iterable[Kind]]] = {
         "summed over all steps: add to it at each step",
         LAYERS,
     ),
+    "without that of the first step": (
+        _only(slice(1, None), slice(None)),
+        "summed over all steps, that from the initial state among them",
+        LAYERS,
+    ),
+    "without that of the last step": (
+        _only(slice(None, -1), slice(None)),
+        "summed over all steps: the last one counts, too",
+        LAYERS,
+    ),
     "of the first sample alone": (
         _only(slice(None), slice(0, 1)),
         "summed over all samples of the batch",

@@ -152,12 +152,16 @@ class _Scoped(Deviant):
         # Each sequence starts as it goes on at its first own step.
         first = np.take_along_axis(mask, own.argmax(axis=0)[None], axis=0)[0][:, None] & units
         of_blocks = np.tile(units, len(call.config.kind.gates) if len(units) > 1 else 1)
-        h, c = (chosen(first, *pair) for pair in zip(*states, strict=True))
+        # A projection mixes the units: it comes after they are chosen, and before the first step.
+        w_hr = None if self.where.units is None else weights[1].w_hr
+        (wrong_h, h), of_c = zip(*states, strict=True)
+        h, c = h if w_hr is not None else chosen(first, wrong_h, h), chosen(first, *of_c)
+        stepping = [w if w_hr is None else replace(w, w_hr=None) for w in weights]
         hs, cs, zhs, gates = [h], [c], [], []
         for t in range(len(x)):
             taken = [
                 oracle.step(call.config, weight, side[t], hs[-1], cs[-1])
-                for oracle, weight, side in zip(both, weights, sides, strict=True)
+                for oracle, weight, side in zip(both, stepping, sides, strict=True)
             ]
             here, runs = mask[t][:, None] & units, own[t][:, None]
             of_gates = mask[t][:, None] & of_blocks
@@ -167,6 +171,7 @@ class _Scoped(Deviant):
                     (of_gates, of_gates, here, here), zip(*taken, strict=True), strict=True
                 )
             )
+            h = h if w_hr is None else h @ w_hr.T
             zhs.append(zh)
             gates.append(gate)
             hs.append(np.where(runs, h, hs[-1]))
@@ -185,13 +190,10 @@ class _Scoped(Deviant):
         )
 
     def _units(self, call: Call) -> Mask:
-        """``(H,)``, or ``(1,)`` for all; raises ``ValueError`` where a projection mixes them."""
-        config = call.config
+        """``(H,)``, or ``(1,)`` for all."""
         if self.where.units is None:
             return np.ones(1, dtype=bool)
-        if config.proj_size:
-            raise ValueError("projected features are of no unit")
-        return self.where.units(config.hidden_size)
+        return self.where.units(call.config.hidden_size)
 
     def aligned(self, trace: Trace, direction: int) -> Array:
         exact = self.exact.aligned(trace, direction)

@@ -286,13 +286,30 @@ def _units_past(width: int) -> Scope:
     return Scope(f"for the units past a multiple of {width} alone", units=left)
 
 
+def _left_over(width: int) -> tuple[Scope, Scope]:
+    """The same where all are left over if there are fewer."""
+
+    def left(count: int) -> Mask:
+        return np.arange(count) >= count // width * width
+
+    words = f"left over past the last {width}, all of fewer,"
+    return Scope(f"for the units {words} alone", units=left), Scope(
+        f"for the samples {words} alone", samples=left
+    )
+
+
 IN_UNITS = (
     Scope("for the first unit alone", units=lambda size: np.arange(size) == 0),
     Scope("for the last unit alone", units=lambda size: np.arange(size) == size - 1),
     *map(_units_past, (2, 4, 8, 16)),
 )
 
-IN_TAILS = tuple(_past(width) for width in (2, 4, 8, 16, 32, 64))
+IN_TAILS = (
+    *(_past(width) for width in (2, 4, 8, 16, 32, 64)),
+    *_left_over(4),
+    *_left_over(8),
+    *_left_over(16),
+)
 
 SCOPES = (
     *IN_DIRECTIONS, *IN_LAYERS, *IN_STEPS, *IN_SAMPLES, *IN_UNITS, *IN_TAILS, *IN_CALLS
