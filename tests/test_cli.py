@@ -234,6 +234,28 @@ def test_fail_fast_stops_and_says_that_the_run_was_cut_short(wrong: Path) -> Non
     assert "cut short" in done.stdout
 
 
+UNSCRIPTABLE = """
+import torch
+
+
+class MyGRUCell(torch.nn.GRUCell):
+    def forward(self, input, *state):
+        # torch.jit.script has no variable arguments.
+        return super().forward(input, *state)
+"""
+
+
+def test_fail_fast_goes_on_past_what_counts_for_no_verdict(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(UNSCRIPTABLE, "utf-8")
+    chosen = ["--select", "DEP-3", "--select", "CEL-1"]
+    done = command("run", "mine.py", "--fail-fast", *chosen, "-n", "0", cwd=tmp_path)
+    document = results(tmp_path / "reports/latest")
+    (gru,) = document["implementations"]
+    assert gru["clauses"]["DEP-3"] == "failed", done.stdout
+    assert document["run"]["complete"]
+    assert done.returncode == 0, done.stdout
+
+
 def test_without_a_diagnosis_the_run_is_whole_and_says_none(wrong: Path) -> None:
     for told in ([], ["--no-diagnosis"]):
         done = command("run", "wrong.py", "--select", "EQ-2", "-n", "0", *told, cwd=wrong)

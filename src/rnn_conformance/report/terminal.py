@@ -191,6 +191,8 @@ def _verdict(implementation: Mapping[str, Any], clauses: Sequence[str]) -> str:
     """Which clauses fail; where none does, why nothing could be run."""
     if clauses:
         return f"fails {counted(len(clauses), 'clause')}: {', '.join(clauses)}"
+    if not implementation["checks"]:
+        return "was not run: the run was cut short before it"
     reasons = dict.fromkeys(check["reason"] for check in implementation["checks"])
     return escape("could not be tested: " + "; ".join(reason for reason in reasons if reason))
 

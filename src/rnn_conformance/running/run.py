@@ -38,6 +38,7 @@ from rnn_conformance.running.planning import plan
 from rnn_conformance.running.schedule import Schedule
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.running.versions import versions
+from rnn_conformance.spec.clauses import CLAUSES
 
 
 class Watcher(Protocol):
@@ -178,11 +179,17 @@ def _perform(
             if event.record is not None:
                 journal.record(event.record)
                 watcher.found(event.record)
-                if options.fail_fast and event.record["outcome"] in FAILING:
+                if options.fail_fast and _condemns(event.record):
                     schedule.curtail()
             elif event.job.errand is Errand.DIAGNOSE:
                 key = (*event.job.candidate.key, event.check)
                 journal.diagnosis(key, event.answer["diagnosis"], event.answer["reason"])
+
+
+def _condemns(record: Mapping[str, Any]) -> bool:
+    """Whether a record is a failure that counts for the verdict."""
+    required = (not CLAUSES[clause].optional for clause in record["clauses"])
+    return record["outcome"] in FAILING and any(required)
 
 
 def known(recorded: Recorded, diagnosis: bool = True) -> dict[Key, dict[str, Mapping[str, Any]]]:
