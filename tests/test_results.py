@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from rnn_conformance.errors import Fault, Nature, Refusal, Sort, UsageError
-from rnn_conformance.results.document import clause_outcomes, document, reached
+from rnn_conformance.results.document import Cause, clause_outcomes, document, reached
 from rnn_conformance.results.formats import POWER, RESULTS, DocumentFormat
 from rnn_conformance.results.json_files import validator
 from rnn_conformance.results.reading import read
@@ -326,3 +326,13 @@ def test_what_is_no_results_file_is_refused_with_the_reason(
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*results\.json"):
         read(tmp_path / "results.json")
+
+
+def test_of_a_cause_the_smallest_case_comes_first_however_long_its_seed_is() -> None:
+    def failing(hidden_size: int, seed: int) -> dict[str, Any]:
+        config = {"kind": "LSTM", "hidden_size": hidden_size, "bias": True}
+        case = {"config": config, "length": 1, "batch": 1, "seed": seed}
+        return {"clauses": ["EQ-2"], "failure": {"case": case}}
+
+    small, large = failing(1, 65_535), failing(2, 7)
+    assert Cause(None, (large, small)).simplest_first == [small, large]

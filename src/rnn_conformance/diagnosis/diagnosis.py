@@ -362,8 +362,8 @@ class Diagnostician:
         groups = chain(
             suspects(*every),
             conditioned(*every),
-            # And with the fresh cases that contradicted it.
-            (group for more in [evidence] for group in conditioned(more, *every[1:])),
+            # And with the fresh cases that contradicted it, which are among the evidence by then.
+            conditioned(evidence, candidates, self.scopes),
         )
         whole = self._first_confirmed(how, groups, evidence)
         if not whole:

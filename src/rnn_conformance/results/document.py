@@ -153,11 +153,19 @@ class Cause:
     def simplest_first(self) -> list[Mapping[str, Any]]:
         """Its checks, of clauses that are named before others, smaller cases before larger."""
 
-        def rank(check: Mapping[str, Any]) -> tuple[bool, int]:
-            size = len(json.dumps(check["failure"]["case"]))
-            return self.named.isdisjoint(check["clauses"]), size
+        def rank(check: Mapping[str, Any]) -> tuple[bool, int, int]:
+            case = check["failure"]["case"]
+            return self.named.isdisjoint(check["clauses"]), _extent(case), len(json.dumps(case))
 
         return sorted(self.checks, key=rank)
+
+
+def _extent(case: Mapping[str, Any] | None) -> int:
+    """Its sizes and what is set in it, added up; its seed is no size."""
+    if case is None:
+        return 0
+    numbers = [*case.get("config", {}).values(), case.get("length"), case.get("batch")]
+    return sum(int(number) for number in numbers if isinstance(number, (int, float)))
 
 
 def causes(implementation: Mapping[str, Any]) -> list[Cause]:
