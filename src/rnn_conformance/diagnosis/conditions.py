@@ -48,19 +48,29 @@ def conditioned(
     passing = by_size(piece for piece in evidence if not piece.wrong)
     if len(wrong) < ENOUGH:
         return
+    # Of several calls of a layer, some may meet the conditions and others not.
+    single = [piece for piece in wrong if len(piece.probe.calls) == 1]
+    telling = single if len(single) >= ENOUGH else wrong
     calls = [scope for scope in scopes if scope.condition]
     others = (scope for scope in scopes if not scope.condition)
     places = [scope for scope in others if all(_meets(piece, scope) for piece in wrong)]
-    able = able_in(candidates, wrong)
-    everywhere = [one for one in able if all(piece.fits(one.variant) for piece in wrong)]
+    able = able_in(candidates, telling)
+    everywhere = [one for one in able if all(piece.fits(one.variant) for piece in telling)]
     # First those that all of something wrong is in, which rules out most: see ``in_scopes``.
     places = sorted(
         likeliest(places, evidence),
-        key=lambda place: not any(is_whole(place, piece) for piece in wrong),
+        key=lambda place: not any(is_whole(place, piece) for piece in telling),
     )
-    placed = in_scopes(places, able, wrong, (), PLACED)
+    placed = in_scopes(places, able, telling, (), PLACED)
     for place, fitting in chain([(None, everywhere)] if everywhere else [], placed):
-        found = [list(_in_calls(one, place, calls, wrong, passing)) for one in fitting]
+        found = [
+            [
+                suspect
+                for suspect in _in_calls(one, place, calls, telling, passing)
+                if all(piece.fits(suspect.variant) for piece in (*wrong, *passing))
+            ]
+            for one in fitting
+        ]
         # First what is likeliest of each; those that are the same are told apart, or together.
         yield from ([one for one in some if one is not None] for some in zip_longest(*found))
 
@@ -74,17 +84,20 @@ def _in_calls(
 ) -> Iterator[Suspect]:
     """The deviation in the place, in calls of the conditions that what is right asks for."""
     variant = confined(deviation, place).variant
-    against = [piece for piece in passing if not piece.fits(variant)]
+    several = any(len(piece.probe.calls) > 1 for piece in wrong)
+    against = [
+        piece
+        for piece in passing
+        if not piece.fits(variant) and (several or len(piece.probe.calls) == 1)
+    ]
     sizes = list(_sizes(wrong, against))
     every = (*_conditions(calls, wrong, against), *_conditions([*calls, *sizes], wrong, against))
     for conditions in {scope.words: scope for scope in every}.values():
         try:
             scope = conditions if place is None else place & conditions
-            suspect = Suspect((confined(deviation, scope),), calls=conditions)
+            yield Suspect((confined(deviation, scope),), calls=conditions)
         except TypeError:
             continue
-        if all(piece.fits(suspect.variant) for piece in (*wrong, *passing)):
-            yield suspect
 
 
 def _conditions(

@@ -104,7 +104,11 @@ def combined(
     candidates: Sequence[Deviation[Any]],
     scopes: Sequence[Scope] = SCOPES,
 ) -> Iterator[list[Suspect]]:
-    """The same of two deviations that show together or not at all, and of one in two scopes."""
+    """The same of two deviations that show together or not at all, and of one in two places.
+
+    In calls that meet several conditions, or in a place in such calls, it was looked for before
+    (``conditions``).
+    """
     wrong = by_size(piece for piece in evidence if piece.telling)
     passing = by_size(piece for piece in evidence if not piece.wrong)
     if not wrong:
@@ -112,7 +116,8 @@ def combined(
     if pairs := _pairs([Suspect((candidate,)) for candidate in candidates], wrong, passing):
         yield pairs
     possible, able = _possible(scopes, evidence), able_in(candidates, wrong)
-    twice = [scope for scope in narrowed(possible) if _could_be(scope, evidence)]
+    places = [scope for scope in possible if scope.condition is None]
+    twice = [scope for scope in narrowed(places) if _could_be(scope, evidence)]
     yield from _alike(in_scopes(likeliest(twice, evidence), able, wrong, passing, TWICE))
 
 
