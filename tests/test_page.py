@@ -192,7 +192,7 @@ def test_cases_that_a_diagnosis_does_not_explain_are_said_to_be_others() -> None
     failing = record(LOOP, ["EQ-2"], Outcome.FAILED, failure)
     told = page(document(COMPLETE, [LOOP], [failing])).one("header").text
     assert "in 8 of 12 failing cases" in told
-    assert "In the other 4 something else is off besides" in told
+    assert "It does not explain the other 4: mend this first, and run again." in told
 
 
 def test_a_diagnosis_that_is_not_about_a_finding_is_not_said_to_be_its_cause() -> None:
