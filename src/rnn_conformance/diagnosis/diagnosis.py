@@ -615,9 +615,12 @@ class Diagnostician:
     def _symptoms(self, how: _Questions, wrong: Sequence[Evidence]) -> Iterator[str]:
         if how is self.gradients and self._by_results(wrong):
             yield "results are wrong too, and gradients may be off because of that: mend them first"
-        yield from raised(wrong)
-        yield from repeated(wrong, self._twice)
         answers = [answer for answer in wrong if not answer.raised]
+        # What is true of most is said first.
+        mostly_raised = 2 * len(answers) <= len(wrong)
+        if mostly_raised:
+            yield from raised(wrong)
+        yield from repeated(wrong, self._twice)
         if how is self.results:
             yield from self.functions[1]
             yield from (fact.words for fact in facts(wrong))
@@ -625,6 +628,8 @@ class Diagnostician:
         if answers:
             yield from located(answers) if how is self.results else arguments(answers)
         yield from bisected(wrong, how.ask, self._declared)
+        if not mostly_raised:
+            yield from raised(wrong)
 
     def _declared(self, case: Case) -> bool:
         return self.declaration.allows(case.features) and case.dtype in self.declaration.dtypes
