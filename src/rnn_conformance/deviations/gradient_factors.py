@@ -120,6 +120,9 @@ OF_LSTM: Mapping[tuple[str, str], Mapping[str, Factor]] = MappingProxyType(
             "o (1 - tanh(c)^2), of the cell state before the step": lambda v: (
                 v["o"] * (1.0 - np.tanh(v["c"]) ** 2)
             ),
+            "o (1 - h'^2), of what is emitted": lambda v: (
+                v["o"] * (1.0 - (v["o"] * np.tanh(v["c'"])) ** 2)
+            ),
             "o tanh(c')": lambda v: v["o"] * np.tanh(v["c'"]),
         },
         ("c by c'", "f"): {

@@ -51,6 +51,18 @@ class _ResetBoth(_Reset):
 
 
 @GRU_GATES.add(
+    "the interpolation reading r * h",
+    "EQ-3 CEL-2",
+    fix="Keep the state beside what the reset gate multiplies: h' = (1 - z) * n + z * h reads h as "
+    "it was before the step, not r * h.",
+    kinds=GRUS,
+)
+class _ResetKept(Deviant):
+    def gru_step(self, gates: Array, h: Array) -> Array:
+        return super().gru_step(gates, gates[:, : h.shape[-1]] * h)
+
+
+@GRU_GATES.add(
     "the update gate in place of the reset gate",
     "EQ-3 CEL-2",
     fix=f"Multiply by r, the first block of rows, inside the new gate: {NEW_GATE}. The update "

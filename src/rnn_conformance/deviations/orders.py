@@ -246,6 +246,27 @@ for states, begin, end, kinds in (
 
 
 @ORDERS.add(
+    "sequences that begin later in the reverse direction started from the first ones' states",
+    "PCK-3 PCK-4",
+    fix="Where sequences begin at a later step of the reverse direction, start each from its own "
+    "row of h_0 (and c_0), from where those that run already end, not from row 0 on.",
+    kinds=LAYERS,
+    needs=(*_MOVED, Feature.BIDIRECTIONAL),
+)
+class _FromTheFirst(Deviant):
+    def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
+        h, c = super().initial_state(call, layer, direction)
+        if call.lengths is None or not direction:
+            return h, c
+        order = longest_first(call)
+        lengths = [call.lengths[sample] for sample in order]
+        moved = np.empty(call.batch, dtype=int)
+        for position, sample in enumerate(order):
+            moved[sample] = order[position - lengths.index(lengths[position])]
+        return h[moved], c[moved]
+
+
+@ORDERS.add(
     "packed data read sample by sample instead of step by step",
     "PCK-2 PCK-6",
     fix="Read packed data step by step: the first batch_sizes[0] rows are the first step of "

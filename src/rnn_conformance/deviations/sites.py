@@ -173,6 +173,33 @@ for product, first, of_kinds in (("W_hh h", 0, RNNS | LSTMS | GRUS), ("W_hn h", 
 
 
 @SITES.add(
+    "the pre-activation recurring instead of the state",
+    "EQ-1",
+    fix="Put the pre-activation through tanh (or relu) before the next step reads it: h' recurs, "
+    "not what it is made of.",
+    kinds=[Kind.RNN],
+)
+class _Linear(Deviant):
+    def recur(
+        self,
+        config: Config,
+        weights: Weights,
+        zx: Array,
+        h: Array,
+        c: Array,
+        steps: NDArray[np.bool_],
+    ) -> tuple[Array, Array, Array, Array]:
+        zhs, hs, read = np.empty_like(zx), [h], h
+        for t, own in enumerate(steps):
+            zhs[t] = self.state_side(weights, read)
+            here, given = own[:, None], zx[t] + zhs[t]
+            read = np.where(here, given, read)
+            hs.append(np.where(here, self.activation(config, given), hs[-1]))
+        states = np.stack(hs)
+        return zhs, states[1:], states, np.stack([c] * len(hs))
+
+
+@SITES.add(
     "the state not updated",
     "EQ-1 EQ-2 EQ-3 CEL-2 STA-2",
     fix="Replace the state by the new one, h' and c', after every step.",

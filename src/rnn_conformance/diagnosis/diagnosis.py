@@ -21,6 +21,7 @@ from rnn_conformance.deviations.gradient_limits import gradient_limits
 from rnn_conformance.deviations.limits import limits
 from rnn_conformance.deviations.part_functions import part_functions
 from rnn_conformance.deviations.part_orders import part_orders
+from rnn_conformance.deviations.part_rows import part_rows
 from rnn_conformance.deviations.scopes import SCOPES, Scope, narrowed
 from rnn_conformance.deviations.tails import BLOCK_WIDTHS, BLOCKS
 from rnn_conformance.deviations.windows import STEPS, gradient_windows, windows
@@ -395,7 +396,8 @@ class Diagnostician:
         if how is not self.results:
             return [*gradient_limits(), *(gradient_windows() if long else ())]
         listed = {one.name for one in how.candidates}
-        every = [*part_orders(self.kind), *part_functions(self.kind), *limits(self.kind)]
+        every = [*part_rows(self.kind), *part_orders(self.kind)]
+        every += [*part_functions(self.kind), *limits(self.kind)]
         every += windows() if long else ()
         if min(map(_widest, wrong)) > min(BLOCK_WIDTHS):
             every += [one for one in BLOCKS if self.kind in one.kinds]

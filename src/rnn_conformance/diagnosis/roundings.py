@@ -26,6 +26,9 @@ MEDIAN, FURTHEST = 2.0**4, 2.0**9
 """Of the same: half of all errors are as small, and none, however much adds up, is larger."""
 
 
+FEW = 4
+"""So many times as many have to be off as are right all the same, and in no scope."""
+
 WRONG = 0.25
 """Of the largest result: so far off is no rounding, of bfloat16 neither."""
 
@@ -35,13 +38,15 @@ class Rounding:
     """Computed in ``coarser``, where ``finer`` are the dtypes of the calls, and where that is.
 
     ``before`` where it is what is multiplied that loses its digits: what has none to lose then
-    comes out right, as a tanh in ``coarser`` would not.
+    comes out right, as a tanh in ``coarser`` would not; ``within`` where some part of a step does,
+    without which a few come out right.
     """
 
     coarser: Dtype
     finer: tuple[Dtype, ...]
     scope: Scope | None = None
     before: bool = False
+    within: bool = False
 
     @property
     def name(self) -> str:
@@ -49,6 +54,8 @@ class Rounding:
         dtypes, where = " and ".join(self.finer), f", {self.scope.words}" if self.scope else ""
         if self.before:
             return f"{dtypes} that passes through {self.coarser} where it is multiplied{where}"
+        if self.within:
+            return f"{dtypes} that passes through {self.coarser} in some part of a step"
         return f"{dtypes} computed in {self.coarser}{where}"
 
     @property
@@ -93,6 +100,8 @@ def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Roundi
                 inside = all(_is_in(scope, piece) for piece in wrong)
                 if inside and not any(_is_in(scope, piece) for piece in rest):
                     return Rounding(coarser, finer, scope, before=before)
+        if FEW * len(right) <= len(wrong):
+            return Rounding(coarser, finer, within=True)
     return None
 
 
