@@ -360,13 +360,12 @@ class Diagnostician:
         if not singly(evidence, candidates):
             candidates = [*self._measured_functions(how), *candidates]
         every = tuple(evidence), candidates, self.scopes
-        groups = chain(
-            suspects(*every),
-            conditioned(*every),
-            # And with the fresh cases that contradicted it, which are among the evidence by then.
-            conditioned(evidence, candidates, self.scopes),
-        )
+        groups = chain(suspects(*every), conditioned(*every))
         whole = self._first_confirmed(how, groups, evidence)
+        if not whole and len(evidence) > len(every[0]):
+            # Again with the fresh cases that contradicted what fitted before.
+            again = conditioned(tuple(evidence), *every[1:])
+            whole = self._first_confirmed(how, again, evidence)
         if not whole:
             unlisted = self._unlisted(how, evidence)
             others = suspects(tuple(evidence), unlisted, self.scopes)

@@ -5,7 +5,7 @@ An exit code, a word, a colour or a truth value that says how a run went follows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -142,6 +142,11 @@ def judge(implementation: Mapping[str, Any], run: Mapping[str, Any]) -> Judgemen
     return Judgement.SELECTED if run["select"] else Judgement.CONFORMS
 
 
+def required(clauses: Iterable[str]) -> bool:
+    """Whether a check of these clauses counts for the verdict: not if all are optional."""
+    return not all(CLAUSES[clause].optional for clause in clauses)
+
+
 def unknown(implementation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The checks that count, failed or were given up, and are not known to."""
     known = {check for entry in implementation.get("known", ()) for check in entry["checks"]}
@@ -150,7 +155,7 @@ def unknown(implementation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         for check in implementation["checks"]
         if check["outcome"] in FAILING | {Outcome.NOT_RUN}
         and check["check"] not in known
-        and not all(CLAUSES[clause].optional for clause in check["clauses"])
+        and required(check["clauses"])
     ]
 
 

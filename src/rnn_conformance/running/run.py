@@ -19,7 +19,7 @@ from rnn_conformance.report import render
 from rnn_conformance.results.journal import Header, Journal, Recorded, document_of, read_journal
 from rnn_conformance.results.records import Outcome, Run, Shard
 from rnn_conformance.results.store import Store
-from rnn_conformance.results.verdict import FAILING
+from rnn_conformance.results.verdict import FAILING, required
 from rnn_conformance.results.writing import probe, write
 from rnn_conformance.running.gate import UNGATED, Gate
 from rnn_conformance.running.isolation import warm
@@ -38,7 +38,6 @@ from rnn_conformance.running.planning import plan
 from rnn_conformance.running.schedule import Schedule
 from rnn_conformance.running.selection import Selection
 from rnn_conformance.running.versions import versions
-from rnn_conformance.spec.clauses import CLAUSES
 
 
 class Watcher(Protocol):
@@ -179,17 +178,12 @@ def _perform(
             if event.record is not None:
                 journal.record(event.record)
                 watcher.found(event.record)
-                if options.fail_fast and _condemns(event.record):
+                failed = event.record["outcome"] in FAILING and required(event.record["clauses"])
+                if options.fail_fast and failed:
                     schedule.curtail()
             elif event.job.errand is Errand.DIAGNOSE:
                 key = (*event.job.candidate.key, event.check)
                 journal.diagnosis(key, event.answer["diagnosis"], event.answer["reason"])
-
-
-def _condemns(record: Mapping[str, Any]) -> bool:
-    """Whether a record is a failure that counts for the verdict."""
-    required = (not CLAUSES[clause].optional for clause in record["clauses"])
-    return record["outcome"] in FAILING and any(required)
 
 
 def known(recorded: Recorded, diagnosis: bool = True) -> dict[Key, dict[str, Mapping[str, Any]]]:
