@@ -38,7 +38,8 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="signals, /proc and limits are Linux's"
 )
 
-LIMITS = Limits(check=3, loading=3, memory=1536 * MEBIBYTE, output=8 * MEBIBYTE)
+LIMITS = Limits(check=3, loading=3, memory=1024 * MEBIBYTE, output=8 * MEBIBYTE)
+"""Memory enough for what is right, and small enough to be filled well within the time."""
 
 LARGEST = 5 * MEBIBYTE
 """Bytes of the results of a run."""

@@ -64,9 +64,8 @@ _CALL = """\
 _GRADIENTS = """\
     asked = {{{arguments}, **dict(layer.named_parameters())}}
     {returned} = {call}
-{padding}    sought = list(asked.values())
-    found = torch.autograd.grad([{results}], sought, cotangents, allow_unused=True)
-    return dict(zip(asked, found))"""
+{padding}    of, given = [{results}], asked.values()
+    return dict(zip(asked, torch.autograd.grad(of, given, cotangents, allow_unused=True)))"""
 
 _ELEMENT = """\
 {padding}element, expected, allowed = float({array}[{index}]), {expected}, {bound}
@@ -171,13 +170,13 @@ def script(implementation: Implementation, shown: NonConforming, said: str) -> s
 
 
 def _parameters(call: Call) -> Iterator[str]:
-    """A line each, or, where there is more than one layer and direction, all of one in a line."""
-    places = dict[tuple[int, int], list[str]]()
+    """A line for each layer and direction, two where there is one: its weights, its biases."""
+    lines = dict[tuple[int, int, bool], list[str]]()
+    one = call.config.num_layers * call.config.num_directions == 1
     for name, parameter in call.config.parameters.items():
-        spelt = f"{name!r}: {_tensor(call.parameters[name])}"
-        places.setdefault((parameter.layer, parameter.direction), []).append(spelt)
-    lines = places.values() if len(places) > 1 else [[one] for one in next(iter(places.values()))]
-    return (f"    {', '.join(line)}," for line in lines)
+        line = parameter.layer, parameter.direction, one and parameter.role.is_bias
+        lines.setdefault(line, []).append(f"{name!r}: {_tensor(call.parameters[name])}")
+    return (f"    {', '.join(line)}," for line in lines.values())
 
 
 def _given(call: Call, backward: Backward | None) -> Iterator[str]:
@@ -186,13 +185,14 @@ def _given(call: Call, backward: Backward | None) -> Iterator[str]:
         name: _tensor(call.give(name, array), differentiated=backward is not None)
         for name, array in {"input": call.input, **call.arguments.states}.items()
     }
-    yield f"input = {given.pop('input')}"
+    if call.lengths is None:
+        yield f"input = {given.pop('input')}"
+    else:
+        yield f"input, lengths = {given.pop('input')}, torch.tensor({list(call.lengths)})"
     if given:
         pair = call.config.kind.has_cell_state
         states = ", ".join(given.values())
         yield f"state = ({states})" if pair else f"state = {states}"
-    if call.lengths is not None:
-        yield f"lengths = torch.tensor({list(call.lengths)})"
     if backward is not None:
         arrays = (_tensor(call.give(name, one)) for name, one in backward.cotangents.items())
         yield f"cotangents = [{', '.join(arrays)}]"
