@@ -8,6 +8,8 @@ from rnn_conformance.errors import Fault, Sort
 from rnn_conformance.report import render
 from rnn_conformance.results.document import document
 from rnn_conformance.results.records import Failure, Outcome
+from rnn_conformance.spec.cases import Case
+from rnn_conformance.spec.config import Config, Dtype, Kind
 from rnn_conformance.spec.result import Quantity
 from tests.support.made_results import COMPLETE, DIFFERS, GRU, LOOP, WRONG, record, results
 from tests.support.pages import Parsed, cells, page
@@ -89,6 +91,21 @@ def test_failures_stand_under_their_own_cause_named_ones_first() -> None:
     assert "c_0 ignored behind 1 of 4 failures: STA-4" in first.text
     assert "No known cause: it goes away with one step behind 2 of 4 failures" in second.text
     assert "Without a diagnosis 1 of 4 failures" in last.text
+
+
+def test_the_case_shown_first_is_the_smallest_however_long_its_seed_is() -> None:
+    def failing(check: str, hidden_size: int, seed: int) -> dict[str, Any]:
+        case = Case(Config(Kind.LSTM, 1, hidden_size), 1, 1, Dtype.FLOAT32, seed=seed)
+        failure = dataclasses.replace(DIFFERS, case=case.to_record())
+        return record(LOOP, ["EQ-2"], Outcome.FAILED, failure, check=f"test_{check}")
+
+    checks = [failing("larger", 2, 7), failing("smaller", 1, 65_535)]
+    (heading,) = (
+        element
+        for element in page(document(COMPLETE, [LOOP], checks)).elements
+        if element.attributes.get("id") == "smallest"
+    )
+    assert heading.text == "Smaller EQ-2"
 
 
 def test_what_is_not_known_is_told_by_its_symptoms() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,12 +71,6 @@ class Check:
         """What was drawn, as rows of a table."""
         return list(_flat((self.record["failure"] or {}).get("case") or {}))
 
-    @property
-    def simplicity(self) -> tuple[bool, int]:
-        """The less the simpler; what has no failure to show is shown last."""
-        failure = self.record["failure"]
-        return failure is None, len(json.dumps(failure["case"])) if failure else 0
-
     def concerns(self, diagnosis: Mapping[str, Any] | None) -> bool:
         """Whether a diagnosis is about this check: what it gives is wrong, or a clause it names."""
         named = named_by(diagnosis)
@@ -114,8 +107,7 @@ class Group:
             self.checks,
             key=lambda check: (
                 not check.concerns(self.diagnosis),
-                self.cause.named.isdisjoint(check.record["clauses"]),
-                check.simplicity,
+                self.cause.simplicity(check.record),
             ),
         )
 

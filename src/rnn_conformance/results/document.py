@@ -152,12 +152,13 @@ class Cause:
     @property
     def simplest_first(self) -> list[Mapping[str, Any]]:
         """Its checks, of clauses that are named before others, smaller cases before larger."""
+        return sorted(self.checks, key=self.simplicity)
 
-        def rank(check: Mapping[str, Any]) -> tuple[bool, int, int]:
-            case = check["failure"]["case"]
-            return self.named.isdisjoint(check["clauses"]), _extent(case), len(json.dumps(case))
-
-        return sorted(self.checks, key=rank)
+    def simplicity(self, check: Mapping[str, Any]) -> tuple[bool, bool, int, int]:
+        """The less, the sooner a check is to be looked at; what has no failure to show is last."""
+        failure, following = check["failure"], self.named.isdisjoint(check["clauses"])
+        case = failure and failure["case"]
+        return failure is None, following, _extent(case), len(json.dumps(case))
 
 
 def _extent(case: Mapping[str, Any] | None) -> int:
