@@ -246,6 +246,29 @@ class AddingUp(nn.GRU):
         )
 
 
+class KeepingTwoGates(nn.GRU):
+    """The rows of r and z are those of the first call, as where these are fused once."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        size, own = 2 * self.hidden_size, dict(self.named_parameters())
+        first = {name: parameter.detach()[:size].clone() for name, parameter in own.items()}
+        kept = self.__dict__.setdefault("kept", first)
+        fused = {name: torch.cat([kept[name], own[name][size:]]) for name in own}
+        twin = nn.GRU(self.input_size, self.hidden_size)
+        return torch.func.functional_call(twin, fused, (input, hx))
+
+
+def test_which_parameters_are_kept_is_seen() -> None:
+    found = cause_of(Subject(drop_in(KeepingTwoGates), Kind.GRU), {"PAR-4"}, CAUSES)
+    assert found is not None
+    cause, seen = found
+    assert cause.name.startswith("parameters that are copied at the first call"), cause.name
+    rows = "weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 at r, z"
+    assert seen == (
+        f"after a first call, results with parameters changed in place are those of {rows} before"
+    )
+
+
 @pytest.mark.parametrize(
     ("cls", "clause", "cause"),
     [

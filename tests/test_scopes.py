@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviant, Deviation, deviations_of
+from rnn_conformance.deviations.gradient_limits import gradient_limits
 from rnn_conformance.deviations.scoped import HANDING_OVER, overrides, scoped
 from rnn_conformance.deviations.scopes import (
     IN_CALLS,
@@ -27,14 +29,14 @@ from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh
 from rnn_conformance.diagnosis.suspects import composed
 from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.mutants.equations import differentiated, miniature
-from rnn_conformance.reference.derivatives import Adjoint
-from rnn_conformance.reference.oracle import Oracle
+from rnn_conformance.reference.derivatives import Adjoint, Backtrace
+from rnn_conformance.reference.oracle import Oracle, Trace
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.backward import drawn as drawn_backward
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.cases import Case, State
 from rnn_conformance.spec.clauses import CLAUSES
-from rnn_conformance.spec.config import Config, Dtype, Feature, Kind
+from rnn_conformance.spec.config import Config, Dtype, Feature, Kind, Role
 from tests.support.random_calls import random_case
 
 FAILED = NonConforming("a check failed", sort=Sort.VALUE)
@@ -90,8 +92,8 @@ def test_a_scope_is_a_part_of_what_is_computed(scope: Scope) -> None:
             covered |= {scope.covers(call, number) for number in (1, 2)}
             part, whole = scope.covers(call, 1)
             assert part or not whole or not call.batch
-    # More samples than are drawn.
-    many = Case(Config(Kind.RNN, 2, 19), 2, 70).call()
+    # More units, steps and samples than are drawn.
+    many = Case(Config(Kind.RNN, 2, 67), 70, 70).call()
     covered |= {scope.covers(many, number) for number in (1, 2)}
     assert any(part for part, _ in covered), "it is nothing"
     assert any(not whole for _, whole in covered), "it is everything"
@@ -168,8 +170,30 @@ def test_what_a_parameter_lacks_in_a_scope_and_outside_is_what_it_lacks(
 
 def test_a_sum_is_in_no_part_of_what_it_is_summed_over() -> None:
     call = Case(Config(Kind.GRU, 2, 3), 5, 4, dtype=Dtype.FLOAT64).call()
+    clipped = next(one for one in gradient_limits() if "of the parameters clipped" in one.name)
     with pytest.raises(TypeError, match="summed over all"):
-        gradients(scoped(way_back("the gradient of bias_ih halved"), IN_STEPS[0]), call)
+        gradients(scoped(clipped.variant, IN_STEPS[0]), call)
+
+
+@pytest.mark.parametrize("role", [Role.WEIGHT_IH, Role.WEIGHT_HH, Role.BIAS_IH, Role.BIAS_HH])
+def test_what_a_role_lacks_at_some_steps_is_what_these_add_up_to(role: Role) -> None:
+    call = Case(Config(Kind.LSTM, 2, 3), 7, 2, Dtype.FLOAT64, state=State.GIVEN).call()
+    cut = way_back(f"the gradient of {role} cut")
+    (past,) = (scope for scope in IN_STEPS if scope.words.endswith("past a multiple of 4 alone"))
+    name = call.config.parameter_name(role, 0, 0)
+    at_all, at_three = gradients(Adjoint, call)[name], gradients(scoped(cut, past), call)[name]
+
+    class FirstFour(Adjoint):
+        def of_parameters(
+            self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+        ) -> dict[Role, Array]:
+            kept = np.arange(call.length)[:, None, None] < 4
+            zx, zh = np.where(kept, back.zx, 0.0), np.where(kept, back.zh, 0.0)
+            ours = replace(back, zx=zx, zh=zh)
+            return super().of_parameters(call, layer, direction, trace, ours)
+
+    np.testing.assert_allclose(at_three, gradients(FirstFour, call)[name], rtol=1e-12)
+    assert not np.allclose(at_three, at_all)
 
 
 def test_what_is_of_whole_calls_is_in_no_part_of_one() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -391,6 +391,23 @@ class OneAllocation(Mixin):
         return tree(lambda array: next(pieces).view(array.shape), returned)
 
 
+class Returned(NamedTuple):
+    """What a layer returns, or the two states of an LSTM, with names of its own."""
+
+    first: Any
+    second: Any
+
+
+class Names(Mixin):
+    """Gives pairs whose parts have names."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        def named(value: Any) -> Any:
+            return Returned(*map(named, value)) if type(value) is tuple else value
+
+        return named(super().forward(input, hx))
+
+
 class PacksByContents(Mixin):
     """Packs its weights again whenever they hold other bytes."""
 
@@ -497,6 +514,7 @@ MIXINS = (
     Copying,
     Strided,
     OneAllocation,
+    Names,
     PacksByContents,
     Locked,
     OtherExceptions,

@@ -30,12 +30,6 @@ REMEDIES = {
 GRADIENTS = Chapter[Adjoint]("GRD-1")
 
 
-def is_of(call: Call, name: str, argument: str) -> bool:
-    """Whether ``name`` is an argument, or a parameter whose role is of this name."""
-    parameter = call.config.parameters.get(name)
-    return (name if parameter is None else parameter.role.value) == argument
-
-
 # Every result and every argument.
 
 _SUMMED = "summed, not averaged, over all steps and samples"
@@ -56,18 +50,33 @@ def through(result: str, factor: float) -> type[Adjoint]:
 
 
 def towards(argument: str, factor: float) -> type[Adjoint]:
-    """The gradients of the arguments whose names begin so multiplied by a factor."""
+    """The gradients of an argument, or of the parameters of a role, multiplied by a factor."""
+    if argument in set(Role):
+        return _towards_role(Role(argument), factor)
 
     class Towards(Adjoint):
         def derivative(self, backward: Backward, answer: Answer) -> Derivative:
             derivative = super().derivative(backward, answer)
             gradients = {
-                name: factor * array if is_of(backward.call, name, argument) else array
+                name: factor * array if name == argument else array
                 for name, array in derivative.gradients.items()
             }
             return replace(derivative, gradients=gradients)
 
     return Towards
+
+
+def _towards_role(role: Role, factor: float) -> type[Adjoint]:
+    """What each step adds, so that some steps or samples alone may be off, too."""
+
+    class TowardsRole(Adjoint):
+        def of_parameters(
+            self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+        ) -> dict[Role, Array]:
+            summed = super().of_parameters(call, layer, direction, trace, back)
+            return summed | ({role: factor * summed[role]} if role in summed else {})
+
+    return TowardsRole
 
 
 for word, scale in SCALES.items():

@@ -206,6 +206,8 @@ IN_CALLS = (
     _dtypes("half precision", Dtype.FLOAT16, Dtype.BFLOAT16),
     _calls("of one step", lambda call: call.length == 1),
     _calls("of several steps", lambda call: call.length > 1),
+    _calls("of an odd number of steps", lambda call: call.length % 2 == 1),
+    _calls("of an even number of steps", lambda call: call.length % 2 == 0),
     _calls("of one sample", lambda call: call.batch == 1),
     _calls("of several samples", lambda call: call.batch > 1),
     _calls("of an odd number of samples", lambda call: call.batch % 2 == 1),
@@ -238,6 +240,27 @@ IN_LAYERS = (
     Scope("in layers above the second alone", layers=lambda layer, layers: layer > 1),
 )
 
+
+def _steps_past(width: int) -> Scope:
+    """What a loop that takes so many steps at a time leaves over."""
+
+    def left(step: NDArray[np.int_], steps: NDArray[np.int_]) -> Mask:
+        return (step >= steps // width * width) & (steps > width)
+
+    return Scope(f"at the steps past a multiple of {width} alone", steps=left)
+
+
+def _steps_before(width: int) -> Scope:
+    """The same of a loop that begins at the last step, as a backward pass does."""
+
+    def left(step: NDArray[np.int_], steps: NDArray[np.int_]) -> Mask:
+        return (step < steps % width) & (steps > width)
+
+    return Scope(
+        f"at the first steps, which blocks of {width} from the end on leave over, alone", steps=left
+    )
+
+
 IN_STEPS = (
     Scope("at the first step alone", steps=lambda step, steps: step == 0),
     Scope("at steps after the first alone", steps=lambda step, steps: step > 0),
@@ -259,6 +282,8 @@ IN_STEPS = (
         "for sequences shorter than the longest alone",
         steps=lambda step, steps: np.broadcast_to(steps < steps.max(initial=0), step.shape),
     ),
+    *map(_steps_past, (2, 4, 8, 16, 32)),
+    *map(_steps_before, (2, 4, 8, 16, 32)),
 )
 
 IN_SAMPLES = (
@@ -301,7 +326,7 @@ def _left_over(width: int) -> tuple[Scope, Scope]:
 IN_UNITS = (
     Scope("for the first unit alone", units=lambda size: np.arange(size) == 0),
     Scope("for the last unit alone", units=lambda size: np.arange(size) == size - 1),
-    *map(_units_past, (2, 4, 8, 16)),
+    *map(_units_past, (2, 4, 8, 16, 32, 64)),
 )
 
 IN_TAILS = (

@@ -29,6 +29,10 @@ MEDIAN, FURTHEST = 2.0**4, 2.0**9
 FEW = 4
 """So many times as many have to be off as are right all the same, and in no scope."""
 
+SEEN = 4
+"""So many have to be off to tell what part of calls they are in: of the many parts, some have two
+or three by chance, and something else may be off in them by as much as a rounding."""
+
 WRONG = 0.25
 """Of the largest result: so far off is no rounding, of bfloat16 neither."""
 
@@ -95,7 +99,7 @@ def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Roundi
             if not rest:
                 return Rounding(coarser, finer, before=before)
         # Right in some calls of that dtype: there is a part that it is confined to, or no name.
-        for rest, before in candidates:
+        for rest, before in candidates if len(wrong) >= SEEN else ():
             for scope in scopes:
                 inside = all(_is_in(scope, piece) for piece in wrong)
                 if inside and not any(_is_in(scope, piece) for piece in rest):

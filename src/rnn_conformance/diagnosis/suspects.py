@@ -32,7 +32,7 @@ LEADS = 8
 ENOUGH = 3
 """How much must be off in a part of the evidence that is explained by itself."""
 
-CONFINED = 2_500
+CONFINED = 12_000
 """How many deviations confined to scopes are tried at most, the likeliest scopes first."""
 
 TWICE = 1_500

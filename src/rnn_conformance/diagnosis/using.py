@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,10 +62,8 @@ def _change(module: torch.nn.Module, how: Callable[[torch.nn.Module, str], None]
         how(module, name)
 
 
-def _stale(
-    subject: Subject, how: Callable[[torch.nn.Module, str], None], *, called: bool
-) -> tuple[bool, bool]:
-    """Whether a call after a change uses what was there before, and what is there now."""
+def _stale(subject: Subject, how: Callable[[torch.nn.Module, str], None], *, called: bool) -> str:
+    """Of which parameters a call after a change uses what was there before; empty if of none."""
     call = plain_call(subject, finest(subject), (3, 4), seed=2)
     module = _made(subject, call)
     before = _held(subject, call, module)
@@ -73,7 +72,40 @@ def _stale(
     _change(module, how)
     after = _held(subject, call, module)
     given = _answer(subject, call, module)
-    return _gives(given, call, before), _gives(given, call, after)
+    if _gives(given, call, after):
+        return ""
+    if _gives(given, call, before):
+        return "the parameters"
+    for names, gates in _parts(call):
+        mixed = {
+            name: _rows(call, before[name] if name in names else array, array, gates)
+            for name, array in after.items()
+        }
+        if _gives(given, call, mixed):
+            every = len(gates) == len(call.config.kind.gates)
+            return ", ".join(names) + (f" at {', '.join(gates)}" if gates and not every else "")
+    return ""
+
+
+def _parts(call: Call) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Parameters and gates that may be kept together: as many as can be of both, then fewer."""
+    gates, names = call.config.kind.gates, tuple(call.config.parameters)
+    yield from (
+        (some, others)
+        for count in range(len(names), 0, -1)
+        for some in combinations(names, count)
+        for number in range(len(gates), 0 if gates else -1, -1)
+        for others in combinations(gates, number)
+    )
+
+
+def _rows(call: Call, before: Array, after: Array, gates: tuple[str, ...]) -> Array:
+    """What was there before in the rows of some gates, in all where the kind has none."""
+    every = call.config.kind.gates
+    if not every or before is after:
+        return before
+    kept = np.repeat([gate in gates for gate in every], call.config.hidden_size)
+    return np.where(kept.reshape(-1, *[1] * (after.ndim - 1)), before, after)
 
 
 def _in_place(module: torch.nn.Module, name: str) -> None:
@@ -112,11 +144,10 @@ for called, when in ((False, "when it is made"), (True, "at the first call")):
             called: bool = called,
             words: str = words,
         ) -> str:
-            stale, fresh = _stale(subject, how, called=called)
+            if not (stale := _stale(subject, how, called=called)):
+                return ""
             first = "after a first call, " if called else ""
-            return f"{first}results with parameters {words} are those of the parameters before" * (
-                stale and not fresh
-            )
+            return f"{first}results with parameters {words} are those of {stale} before"
 
         USING.add(
             f"parameters that are copied {when}: those that are {words} later are not used",

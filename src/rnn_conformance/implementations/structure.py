@@ -42,5 +42,5 @@ def parts_of(
 
 
 def _is_pair(value: Any, pairs: tuple[type[Any], ...]) -> bool:
-    # A tuple with names of its own, such as a packed sequence, is one thing.
-    return isinstance(value, pairs) and not hasattr(value, "_fields") and len(value) == 2
+    # With names of its own, too; a packed sequence has four.
+    return isinstance(value, pairs) and len(value) == 2
