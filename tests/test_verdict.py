@@ -24,6 +24,7 @@ from rnn_conformance.results.verdict import (
     green,
     judge,
     judgements,
+    required,
 )
 from tests.support.made_results import COMPLETE, entry, record, results
 from tests.support.pages import Parsed
@@ -161,6 +162,13 @@ def test_of_merged_runs_each_is_judged_by_its_own() -> None:
     )  # fmt: skip
     assert judgements(whole) == [J.CONFORMS, J.SELECTED, J.UNDECIDED]
     assert not green(whole)
+
+
+def test_a_check_counts_unless_all_that_it_tests_is_optional() -> None:
+    assert required(["EQ-2"])
+    assert required(["EQ-2", "DEP-3"])
+    assert not required(["DEP-3"])
+    assert required(["DEP-3", "EQ-99"]), "a clause of a later version counts"
 
 
 def test_what_a_name_holds_is_no_markup() -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from rnn_conformance.report.addresses import address
-from rnn_conformance.report.standing import counts, share
+from rnn_conformance.report.standing import share
 from rnn_conformance.results.reading import read
-from rnn_conformance.results.verdict import FAILING
+from rnn_conformance.results.verdict import FAILING, counts
 from rnn_conformance.spec.clauses import CLAUSES
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnn_conformance.results.records import Outcome
-from rnn_conformance.results.verdict import FAILING, Judgement
-from rnn_conformance.spec.clauses import CLAUSES
+from rnn_conformance.results.verdict import FAILING, Judgement, counts, required
 
 
 def pardon(
@@ -26,14 +25,9 @@ def pardon(
     for entry in implementation.get("known", ()):
         if check["check"] in entry["checks"]:
             return f"{entry['standing']}: {entry['reason']}"
-    if all(CLAUSES[id].optional for id in check["clauses"] if id in CLAUSES):
+    if not required(check["clauses"]):
         return "counts for no verdict"
     return ""
-
-
-def counts(clause: str) -> bool:
-    """Whether a clause counts for a verdict; one that is not known here does."""
-    return not (clause in CLAUSES and CLAUSES[clause].optional)
 
 
 def share(implementation: Mapping[str, Any]) -> tuple[int, int]:
