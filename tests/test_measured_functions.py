@@ -15,6 +15,7 @@ from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import Deviant
 from rnn_conformance.deviations.gate_functions import gate_of_gru, gate_of_lstm
 from rnn_conformance.deviations.part_orders import part_orders
+from rnn_conformance.deviations.part_rows import part_rows
 from rnn_conformance.deviations.scoped import scoped
 from rnn_conformance.deviations.scopes import IN_LAYERS
 from rnn_conformance.diagnosis.activations import measured_functions
@@ -118,5 +119,14 @@ def test_a_function_that_cannot_be_told_is_shown_by_its_values() -> None:
 def test_any_order_of_the_gates_in_one_part_alone_is_named(kind: Kind, part: str) -> None:
     mine = [one for one in part_orders(kind) if one.name.startswith(f"{part} alone")]
     for deviation in mine[:: max(1, len(mine) // 3)]:
+        (known,) = said_of(deviation.variant, kind).known
+        assert deviation.name in {known.name, *known.same}
+
+
+@pytest.mark.parametrize("part", ["weight_hh", "bias_ih"])
+@pytest.mark.parametrize("kind", [Kind.RNN, Kind.LSTM, Kind.GRU])
+def test_rows_of_a_gate_that_begin_one_off_are_named(kind: Kind, part: str) -> None:
+    mine = [one for one in part_rows(kind) if f"in {part} begun one " in one.name]
+    for deviation in (mine[0], mine[-1]):
         (known,) = said_of(deviation.variant, kind).known
         assert deviation.name in {known.name, *known.same}

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnn_conformance.deviations.deviation import GRUS, LSTMS, RNNS, Chapter
 from rnn_conformance.reference.derivatives import Adjoint, Backtrace, Slopes, gates
-from rnn_conformance.reference.oracle import Trace
+from rnn_conformance.reference.oracle import Trace, sigmoid
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.clauses import ALL, LAYERS
@@ -32,12 +32,14 @@ WRONG: dict[str, dict[str, Derived]] = {
         "1 - s": lambda s, z: 1.0 - s,
         "1 - s s, as of tanh": lambda s, z: 1.0 - s * s,
         "z (1 - z), of what it is taken of": lambda s, z: z * (1.0 - z),
+        "that at its value": lambda s, z: sigmoid(s) * (1.0 - sigmoid(s)),
     },
     "tanh": {
         "1": lambda g, z: np.ones_like(g),
         "1 - g": lambda g, z: 1.0 - g,
         "g (1 - g), as of a sigmoid": lambda g, z: g * (1.0 - g),
         "1 - z z, of what it is taken of": lambda g, z: 1.0 - z * z,
+        "that at its value": lambda g, z: 1.0 - np.tanh(g) ** 2,
     },
 }
 

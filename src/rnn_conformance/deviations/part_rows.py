@@ -1,4 +1,4 @@
-"""Rows of one gate read for another, biases for one another, and sides of a gate off by a factor.
+"""Rows read for others, biases for one another, and sides of a gate off by a factor.
 
 Not in the catalogue, as the orders of gates in some of the parameters are not (``part_orders``):
 there are a hundred for an LSTM. They are tried where nothing in the catalogue fits.
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import permutations
+
+import numpy as np
 
 from rnn_conformance.deviations.defect import COMMON
 from rnn_conformance.deviations.deviation import Deviant, Deviation, rows
@@ -42,6 +44,20 @@ def _read(due: Rows, taken: Rows) -> type[Deviant]:
             return replace(weights, **{due[0]: array})
 
     return Read
+
+
+def _begun(part: str, number: int, by: int) -> type[Deviant]:
+    """An oracle that reads a gate's rows from so many rows further on, around the ends."""
+
+    class Begun(Deviant):
+        def weights(self, call: Call, layer: int, direction: int) -> Weights:
+            weights = super().weights(call, layer, direction)
+            array = getattr(weights, part)
+            taken, block = array.copy(), _block(call, number)
+            taken[block] = np.roll(array, -by, axis=0)[block]
+            return replace(weights, **{part: taken})
+
+    return Begun
 
 
 def _scaled(side: str, number: int, count: int, factor: float) -> type[Deviant]:
@@ -83,6 +99,16 @@ def _described(kind: Kind) -> Iterator[tuple[str, str, type[Deviant]]]:
                 f"gate {taken} alone.",
                 _read((part, to), (part, of)),
             )
+    for number, gate in enumerate(gates):
+        for part, name in PARAMETERS.items():
+            for by, when in ((-1, "early"), (1, "late")):
+                yield (
+                    f"the rows of {gate or 'the only gate'} in {name} begun one {when}",
+                    f"Read rows {rows(number)} of {name} for the gate {gate}."
+                    if gate
+                    else f"Read all rows of {name}, from the first on.",
+                    _begun(part, number, by),
+                )
     for number, gate in enumerate(gates):
         for part, other in (("b_ih", "b_hh"), ("b_hh", "b_ih")):
             yield (

@@ -217,6 +217,10 @@ IN_CALLS = (
     # Where code asks a shape what it is.
     _calls("of as many samples as steps", lambda call: call.batch == call.length),
     _calls(
+        "of as many samples as states",
+        lambda call: call.batch == call.config.num_layers * call.config.num_directions,
+    ),
+    _calls(
         "of as many units as input features",
         lambda call: call.config.hidden_size == call.config.input_size,
     ),

@@ -370,10 +370,10 @@ class Diagnostician:
             unlisted = self._unlisted(how, evidence)
             others = suspects(tuple(evidence), unlisted, self.scopes)
             whole = self._first_confirmed(how, others, evidence)
-        if not whole and how is self.results:
+        if not whole:
             rounding = rounding_of(evidence, (*self.scopes, *narrowed(self.scopes)))
             if rounding is not None:
-                return _Search((), self._by_rounding(rounding, evidence), by_probes)
+                return _Search((), self._by_rounding(how, rounding, evidence), by_probes)
         if not whole:
             groups = chain(Covering(*every).whole(), combined(*every))
             whole = self._first_confirmed(how, groups, evidence)
@@ -491,12 +491,16 @@ class Diagnostician:
             plain=found[0],
         )
 
-    def _by_rounding(self, rounding: Rounding, evidence: Sequence[Evidence]) -> Diagnosis:
+    def _by_rounding(
+        self, how: _Questions, rounding: Rounding, evidence: Sequence[Evidence]
+    ) -> Diagnosis:
         wrong = sum(piece.wrong for piece in evidence)
+        results = how is self.results
+        name = rounding.name if results else f"gradients in {rounding.name}"
         return Diagnosis(
-            Quantity.RESULTS,
+            how.of,
             "",
-            (Known(rounding.name, rounding.fix, ("EQ-6",), "common mistake"),),
+            (Known(name, rounding.fix, ("EQ-6" if results else "GRD-1",), "common mistake"),),
             explained=wrong,
             failing=wrong,
             passing=len(evidence) - wrong,

@@ -72,18 +72,29 @@ class Rounding:
 
 
 def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Rounding | None:
-    """The dtype of which all errors are, and the one part of calls that they are in, if any."""
+    """The dtype of which all errors are, and the one part of calls that they are in, if any.
+
+    Of gradients, what is multiplied is not told from what is kept: they have both.
+    """
     wrong = [piece for piece in evidence if piece.telling]
-    if not wrong or any(piece.wrong and not piece.telling for piece in evidence):
+    backward = any(piece.probe.backward for piece in evidence)
+    if not wrong or (not backward and any(piece.wrong and not piece.telling for piece in evidence)):
+        # What is off by less is none of it, but in gradients, whose bounds are wide.
         return None
     finer = tuple(dict.fromkeys(piece.probe.calls[0].dtype for piece in wrong))
-    for coarser in (Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16):
+    sizes = [relative(piece, piece.given) for piece in wrong if piece.given is not None]
+    typical = float(np.median(sizes)) if sizes else 0.0
+
+    def apart(coarser: Dtype) -> float:
+        return abs(np.log2(typical / FORMATS[coarser].u_s)) if typical else 0.0
+
+    # The nearest first: float16's roundings are small ones of bfloat16, too.
+    for coarser in sorted((Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16), key=apart):
         unit = FORMATS[coarser].u_s
-        sizes = [relative(piece, piece.given) for piece in wrong if piece.given is not None]
         furthest = min(FURTHEST * unit, WRONG)
         if not all(FORMATS[dtype].u_s < unit for dtype in finer) or max(sizes) > furthest:
             continue
-        if not LEAST * unit <= np.median(sizes) <= MEDIAN * unit:
+        if not LEAST * unit <= typical <= MEDIAN * unit:
             continue
         if not _to_both_sides(wrong, unit):
             return None
@@ -94,7 +105,8 @@ def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Roundi
         ]
         least = min(sizes) >= LEAST * unit
         candidates = [(right, False)] if least else []
-        candidates.append(([piece for piece in right if _loses(piece, coarser)], True))
+        if not backward:
+            candidates.append(([piece for piece in right if _loses(piece, coarser)], True))
         for rest, before in candidates:
             if not rest:
                 return Rounding(coarser, finer, before=before)
@@ -126,13 +138,10 @@ def _to_both_sides(wrong: Sequence[Evidence], unit: float) -> bool:
 
 
 def _shows(piece: Evidence, coarser: Dtype) -> bool:
-    """Whether the results would be others in fewer digits: not if they are zeros, or none."""
+    """Whether what is right would be seen to be another in fewer digits."""
     with np.errstate(all="ignore"):
-        return any(
-            (rounded(finite, coarser) != finite).any()
-            for array in piece.exact.arrays.values()
-            for finite in [array[np.isfinite(array)]]
-        )
+        arrays = {place: rounded(array, coarser) for place, array in piece.exact.arrays.items()}
+    return not piece.alike(Given(arrays, piece.exact.dtypes), piece.exact)
 
 
 def _loses(piece: Evidence, coarser: Dtype) -> bool:
