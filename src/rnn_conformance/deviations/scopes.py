@@ -217,7 +217,7 @@ IN_CALLS = (
     # Where code asks a shape what it is.
     _calls("of as many samples as steps", lambda call: call.batch == call.length),
     _calls(
-        "of as many samples as states",
+        "of as many samples as layers and directions",
         lambda call: call.batch == call.config.num_layers * call.config.num_directions,
     ),
     _calls(

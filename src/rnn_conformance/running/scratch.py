@@ -38,9 +38,9 @@ class Scratch:
 
     def tail(self) -> str:
         """The end of what it wrote."""
-        length = self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(0, length - TAIL))
-        return kept(self._output.read().decode("utf-8", "backslashreplace"))
+        # Not up to the end of the file, which goes further while the process still writes.
+        end = os.pread(self._output.fileno(), TAIL, max(0, self.written() - TAIL))
+        return kept(end.decode("utf-8", "backslashreplace"))
 
     def seen(self) -> dict[str, Any]:
         """The case and the call that it noted last."""
