@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,36 +76,24 @@ def _stale(subject: Subject, how: Callable[[torch.nn.Module, str], None], *, cal
         return ""
     if _gives(given, call, before):
         return "the parameters"
+    every = call.config.kind.gates
     for names, gates in _parts(call):
+        kept = np.repeat([gate in gates for gate in every], call.config.hidden_size)
         mixed = {
-            name: _rows(call, before[name] if name in names else array, array, gates)
-            for name, array in after.items()
+            # Rows are the last axis of what is transposed, whether a matrix or a bias.
+            name: np.where(kept, before[name].T, after[name].T).T
+            for name in names
         }
-        if _gives(given, call, mixed):
-            every = len(gates) == len(call.config.kind.gates)
-            return ", ".join(names) + (f" at {', '.join(gates)}" if gates and not every else "")
+        if _gives(given, call, after | mixed):
+            return ", ".join(names) + (f" at {', '.join(gates)}" if gates != every else "")
     return ""
 
 
 def _parts(call: Call) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Parameters and gates that may be kept together: as many as can be of both, then fewer."""
     gates, names = call.config.kind.gates, tuple(call.config.parameters)
-    yield from (
-        (some, others)
-        for count in range(len(names), 0, -1)
-        for some in combinations(names, count)
-        for number in range(len(gates), 0 if gates else -1, -1)
-        for others in combinations(gates, number)
-    )
-
-
-def _rows(call: Call, before: Array, after: Array, gates: tuple[str, ...]) -> Array:
-    """What was there before in the rows of some gates, in all where the kind has none."""
-    every = call.config.kind.gates
-    if not every or before is after:
-        return before
-    kept = np.repeat([gate in gates for gate in every], call.config.hidden_size)
-    return np.where(kept.reshape(-1, *[1] * (after.ndim - 1)), before, after)
+    for count, number in product(range(len(names), 0, -1), range(len(gates), 0, -1)):
+        yield from product(combinations(names, count), combinations(gates, number))
 
 
 def _in_place(module: torch.nn.Module, name: str) -> None:
