@@ -18,6 +18,7 @@ from rnn_conformance.deviations.gate_functions import GATE_FUNCTIONS
 from rnn_conformance.deviations.gates import GATES
 from rnn_conformance.deviations.gradient_factors import GRADIENT_FACTORS
 from rnn_conformance.deviations.gradient_flows import FLOWS
+from rnn_conformance.deviations.gradient_orders import GRADIENT_ORDERS
 from rnn_conformance.deviations.gradient_parts import GRADIENT_PARTS
 from rnn_conformance.deviations.gradient_sites import GRADIENT_SITES
 from rnn_conformance.deviations.gradients import GRADIENTS
@@ -26,6 +27,7 @@ from rnn_conformance.deviations.laws import LAWS
 from rnn_conformance.deviations.layers import LAYERS
 from rnn_conformance.deviations.layouts import LAYOUTS
 from rnn_conformance.deviations.lengths import LENGTHS
+from rnn_conformance.deviations.norms import NORMS
 from rnn_conformance.deviations.orders import ORDERS
 from rnn_conformance.deviations.places import PLACES
 from rnn_conformance.deviations.precisions import PRECISIONS
@@ -54,6 +56,7 @@ CATALOGUE: tuple[Deviation[Deviant], ...] = (
     *PROJECTIONS,
     *LAYOUTS,
     *SAMPLES,
+    *NORMS,
     *PRECISIONS,
     *SPECIALS,
     *LAWS,
@@ -70,6 +73,7 @@ GRADIENT_DEVIATIONS: tuple[Deviation[Adjoint], ...] = (
     *GRADIENT_SITES,
     *GRADIENT_PARTS,
     *GRADIENT_FACTORS,
+    *GRADIENT_ORDERS,
 )
 """The known wrong ways of the backward pass."""
 

@@ -11,7 +11,7 @@ from rnn_conformance.deviations.deviation import GRUS, LSTMS, RNNS, Chapter
 from rnn_conformance.reference.derivatives import Adjoint, Slopes, gates
 from rnn_conformance.reference.oracle import Trace
 from rnn_conformance.spec.arrays import Array
-from rnn_conformance.spec.config import Config, Kind
+from rnn_conformance.spec.config import Config, Feature, Kind
 
 GRADIENT_FACTORS = Chapter[Adjoint]("GRD-1")
 
@@ -87,11 +87,11 @@ def _gru(number: int, factor: Factor) -> type[Adjoint]:
     return OfGru
 
 
-def _rnn(factor: Factor) -> type[Adjoint]:
+def _rnn(nonlinearity: str, factor: Factor) -> type[Adjoint]:
     class OfRnn(Adjoint):
         def slopes(self, config: Config, trace: Trace) -> Slopes:
             by = super().slopes(config, trace)
-            if config.kind.layer is not Kind.RNN or config.nonlinearity == "relu":
+            if config.kind.layer is not Kind.RNN or config.nonlinearity != nonlinearity:
                 return by
             values = {"h": trace.h[:-1], "h'": trace.h[1:]}
             x = np.where(trace.steps[:, :, None], factor(values), 0.0)
@@ -155,11 +155,20 @@ OF_GRU: Mapping[tuple[str, str], Mapping[str, Factor]] = MappingProxyType(
     }
 )
 
-OF_RNN: Mapping[str, Factor] = MappingProxyType(
+OF_TANH: Mapping[str, Factor] = MappingProxyType(
     {
         "1 - h^2, of the state before the step": lambda v: 1.0 - v["h"] ** 2,
         "1 - h'": lambda v: 1.0 - v["h'"],
         "h' (1 - h')": lambda v: v["h'"] * (1.0 - v["h'"]),
+        "that of relu, 1 where h' > 0,": lambda v: np.where(v["h'"] > 0.0, 1.0, 0.0),
+    }
+)
+
+OF_RELU: Mapping[str, Factor] = MappingProxyType(
+    {
+        "that of tanh, 1 - h'^2,": lambda v: 1.0 - v["h'"] ** 2,
+        "1 where the state before the step is positive": lambda v: np.where(v["h"] > 0.0, 1.0, 0.0),
+        "h'": lambda v: v["h'"],
     }
 )
 
@@ -174,9 +183,16 @@ for kinds, kind, table, made in (
                 fix=f"The gradient of {what} of {kind} is what arrives times {due}.",
                 kinds=kinds,
             )(made(number, factor))
-for words, factor in OF_RNN.items():
+for words, factor in OF_TANH.items():
     GRADIENT_FACTORS.add(
         f"the derivative of tanh taken for {words} instead of 1 - h'^2",
         fix="The derivative of h' = tanh(z) is 1 - h'^2, of the state after the step.",
         kinds=RNNS,
-    )(_rnn(factor))
+    )(_rnn("tanh", factor))
+for words, factor in OF_RELU.items():
+    GRADIENT_FACTORS.add(
+        f"the derivative of relu taken for {words} instead of 1 where h' > 0",
+        fix="The derivative of h' = max(0, z) is 1 where h' > 0 and 0 elsewhere.",
+        kinds=RNNS,
+        needs=[Feature.RELU],
+    )(_rnn("relu", factor))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnn_conformance.deviations.deviation import LSTMS, Chapter
 from rnn_conformance.deviations.gradients import REMEDIES, SCALES
@@ -181,7 +182,8 @@ class _NotFlipped(Adjoint):
 class _NotFlippedBack(Adjoint):
     def joined(self, call: Call, parts: list[Array]) -> Array:
         flipped = [part[::-1] if direction else part for direction, part in enumerate(parts)]
-        return super().joined(call, flipped)
+        # What comes to stand in the padding belongs to no sequence, and is not handed back.
+        return np.where(call.steps[:, :, None], super().joined(call, flipped), 0.0)
 
 
 @FLOWS.add(
@@ -326,3 +328,39 @@ class _TimesZero(Adjoint):
         gradients = super().of_parameters(call, layer, direction, trace, back)
         leak = 0.0 * trace.x[~trace.steps].sum()
         return gradients | {Role.WEIGHT_IH: gradients[Role.WEIGHT_IH] + leak}
+
+
+@FLOWS.add(
+    "NaN in the padding let through by where, both of whose branches are differentiated",
+    fix="Put a number in the place of the padding before a step is computed, where(step, x, 0), "
+    "and not only afterwards: where hands 0 back to the branch that it leaves out, and 0 times a "
+    "derivative that is NaN is NaN.",
+    kinds=LAYERS,
+    needs=[Feature.PACKED],
+    source="https://docs.jax.dev/en/latest/faq.html, Gradients contain NaN where using where",
+)
+class _ThroughWhere(Adjoint):
+    def backtrace(
+        self,
+        call: Call,
+        layer: int,
+        direction: int,
+        trace: Trace,
+        output: Array,
+        h_n: Array,
+        c_n: Array,
+    ) -> Backtrace:
+        back = super().backtrace(call, layer, direction, trace, output, h_n, c_n)
+        left_out = ~trace.steps & np.isnan(trace.x).any(axis=-1)
+        # On the way back it is met first, and goes on to all steps before it.
+        met: NDArray[np.bool_] = np.maximum.accumulate(left_out[::-1], axis=0)[::-1]
+        at, any_step = met[:, :, None], met[0][:, None]
+        return replace(
+            back,
+            d_h=np.where(at & ~left_out[:, :, None], np.nan, back.d_h),
+            zx=np.where(at, np.nan, back.zx),
+            zh=np.where(at, np.nan, back.zh),
+            x=np.where(at, np.nan, back.x),
+            h_0=np.where(any_step, np.nan, back.h_0),
+            c_0=np.where(any_step, np.nan, back.c_0),
+        )

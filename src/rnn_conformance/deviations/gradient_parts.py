@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from rnn_conformance.deviations.deviation import GRUS, LSTMS, Chapter
-from rnn_conformance.reference.derivatives import Adjoint, Slopes
-from rnn_conformance.reference.oracle import Weights
+from rnn_conformance.reference.derivatives import Adjoint, Backtrace, Slopes, projected
+from rnn_conformance.reference.oracle import Trace, Weights
 from rnn_conformance.spec.arrays import Array
-from rnn_conformance.spec.config import Config, Kind
+from rnn_conformance.spec.calls import Call
+from rnn_conformance.spec.config import Config, Feature, Kind, Role
 
 GRADIENT_PARTS = Chapter[Adjoint]("GRD-1")
 
@@ -89,3 +90,58 @@ for source, words in (("h'", "by h'"), ("c", "from the step after")):
 GRADIENT_PARTS.add(
     "the gradient of c before a step without what comes by h'", fix=SUM, kinds=LSTMS
 )(_cell_without(None, through="h'"))
+
+
+# What the projection's weights and the way back through the recurrence are given.
+
+
+def _of_projection(*, recurring: bool) -> type[Adjoint]:
+    """The gradient of ``weight_hr`` by what recurs alone, or by what is emitted alone."""
+
+    class OfProjection(Adjoint):
+        def of_parameters(
+            self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
+        ) -> dict[Role, Array]:
+            gradients = super().of_parameters(call, layer, direction, trace, back)
+            if trace.weights.w_hr is None:
+                return gradients
+            later = np.zeros_like(back.d_h)
+            following = trace.steps[1:, :, None]
+            later[:-1] = np.where(following, back.zh[1:] @ trace.weights.w_hh, 0.0)
+            some = later if recurring else back.d_h - later
+            here = trace.steps[:, :, None]
+            some, m = (np.where(here, array, 0.0) for array in (some, projected(trace)))
+            return {**gradients, Role.WEIGHT_HR: self.outer(some, m)}
+
+    return OfProjection
+
+
+for recurring, words in ((True, "is emitted"), (False, "recurs")):
+    GRADIENT_PARTS.add(
+        f"the gradient of weight_hr without what comes by the h' that {words}",
+        fix="The projected h' is emitted, and recurs: the gradient of weight_hr is the sum over "
+        "all steps of the gradient of h' by both times o * tanh(c').",
+        kinds=[Kind.LSTM],
+        needs=[Feature.PROJECTION],
+    )(_of_projection(recurring=recurring))
+
+
+def _transposed(weights: Array, size: int) -> Array:
+    """Each gate's block, where these are square."""
+    if weights.shape[1] != size:
+        return weights
+    return weights.reshape(-1, size, size).swapaxes(1, 2).reshape(-1, size)
+
+
+@GRADIENT_PARTS.add(
+    "the gradient of h passed back through weight_hh transposed",
+    fix="The gradient of h is dz @ weight_hh, where the forward pass has h @ weight_hh.T: one "
+    "transpose is missing or too many.",
+)
+class _BackThroughTransposed(Adjoint):
+    def step(
+        self, config: Config, weights: Weights, by: Slopes, t: int, h: Array, c: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        upstream, zh, past, before = super().step(config, weights, by, t, h, c)
+        other = _transposed(weights.w_hh, config.hidden_size)
+        return upstream, zh, past + zh @ (other - weights.w_hh), before

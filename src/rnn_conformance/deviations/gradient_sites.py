@@ -53,17 +53,26 @@ def _raw(config: Config, trace: Trace) -> list[Array]:
     return z
 
 
-def _differentiated(number: int, right: Derived, wrong: Derived) -> type[Adjoint]:
-    """One gate's derivative, and what is computed from it, taken for another."""
+def _differentiated(
+    number: int, right: Derived, wrong: Derived, of: int | None = None
+) -> type[Adjoint]:
+    """One gate's derivative, and what is computed from it, taken for another.
+
+    ``of`` is the gate of whose value it is taken, if that is not its own.
+    """
 
     class Differentiated(Adjoint):
         def slopes(self, config: Config, trace: Trace) -> Slopes:
             by = super().slopes(config, trace)
             if config.nonlinearity == "relu":
                 return by
-            value, z = gates(config, trace.gates)[number], _raw(config, trace)[number]
-            due = right(value, z)
-            ratio = np.divide(wrong(value, z), due, out=np.zeros_like(due), where=due != 0.0)
+            values, raw = gates(config, trace.gates), _raw(config, trace)
+            due = right(values[number], raw[number])
+            source = number if of is None else of
+            taken = wrong(values[source], raw[source])
+            # Whatever stands in the padding, and be it NaN, is multiplied with nothing.
+            told = trace.steps[:, :, None] & (due != 0.0)
+            ratio = np.divide(taken, due, out=np.zeros_like(due), where=told)
             # A GRU's reset gate is reached through the new gate alone.
             reached = {number, 0} if config.kind.layer is Kind.GRU and number == 2 else {number}
             x, h = (
@@ -92,6 +101,14 @@ for kinds, kind in ((RNNS, Kind.RNN), (LSTMS, Kind.LSTM), (GRUS, Kind.GRU)):
                 fix=f"The derivative of {function} is {due} of its value.",
                 kinds=kinds,
             )(_differentiated(number, right, wrong))
+        for other, source in enumerate(kind.gates):
+            if other != number:
+                GRADIENT_SITES.add(
+                    f"the derivative {what} taken at the value of the gate {source}",
+                    fix=f"The derivative of {function} is {due} of its own value: that of the gate "
+                    f"{gate} is taken at {gate}, and not at {source}.",
+                    kinds=kinds,
+                )(_differentiated(number, right, right, other))
 
 
 def _of_relu_at_zero(slope: float) -> type[Adjoint]:
@@ -213,6 +230,8 @@ def _summed(roles: frozenset[Role], kept: Kept) -> type[Adjoint]:
 
 for roles, what, only, needs in (
     (frozenset(Role), "all parameters", ALL, ()),
+    (frozenset({Role.WEIGHT_IH, Role.WEIGHT_HH}), "weight_ih and weight_hh", ALL, ()),
+    (frozenset({Role.BIAS_IH, Role.BIAS_HH}), "both biases", ALL, ()),
     (frozenset({Role.WEIGHT_IH}), "weight_ih", ALL, ()),
     (frozenset({Role.WEIGHT_HH}), "weight_hh", ALL, ()),
     (frozenset({Role.BIAS_IH}), "bias_ih", ALL, ()),

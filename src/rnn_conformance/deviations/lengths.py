@@ -48,6 +48,9 @@ def taking(
 OVER_ZEROS = "{}, the padding being zeros"
 """What reads the padding of a packed sequence reads what unpacking has put there."""
 
+OVER_STATES = "{}, the padding being zeros and, above, the states held below"
+"""What is masked holds its state over the padding, and hands on what it holds."""
+
 
 for name, fix, breaks, source, change in (
     (
@@ -101,15 +104,27 @@ for name, fix, breaks, source, change in (
         )(taking(change, zeros=True))
 
 
-def padded(padded: Callable[[int, int], bool], *, zeros: bool = False) -> type[Deviant]:
-    """An oracle that runs over the padding in these layers and directions, or over ``zeros``."""
+def padded(
+    padded: Callable[[int, int], bool], *, zeros: bool = False, states: bool = False
+) -> type[Deviant]:
+    """An oracle that runs over the padding in these layers and directions.
+
+    What it reads there is what stands there, or ``zeros``; or, with ``states``, zeros in the input
+    and in layers above the states that the one below held there.
+    """
 
     class Padded(Deviant):
         def direction(self, call: Call, layer: int, direction: int, x: Array) -> Trace:
             if padded(layer, direction):
-                x = np.where(call.steps[:, :, None], x, 0.0) if zeros else x
+                clear = zeros or (states and not layer)
+                x = np.where(call.steps[:, :, None], x, 0.0) if clear else x
                 call = call.replace(lengths=None)
             return super().direction(call, layer, direction, x)
+
+        def aligned(self, trace: Trace, direction: int) -> Array:
+            if not states:
+                return super().aligned(trace, direction)
+            return trace.h[1:][::-1] if direction else trace.h[1:]
 
     return Padded
 
@@ -170,9 +185,16 @@ for name, breaks, fix, needs, source, where in (
         lambda layer, direction: layer + direction > 0,
     ),
 ):
-    for words, zeros in (("{}", False), (OVER_ZEROS, True)):
+    for words, zeros, states in (
+        ("{}", False, False),
+        (OVER_ZEROS, True, False),
+        (OVER_STATES, False, True),
+    ):
+        if states and name == "the first layer run over the padding":
+            # Nothing above reads what stands in the padding.
+            continue
         LENGTHS.add(words.format(name), breaks, fix=fix, kinds=LAYERS, needs=needs, source=source)(
-            padded(where, zeros=zeros)
+            padded(where, zeros=zeros, states=states)
         )
 
 

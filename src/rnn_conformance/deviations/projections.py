@@ -89,6 +89,52 @@ class _TanhInstead(Deviant):
         return np.tanh((gates[:, 3 * c.shape[-1] :] * c) @ w_hr.T), c
 
 
+Emitted = Callable[[Array, Array, Array], Array]
+"""``h'`` from ``o``, ``c'`` and ``W_hr``."""
+
+
+def _emitting(emitted: Emitted) -> type[Deviant]:
+    class Emitting(Deviant):
+        def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
+            if w_hr is None:
+                return super().lstm_step(gates, c, w_hr)
+            _, c = super().lstm_step(gates, c, None)
+            return emitted(gates[:, 3 * c.shape[-1] :], c, w_hr), c
+
+    return Emitting
+
+
+EMITTED: dict[str, Emitted] = {
+    "the projection before the output gate, the first units of which gate it": lambda o, c, w: (
+        o[:, : len(w)] * (np.tanh(c) @ w.T)
+    ),
+    "the projection before tanh, and the first units of the output gate": lambda o, c, w: (
+        o[:, : len(w)] * np.tanh(c @ w.T)
+    ),
+    "the output gate and tanh(c') projected each by itself": lambda o, c, w: (
+        (o @ w.T) * (np.tanh(c) @ w.T)
+    ),
+    "the projection of o * c', without tanh": lambda o, c, w: (o * c) @ w.T,
+    "the projection of tanh(o * c')": lambda o, c, w: np.tanh(o * c) @ w.T,
+    "the projection of tanh(c'), without the output gate": lambda o, c, w: np.tanh(c) @ w.T,
+    "the first units added to the projection": lambda o, c, w: (
+        (o * np.tanh(c)) @ w.T + (o * np.tanh(c))[:, : len(w)]
+    ),
+    "the last units in place of the projection": lambda o, c, w: (o * np.tanh(c))[:, -len(w) :],
+}
+"""What is emitted in place of ``W_hr (o tanh(c'))``."""
+
+for name, emitted in EMITTED.items():
+    PROJECTIONS.add(
+        name,
+        "EQ-2",
+        fix="Project what the gate has let through, h' = W_hr (o * tanh(c')), with weight_hr of "
+        "shape (proj_size, H), and do nothing else to it.",
+        kinds=_LSTM,
+        needs=_NEEDS,
+    )(_emitting(emitted))
+
+
 def with_projection(change: Callable[[Call, int, int], tuple[int, int]]) -> type[Deviant]:
     """An oracle that takes the projection of another layer and direction."""
 

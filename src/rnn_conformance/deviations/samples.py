@@ -48,20 +48,6 @@ class _Normalised(Deviant):
 
 
 @SAMPLES.add(
-    "layer normalisation of the pre-activations",
-    EQUATIONS,
-    fix="Use W_ih x + b_ih as it is: torch.nn's recurrent layers have no layer normalisation.",
-    source="Ba, Kiros & Hinton, arXiv:1607.06450",
-)
-class _LayerNormalised(Deviant):
-    def input_side(self, weights: Weights, x: Array) -> Array:
-        zx = super().input_side(weights, x)
-        mean, deviation = (moment(axis=2, keepdims=True) for moment in (zx.mean, zx.std))
-        normalised: Array = (zx - mean) / (deviation + 1e-5)
-        return normalised
-
-
-@SAMPLES.add(
     "the last of an odd number of samples left at zero",
     "INV-1 " + EQUATIONS,
     fix="Compute all N samples: where a loop takes two at a time, an odd one is left over at "

@@ -17,7 +17,9 @@ from typing import Any
 
 from rnn_conformance.checking.subject import Subject
 from rnn_conformance.deviations import GRADIENT_DEVIATIONS, Deviant, Deviation, deviations_of
+from rnn_conformance.deviations.castings import castings
 from rnn_conformance.deviations.gradient_limits import gradient_limits
+from rnn_conformance.deviations.gradient_orders import part_gradient_orders
 from rnn_conformance.deviations.limits import limits
 from rnn_conformance.deviations.part_functions import part_functions
 from rnn_conformance.deviations.part_orders import part_orders
@@ -37,13 +39,15 @@ from rnn_conformance.diagnosis.evidence import Evidence, ask
 from rnn_conformance.diagnosis.laying import LAYING
 from rnn_conformance.diagnosis.plain import facts, measured
 from rnn_conformance.diagnosis.probes import Probe, differentiable, fresh, passes, probes
-from rnn_conformance.diagnosis.roundings import Rounding, rounding_of
+from rnn_conformance.diagnosis.roundings import Rounding, are_small, rounding_of
 from rnn_conformance.diagnosis.suspects import (
     ENOUGH,
     Part,
     Suspect,
     combined,
     conditional,
+    explained,
+    mostly,
     singly,
     suspects,
 )
@@ -74,6 +78,10 @@ CHANCES = 3
 
 PLAINLY = 10
 """Failing cases of which something is plain without a search: in a few, it has a cause."""
+
+SHARE = 0.05
+"""Of what no search has explained, the least that a part is told of where no failure asks for it:
+in a few cases many things come to the same."""
 
 AXES = ("length", "batch", "input_size", "hidden_size", "num_layers")
 """Sizes beyond which code has been seen to change its ways."""
@@ -393,11 +401,13 @@ class Diagnostician:
         wrong = [piece for piece in evidence if piece.wrong]
         long = min(map(_longest, wrong)) > min(STEPS)
         if how is not self.results:
-            return [*gradient_limits(), *(gradient_windows() if long else ())]
+            backward = [*gradient_limits(), *(gradient_windows() if long else ())]
+            return [*backward, *part_gradient_orders(self.kind)]
         listed = {one.name for one in how.candidates}
         every = [*part_rows(self.kind), *part_orders(self.kind)]
         every += [*part_functions(self.kind), *limits(self.kind)]
         every += windows() if long else ()
+        every += castings(self.kind) if are_small(wrong) else ()
         if min(map(_widest, wrong)) > min(BLOCK_WIDTHS):
             every += [one for one in BLOCKS if self.kind in one.kinds]
         return [one for one in every if one.name not in listed]
@@ -409,7 +419,10 @@ class Diagnostician:
         evidence += [one for one in self._fresh(how, CONFIRMING) if one not in evidence]
         measured = self.functions[0] if how is self.results else ()
         candidates = [*measured, *how.candidates]
-        for part, some in conditional(evidence, candidates, self.scopes, answers):
+        most = mostly(evidence, [*candidates, *self._unlisted(how, evidence)], answers)
+        telling = [piece for piece in evidence if piece.telling]
+        least = max(ENOUGH, explained(most[0], telling)) if most else ENOUGH
+        for part, some in conditional(evidence, candidates, self.scopes, answers, least):
             fitting = [
                 one for one in some if all(answer.fits(one.variant) for answer in part.of(answers))
             ]
@@ -417,6 +430,9 @@ class Diagnostician:
                 inside = part.of(evidence)
                 concluded = self._concluded(how, part.words, fitting, inside, evidence)
                 return _Search(fitting, concluded, by_probes=False, part=part)
+        if most:
+            concluded = self._concluded(how, "", most, evidence, evidence)
+            return _Search(most, concluded, by_probes=False)
         if fitting := self._covering_most(how, candidates, evidence, answers):
             concluded = self._concluded(how, "", fitting, evidence, evidence)
             return _Search(fitting, concluded, by_probes=False)
@@ -437,12 +453,14 @@ class Diagnostician:
             if not piece.wrong or not any(piece.fits(variant) for variant in found)
         ]
         covering = Covering(left_over, candidates, self.scopes, EVALUATIONS // 4)
-        if any(covering.whole()) or len(covering.best.explained) >= ENOUGH:
+        wrong = sum(piece.wrong for piece in left_over)
+        enough = ENOUGH if answers else max(ENOUGH, SHARE * wrong)
+        if any(covering.whole()) or len(covering.best.explained) >= enough:
             suspect = covering.best.suspect
             right = (piece for piece in evidence if not piece.wrong)
             if all(piece.fits(suspect.variant) for piece in (*right, *answers)):
-                explained = [piece for piece in left_over if piece.fits(suspect.variant)]
-                return self._told_apart([suspect], explained)
+                fitting = [piece for piece in left_over if piece.fits(suspect.variant)]
+                return self._told_apart([suspect], fitting)
         return []
 
     def _concluded(
@@ -454,17 +472,14 @@ class Diagnostician:
         evidence: Sequence[Evidence],
     ) -> Diagnosis:
         wrong = [piece for piece in evidence if piece.wrong]
-        explained = [
-            piece
-            for piece in inside
-            if piece.telling and fitting and piece.fits(fitting[0].variant)
-        ]
-        whole = bool(fitting) and not where and len(explained) == sum(p.telling for p in inside)
+        telling = [piece for piece in inside if piece.telling]
+        count = explained(fitting[0], telling) if fitting else 0
+        whole = bool(fitting) and not where and count == len(telling)
         return Diagnosis(
             how.of,
             where,
             _known(fitting, self.kind) if fitting else (),
-            explained=len(explained),
+            explained=count,
             failing=len(wrong),
             passing=sum(not piece.wrong for piece in inside),
             symptoms=tuple(_beside(wrong) if whole else self._symptoms(how, wrong)),

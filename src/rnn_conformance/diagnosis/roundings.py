@@ -34,7 +34,14 @@ SEEN = 4
 or three by chance, and something else may be off in them by as much as a rounding."""
 
 WRONG = 0.25
-"""Of the largest result: so far off is no rounding, of bfloat16 neither."""
+"""Of the largest result: so far off is no rounding, of bfloat16 neither, but in a few cases, where
+what is added up nearly cancels out."""
+
+SMALL = 0.1
+"""Of the largest result: what is computed with parameters of eight bits is less far off."""
+
+CANCELLING = 0.95
+"""The share of cases that are less than that off."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +98,9 @@ def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Roundi
     # The nearest first: float16's roundings are small ones of bfloat16, too.
     for coarser in sorted((Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16), key=apart):
         unit = FORMATS[coarser].u_s
-        furthest = min(FURTHEST * unit, WRONG)
-        if not all(FORMATS[dtype].u_s < unit for dtype in finer) or max(sizes) > furthest:
+        if not all(FORMATS[dtype].u_s < unit for dtype in finer):
+            continue
+        if max(sizes) > FURTHEST * unit or np.quantile(sizes, CANCELLING) > WRONG:
             continue
         if not LEAST * unit <= typical <= MEDIAN * unit:
             continue
@@ -119,6 +127,12 @@ def rounding_of(evidence: Sequence[Evidence], scopes: Iterable[Scope]) -> Roundi
         if FEW * len(right) <= len(wrong):
             return Rounding(coarser, finer, within=True)
     return None
+
+
+def are_small(wrong: Sequence[Evidence]) -> bool:
+    """Whether most errors could be those of fewer digits, of eight bits too, beside the results."""
+    sizes = [relative(piece, piece.given) for piece in wrong if piece.given is not None]
+    return bool(sizes) and float(np.median(sizes)) < SMALL
 
 
 def _to_both_sides(wrong: Sequence[Evidence], unit: float) -> bool:

@@ -38,6 +38,9 @@ CONFINED = 12_000
 TWICE = 1_500
 """How many confined to two scopes at once."""
 
+MOSTLY = 0.8
+"""The share of what is off that a deviation must explain to be told though it is not all."""
+
 IN_PART = 120
 """How many at most for each part of the evidence."""
 
@@ -150,6 +153,42 @@ def singly(evidence: Sequence[Evidence], candidates: Sequence[Deviation[Any]]) -
     passing = by_size(piece for piece in evidence if not piece.wrong)
     every = [Suspect((candidate,)) for candidate in candidates] if wrong else []
     return [suspect for suspect in every if _fits(suspect, wrong) and _fits(suspect, passing)]
+
+
+def mostly(
+    evidence: Sequence[Evidence],
+    candidates: Sequence[Deviation[Any]],
+    answers: Sequence[Evidence] = (),
+) -> list[Suspect]:
+    """The deviations that fit most of what is off, all of ``answers`` and all that is right.
+
+    Those that fit as much as the one that fits most. What is left over is small beside it: of
+    another cause, or of special values and few digits, in which ways to compute the same differ.
+    """
+    wrong = by_size(piece for piece in evidence if piece.telling)
+    passing = by_size(piece for piece in evidence if not piece.wrong)
+    found: dict[int, list[Suspect]] = {}
+    # Of all sizes: those of the smallest may be off for a reason of their own.
+    some = wrong[:: max(1, len(wrong) // SMALL)]
+    for suspect in (Suspect((candidate,)) for candidate in candidates):
+        # By chance fewer of a few than of all: a half is enough to go on.
+        if not _fits_share(suspect, some, 0.5) or not _fits(suspect, answers):
+            continue
+        if _fits_share(suspect, wrong, MOSTLY) and _fits(suspect, passing):
+            found.setdefault(explained(suspect, wrong), []).append(suspect)
+    return found[max(found)] if found else []
+
+
+def _fits_share(suspect: Suspect, evidence: Sequence[Evidence], share: float) -> bool:
+    """Whether it fits so many of them: tried until too many are seen that it does not fit."""
+    misses = (piece for piece in evidence if not piece.fits(suspect.variant))
+    allowed = int((1.0 - share) * len(evidence))
+    return next(islice(misses, allowed, None), None) is None
+
+
+def explained(suspect: Suspect, evidence: Iterable[Evidence]) -> int:
+    """How many pieces of evidence are what a suspect gives."""
+    return sum(piece.fits(suspect.variant) for piece in evidence)
 
 
 @lru_cache(maxsize=2**16)
@@ -402,17 +441,18 @@ def conditional(
     candidates: Sequence[Deviation[Any]],
     scopes: Sequence[Scope],
     answers: Sequence[Evidence],
+    least: int = ENOUGH,
 ) -> Iterator[tuple[Part, list[Suspect]]]:
     """The parts of the evidence that a deviation fits; first those with most that is off.
 
-    Where there are ``answers``, those parts that have them. First deviations as they are, then
-    each in a scope.
+    Where there are ``answers``, those parts that have them; and those in which at least so much is
+    off. First deviations as they are, then each in a scope.
     """
     telling = {part: sum(piece.telling for piece in part.of(evidence)) for part in PARTS}
     parts = [
         part
         for part in sorted(PARTS, key=lambda part: -telling[part])
-        if telling[part] >= ENOUGH and part.holds(answers)
+        if telling[part] >= least and part.holds(answers)
     ]
     for part in parts:
         if fitting := singly(part.of(evidence), candidates):
