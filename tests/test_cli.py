@@ -380,7 +380,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a class that is no RNN": (["run", "torch.nn:Linear"], "--kind"),
     "no torch class": (["run", "plain.py:LSTM"], "not a torch.nn.Module"),
     "not a class": (["run", "torch:manual_seed"], "not a class"),
-    "a file without an RNN": (["run", "no_rnn.py"], "--kind"),
+    "a file without an RNN": (["run", "no_rnn.py"], "no_rnn.py:Net --kind LSTM"),
     "a file without anything": (["run", "empty.py"], "no implementation"),
     "a file that fails to import": (["run", "broken.py"], "nothing_of_that_name"),
     "a file that is no Python": (["run", "syntax.py"], "SyntaxError"),

@@ -41,8 +41,8 @@ def kind_of(cls: type, *, by_name: bool = True) -> Kind | None:
     return None
 
 
-def drop_in_classes(namespace: dict[str, Any], module_name: str) -> Iterable[type[torch.nn.Module]]:
-    """The public recurrent classes that a module itself defines."""
+def own_classes(namespace: dict[str, Any], module_name: str) -> Iterable[type[torch.nn.Module]]:
+    """The public classes of layers that a module itself defines."""
     for name, value in namespace.items():
         if (
             # By its type alone: a lazy object may raise anything when it is looked at.
@@ -50,6 +50,10 @@ def drop_in_classes(namespace: dict[str, Any], module_name: str) -> Iterable[typ
             and issubclass(value, torch.nn.Module)
             and value.__module__ == module_name
             and not name.startswith("_")
-            and kind_of(value) is not None
         ):
             yield value
+
+
+def drop_in_classes(namespace: dict[str, Any], module_name: str) -> Iterable[type[torch.nn.Module]]:
+    """Those of them that are recurrent, as far as they say."""
+    return (cls for cls in own_classes(namespace, module_name) if kind_of(cls) is not None)

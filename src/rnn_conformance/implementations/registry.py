@@ -80,7 +80,7 @@ def load(target: str, kind: str = "") -> list[Implementation]:
         module = _module(place)
     else:
         return _by_name(target)
-    loaded = _named(module, place, name, kind) if name else _all(module, place)
+    loaded = _named(module, place, name, kind) if name else _all(module, place, kind)
     file = Path(place).resolve() if place.endswith(".py") else None
     if file and any(file.is_relative_to(folder) for folder in _folders()):
         # A class that is registered is known by its name, not by where it lies.
@@ -248,18 +248,24 @@ def _named(
     return [(_drop_in(value, f"{place}:{name}", kind), f"{place}:{name}")]
 
 
-def _all(module: ModuleType, place: str) -> list[tuple[Implementation, str]]:
-    implementations = list(_found(module, place))
-    if not implementations:
-        classes = [name for name, value in vars(module).items() if issubclass(type(value), type)]
-        raise UsageError(
-            f"{place} holds no implementation: no torch.nn.Module class that is an RNN, an LSTM "
-            "or a GRU by its base class, its mode or its name, and nothing registered with "
-            "@implementation; name a class and its kind, as in "
-            f"{place}:{classes[0] if classes else 'Class'} --kind LSTM",
-            Refusal.TARGET,
-        )
-    return implementations
+def _all(module: ModuleType, place: str, kind: str) -> list[tuple[Implementation, str]]:
+    if implementations := list(_found(module, place)):
+        return implementations
+    classes: list[Any] = []
+    if "torch" in sys.modules:
+        from rnn_conformance.implementations.class_kinds import own_classes
+
+        classes = list(own_classes(vars(module), module.__name__))
+    if kind and len(classes) == 1:
+        target = f"{place}:{name_of(classes[0])}"
+        return [(_drop_in(classes[0], target, kind), target)]
+    raise UsageError(
+        f"{place} holds no implementation: no torch.nn.Module class that is an RNN, an LSTM "
+        "or a GRU by its base class, its mode or its name, and nothing registered with "
+        "@implementation; name a class and its kind, as in "
+        f"{place}:{name_of(classes[0]) if classes else 'Class'} --kind LSTM",
+        Refusal.TARGET,
+    )
 
 
 def _found(module: ModuleType, place: str) -> Iterator[tuple[Implementation, str]]:
