@@ -15,6 +15,7 @@ import numpy as np
 
 from rnn_conformance.deviations.defect import COMMON
 from rnn_conformance.deviations.deviation import Deviant, Deviation, significant
+from rnn_conformance.deviations.new_states import with_states
 from rnn_conformance.reference.oracle import Answer, Trace, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
@@ -76,22 +77,6 @@ def _activations(rounded: Rounded) -> type[Deviant]:
             return rounded(super().gru_gates(zx, zh))
 
     return Activations
-
-
-def _stepping(states: str, rounded: Rounded) -> type[Deviant]:
-    class Stepping(Deviant):
-        def step(
-            self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
-        ) -> tuple[Array, Array, Array, Array]:
-            zh, gates, h, c = super().step(config, weights, zx, h, c)
-            return (
-                zh,
-                gates,
-                rounded(h) if "h" in states else h,
-                rounded(c) if "c" in states else c,
-            )
-
-    return Stepping
 
 
 def _read(rounded: Rounded) -> type[Deviant]:
@@ -192,7 +177,7 @@ SITES: Mapping[str, Callable[[Rounded], type[Deviant]]] = {
     "W_ih x + b_ih rounded to {}": _input_side,
     "W_hh h + b_hh rounded to {}": _state_side,
     "activations rounded to {}": _activations,
-    "h rounded to {} at every step": partial(_stepping, "h"),
+    "h rounded to {} at every step": partial(with_states, "h"),
     "what each layer reads rounded to {}": _read,
     "the input rounded to {}": _input,
     "initial states rounded to {}": _initial,
@@ -202,8 +187,8 @@ SITES: Mapping[str, Callable[[Rounded], type[Deviant]]] = {
 }
 
 SITES_OF_LSTM: Mapping[str, Callable[[Rounded], type[Deviant]]] = {
-    "c rounded to {} at every step": partial(_stepping, "c"),
-    "h and c rounded to {} at every step": partial(_stepping, "hc"),
+    "c rounded to {} at every step": partial(with_states, "c"),
+    "h and c rounded to {} at every step": partial(with_states, "hc"),
     "c_n rounded to {}": partial(_result, "c_n"),
 }
 

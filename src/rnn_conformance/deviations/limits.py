@@ -12,6 +12,7 @@ import numpy as np
 
 from rnn_conformance.deviations.defect import COMMON
 from rnn_conformance.deviations.deviation import Deviant, Deviation
+from rnn_conformance.deviations.new_states import with_cell, with_states
 from rnn_conformance.deviations.specials import with_input
 from rnn_conformance.reference.oracle import Weights
 from rnn_conformance.spec.arrays import Array
@@ -19,37 +20,6 @@ from rnn_conformance.spec.config import Config, Kind
 
 LIMITS = (1, 2, 3, 5, 6, 8, 10, 15, 20, 30, 50, 100)
 """Round numbers, and those that clipped activations are known by."""
-
-
-def _stepping(limit: float, places: str) -> type[Deviant]:
-    """Of each step's new state ``h`` or ``c``."""
-
-    class Stepping(Deviant):
-        def step(
-            self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
-        ) -> tuple[Array, Array, Array, Array]:
-            zh, gates, h, c = super().step(config, weights, zx, h, c)
-            return (
-                zh,
-                gates,
-                np.clip(h, -limit, limit) if "h" in places else h,
-                np.clip(c, -limit, limit) if "c" in places else c,
-            )
-
-    return Stepping
-
-
-def _cell(limit: float) -> type[Deviant]:
-    """Of ``c'`` before it is put through tanh."""
-
-    class Cell(Deviant):
-        def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
-            _, c = super().lstm_step(gates, c, w_hr)
-            c = np.clip(c, -limit, limit)
-            h = gates[:, 3 * c.shape[-1] :] * np.tanh(c)
-            return (h if w_hr is None else h @ w_hr.T), c
-
-    return Cell
 
 
 def _sums(limit: float) -> type[Deviant]:
@@ -73,10 +43,12 @@ def limits(kind: Kind) -> tuple[Deviation[Deviant], ...]:
     for limit in LIMITS:
         made.append((f"the input clipped to ±{limit}", with_input(_clip(limit))))
         if kind.layer is Kind.LSTM:
-            made.append((f"c clipped to ±{limit}", _cell(limit)))
-            made.append((f"c clipped to ±{limit} after its tanh is taken", _stepping(limit, "c")))
+            made.append((f"c clipped to ±{limit}", with_cell(_clip(limit))))
+            made.append(
+                (f"c clipped to ±{limit} after its tanh is taken", with_states("c", _clip(limit)))
+            )
         if kind.layer is Kind.RNN:
-            made.append((f"h clipped to ±{limit}", _stepping(limit, "h")))
+            made.append((f"h clipped to ±{limit}", with_states("h", _clip(limit))))
         if kind.layer is not Kind.GRU:
             made.append((f"pre-activations clipped to ±{limit}", _sums(limit)))
     return tuple(

@@ -8,11 +8,13 @@ parameter that would tell.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnn_conformance.deviations.deviation import EQUATIONS, GRUS, LSTMS, RNNS, Chapter, Deviant
+from rnn_conformance.deviations.new_states import with_cell, with_states
 from rnn_conformance.reference.oracle import Trace, Weights, sigmoid
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
@@ -61,14 +63,7 @@ def _of_state_side(norm: Norm) -> type[Deviant]:
 
 
 def _of_both_sides(norm: Norm) -> type[Deviant]:
-    class OfBothSides(Deviant):
-        def input_side(self, weights: Weights, x: Array) -> Array:
-            return norm(super().input_side(weights, x))
-
-        def state_side(self, weights: Weights, h: Array) -> Array:
-            return norm(super().state_side(weights, h))
-
-    return OfBothSides
+    return type("OfBothSides", (_of_input_side(norm), _of_state_side(norm)), {})
 
 
 def _of_sum(norm: Norm) -> type[Deviant]:
@@ -114,17 +109,6 @@ def _of_state_read(norm: Norm) -> type[Deviant]:
     return OfStateRead
 
 
-def _of_new_state(norm: Norm) -> type[Deviant]:
-    class OfNewState(Deviant):
-        def step(
-            self, config: Config, weights: Weights, zx: Array, h: Array, c: Array
-        ) -> tuple[Array, Array, Array, Array]:
-            zh, gates, h, c = super().step(config, weights, zx, h, c)
-            return zh, gates, norm(h), c
-
-    return OfNewState
-
-
 def _of_cell_in_tanh(norm: Norm) -> type[Deviant]:
     class OfCellInTanh(Deviant):
         def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
@@ -133,17 +117,6 @@ def _of_cell_in_tanh(norm: Norm) -> type[Deviant]:
             return (h if w_hr is None else h @ w_hr.T), c
 
     return OfCellInTanh
-
-
-def _of_cell(norm: Norm) -> type[Deviant]:
-    class OfCell(Deviant):
-        def lstm_step(self, gates: Array, c: Array, w_hr: Array | None) -> tuple[Array, Array]:
-            _, c = super().lstm_step(gates, c, None)
-            c = norm(c)
-            h = gates[:, 3 * c.shape[-1] :] * np.tanh(c)
-            return (h if w_hr is None else h @ w_hr.T), c
-
-    return OfCell
 
 
 def _between_layers(norm: Norm) -> type[Deviant]:
@@ -196,9 +169,9 @@ for by, norm in (("layer", _by_variance), ("RMS", _by_mean_square)):
         ),
         ("the input", RNNS | GATED, (), "W_ih multiplies x as it is", _of_input),
         ("the state that is read", RNNS | GATED, (), "W_hh multiplies h as it is", _of_state_read),
-        ("the new h", RNNS | GATED, (), HIDDEN, _of_new_state),
+        ("the new h", RNNS | GATED, (), HIDDEN, partial(with_states, "h")),
         ("c' inside its tanh", LSTMS, (), "h' = o * tanh(c')", _of_cell_in_tanh),
-        ("c'", LSTMS, (), "c' = f * c + i * g is kept as it is", _of_cell),
+        ("c'", LSTMS, (), "c' = f * c + i * g is kept as it is", with_cell),
         (
             "what a layer reads of the one below",
             LAYERS,
