@@ -56,6 +56,9 @@ SIZES: dict[str, Callable[[Call], int]] = {
 LED = 600
 """How many pairs with one of these are tried at most."""
 
+NEAR = 2
+"""How many that come near everything are tried together with every other."""
+
 PAIRS = 1_500
 """How many pairs are tried at most on the smallest evidence that takes two: a number, not a time,
 so that it is the same everywhere."""
@@ -342,6 +345,17 @@ def _pairs(
             pair
             for pair in both
             if _fits(pair, rest) and _fits(pair, wrong) and _fits(pair, passing)
+        ]
+        if fitting:
+            return fitting
+    # Of a large fault and a small one, the large one alone comes near everywhere.
+    near = (one for one in single if all(piece.nearer(one.variant) for piece in small))
+    for lead in islice(near, NEAR):
+        beside = (pair for other in single for pair in _both(lead, other))
+        fitting = [
+            pair
+            for pair in beside
+            if _fits(pair, small) and _fits(pair, wrong) and _fits(pair, passing)
         ]
         if fitting:
             return fitting
