@@ -266,8 +266,8 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_measures_and_the_report_shows_it(tmp_path: Path) -> None:
     done = command(
-        "power", "--kind", "GRUCell", "--mutant", "GATES IN THE ORDER Z", "--full", "-n", "0",
-        "--output", "out", cwd=tmp_path,
+        "power", "--kind", "GRUCell", "--mutant", "BIASES, BUT NOT WEIGHTS, IN THE ORDER Z",
+        "--full", "-n", "0", "--output", "out", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     whole = read(tmp_path / "out/power.json").content
@@ -280,7 +280,8 @@ def test_the_command_measures_and_the_report_shows_it(tmp_path: Path) -> None:
     done = command("report", "results.json", "out/power.json", "-o", "both", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     page = Parsed((tmp_path / "both/index.html").read_text("utf-8"))
-    assert "gates in the order z, r, n" in page.one("section", id="power").text
+    name = "biases, but not weights, in the order z, r, n"
+    assert name in page.one("section", id="power").text
     alone = command("report", "out/power.json", cwd=tmp_path)
     assert alone.returncode == 2
     assert "is no results.json" in alone.stderr

@@ -120,7 +120,6 @@ EMITTED: dict[str, Emitted] = {
     "the first units added to the projection": lambda o, c, w: (
         (o * np.tanh(c)) @ w.T + (o * np.tanh(c))[:, : len(w)]
     ),
-    "the last units in place of the projection": lambda o, c, w: (o * np.tanh(c))[:, -len(w) :],
 }
 """What is emitted in place of ``W_hr (o tanh(c'))``."""
 

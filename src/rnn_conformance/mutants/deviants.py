@@ -18,6 +18,7 @@ from rnn_conformance.deviations.laws import LAWS
 from rnn_conformance.deviations.layers import LAYERS
 from rnn_conformance.deviations.layouts import LAYOUTS
 from rnn_conformance.deviations.lengths import LENGTHS
+from rnn_conformance.deviations.norms import NORMS
 from rnn_conformance.deviations.orders import ORDERS
 from rnn_conformance.deviations.places import PLACES
 from rnn_conformance.deviations.precisions import PRECISIONS
@@ -69,6 +70,7 @@ FORWARD: tuple[Chapter, ...] = tuple(
         ("Projections", PROJECTIONS),
         ("Layouts", LAYOUTS),
         ("Samples and units", [*SAMPLES, *TAILS]),
+        ("Normalisation", NORMS),
         ("Precision", PRECISIONS),
         ("Special values", SPECIALS),
         ("Sites", SITES),
