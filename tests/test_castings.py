@@ -15,6 +15,7 @@ from rnn_conformance.deviations.gradient_orders import part_gradient_orders
 from rnn_conformance.deviations.scoped import scoped
 from rnn_conformance.deviations.scopes import SCOPES, Scope
 from rnn_conformance.diagnosis.diagnosis import Diagnosis, Diagnostician
+from rnn_conformance.diagnosis.suspects import mostly
 from rnn_conformance.errors import NonConforming, Sort
 from rnn_conformance.implementations.interface import Implementation
 from rnn_conformance.mutants.equations import differentiated, miniature
@@ -121,3 +122,9 @@ def test_what_fits_a_few_by_chance_is_not_named() -> None:
     search = Diagnostician(miniature("x", Kind.RNN, Both), Kind.RNN)
     diagnosis = search.diagnose(FAILED, CLAUSES)
     assert diagnosis is None or not diagnosis.known, diagnosis.text
+
+
+def test_where_nothing_is_far_enough_off_nothing_fits_most_of_it() -> None:
+    right = miniature("x", Kind.LSTM, Deviant)
+    evidence = Diagnostician(right, Kind.LSTM).results.evidence
+    assert mostly(evidence, deviations_of(Kind.LSTM)) == []

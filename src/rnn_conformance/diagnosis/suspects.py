@@ -170,6 +170,8 @@ def mostly(
     """
     wrong = by_size(piece for piece in evidence if piece.telling)
     passing = by_size(piece for piece in evidence if not piece.wrong)
+    if len(wrong) < ENOUGH:
+        return []
     found: dict[int, list[Suspect]] = {}
     # Of all sizes: those of the smallest may be off for a reason of their own.
     some = wrong[:: max(1, len(wrong) // SMALL)]
