@@ -13,10 +13,17 @@ from functools import cache, partial
 
 import numpy as np
 
+from rnn_conformance.deviations.changes import (
+    with_input_side,
+    with_layer_input,
+    with_outputs,
+    with_state_side,
+    with_states,
+)
 from rnn_conformance.deviations.defect import COMMON
 from rnn_conformance.deviations.deviation import Deviant, Deviation, significant
-from rnn_conformance.deviations.new_states import with_states
-from rnn_conformance.reference.oracle import Answer, Trace, Weights
+from rnn_conformance.deviations.specials import with_input
+from rnn_conformance.reference.oracle import Answer, Weights
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
 from rnn_conformance.spec.config import Config, Dtype, Kind, Role
@@ -49,22 +56,6 @@ def _products(rounded: Rounded) -> type[Deviant]:
     return type("Products", (_input_product(rounded), _state_product(rounded)), {})
 
 
-def _input_side(rounded: Rounded) -> type[Deviant]:
-    class InputSide(Deviant):
-        def input_side(self, weights: Weights, x: Array) -> Array:
-            return rounded(super().input_side(weights, x))
-
-    return InputSide
-
-
-def _state_side(rounded: Rounded) -> type[Deviant]:
-    class StateSide(Deviant):
-        def state_side(self, weights: Weights, h: Array) -> Array:
-            return rounded(super().state_side(weights, h))
-
-    return StateSide
-
-
 def _activations(rounded: Rounded) -> type[Deviant]:
     class Activations(Deviant):
         def activation(self, config: Config, z: Array) -> Array:
@@ -79,22 +70,6 @@ def _activations(rounded: Rounded) -> type[Deviant]:
     return Activations
 
 
-def _read(rounded: Rounded) -> type[Deviant]:
-    class Read(Deviant):
-        def input_side(self, weights: Weights, x: Array) -> Array:
-            return super().input_side(weights, rounded(x))
-
-    return Read
-
-
-def _input(rounded: Rounded) -> type[Deviant]:
-    class Input(Deviant):
-        def answer(self, call: Call) -> Answer:
-            return super().answer(call.replace(input=rounded(call.input)))
-
-    return Input
-
-
 def _initial(rounded: Rounded) -> type[Deviant]:
     class Initial(Deviant):
         def initial_state(self, call: Call, layer: int, direction: int) -> tuple[Array, Array]:
@@ -102,14 +77,6 @@ def _initial(rounded: Rounded) -> type[Deviant]:
             return rounded(h), rounded(c)
 
     return Initial
-
-
-def _outputs(rounded: Rounded) -> type[Deviant]:
-    class Outputs(Deviant):
-        def aligned(self, trace: Trace, direction: int) -> Array:
-            return rounded(super().aligned(trace, direction))
-
-    return Outputs
 
 
 def _result(name: str, rounded: Rounded) -> type[Deviant]:
@@ -134,23 +101,23 @@ def _parameters(roles: frozenset[Role], rounded: Rounded) -> type[Deviant]:
     return Parameters
 
 
-def _to_levels(array: Array, low: Array, step: Array) -> Array:
-    """The nearest of evenly spaced levels; all where there is but one."""
+def _to_levels(array: Array, step: Array) -> Array:
+    """The nearest multiples of the step; as it is where that is zero."""
     fine = np.where(step > 0.0, step, 1.0)
-    levels: Array = low + fine * np.round((array - low) / fine)
+    levels: Array = fine * np.round(array / fine)
     return np.where(step > 0.0, levels, array)
 
 
 def _symmetric(array: Array, axis: int | None = None) -> Array:
     """127 levels either way, with one scale, or with one for each row."""
     largest = np.abs(array).max(axis=axis, keepdims=True, initial=0.0)
-    return _to_levels(array, np.zeros_like(largest), largest / 127.0)
+    return _to_levels(array, largest / 127.0)
 
 
 def _asymmetric(array: Array) -> Array:
     """256 levels between the least, or zero, and the greatest, zero being one of them."""
     low, high = array.min(initial=0.0), array.max(initial=0.0)
-    return _to_levels(array, np.zeros(1), np.full(1, (high - low) / 255.0))
+    return _to_levels(array, np.full(1, (high - low) / 255.0))
 
 
 QUANTISED: Mapping[str, Rounded] = {
@@ -174,14 +141,14 @@ SITES: Mapping[str, Callable[[Rounded], type[Deviant]]] = {
     "W_ih x + b_ih computed in {}": _input_product,
     "W_hh h + b_hh computed in {}": _state_product,
     "W_ih x + b_ih and W_hh h + b_hh computed in {}": _products,
-    "W_ih x + b_ih rounded to {}": _input_side,
-    "W_hh h + b_hh rounded to {}": _state_side,
+    "W_ih x + b_ih rounded to {}": with_input_side,
+    "W_hh h + b_hh rounded to {}": with_state_side,
     "activations rounded to {}": _activations,
     "h rounded to {} at every step": partial(with_states, "h"),
-    "what each layer reads rounded to {}": _read,
-    "the input rounded to {}": _input,
+    "what each layer reads rounded to {}": with_layer_input,
+    "the input rounded to {}": with_input,
     "initial states rounded to {}": _initial,
-    "each layer's outputs rounded to {}": _outputs,
+    "each layer's outputs rounded to {}": with_outputs,
     "output rounded to {}": partial(_result, "output"),
     "h_n rounded to {}": partial(_result, "h_n"),
 }

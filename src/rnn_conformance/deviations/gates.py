@@ -87,6 +87,13 @@ for kinds, kind, clause in ((LSTMS, Kind.LSTM, "EQ-2 CEL-2"), (GRUS, Kind.GRU, "
             )(in_order(order, BIASES))
 
 
+def transposed(weights: Array, size: int) -> Array:
+    """Each gate's block transposed, where these are square."""
+    if weights.shape[1] != size:
+        return weights
+    return weights.reshape(-1, size, size).swapaxes(1, 2).reshape(-1, size)
+
+
 @GATES.add(
     "recurrent weights transposed",
     EQUATIONS,
@@ -97,11 +104,7 @@ for kinds, kind, clause in ((LSTMS, Kind.LSTM, "EQ-2 CEL-2"), (GRUS, Kind.GRU, "
 class _Transposed(Deviant):
     def weights(self, call: Call, layer: int, direction: int) -> Weights:
         weights = super().weights(call, layer, direction)
-        if call.config.proj_size:
-            return weights
-        size = call.config.hidden_size
-        blocks = weights.w_hh.reshape(-1, size, size)
-        return replace(weights, w_hh=blocks.swapaxes(1, 2).reshape(-1, size))
+        return replace(weights, w_hh=transposed(weights.w_hh, call.config.hidden_size))
 
 
 @GATES.add(

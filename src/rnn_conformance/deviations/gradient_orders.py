@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from rnn_conformance.deviations.defect import COMMON
 from rnn_conformance.deviations.deviation import GRUS, LSTMS, Chapter, Deviation
-from rnn_conformance.deviations.gates import CONVENTIONS
+from rnn_conformance.deviations.gates import CONVENTIONS, transposed
+from rnn_conformance.deviations.orders import longest_first
 from rnn_conformance.reference.derivatives import Adjoint, Backtrace, Derivative
 from rnn_conformance.reference.oracle import Answer, Trace
 from rnn_conformance.spec.arrays import Array
@@ -115,11 +116,8 @@ class _Transposed(Adjoint):
         self, call: Call, layer: int, direction: int, trace: Trace, back: Backtrace
     ) -> dict[Role, Array]:
         gradients = super().of_parameters(call, layer, direction, trace, back)
-        if not call.config.proj_size:
-            size = call.config.hidden_size
-            blocks = gradients[Role.WEIGHT_HH].reshape(-1, size, size)
-            gradients[Role.WEIGHT_HH] = blocks.swapaxes(1, 2).reshape(-1, size)
-        return gradients
+        right = gradients[Role.WEIGHT_HH]
+        return {**gradients, Role.WEIGHT_HH: transposed(right, call.config.hidden_size)}
 
 
 # The steps.
@@ -260,11 +258,7 @@ def _samples(sources: Sources, names: frozenset[str]) -> type[Adjoint]:
     class Samples(Adjoint):
         def derivative(self, backward: Backward, answer: Answer) -> Derivative:
             derived = super().derivative(backward, answer)
-            lengths = backward.call.lengths
-            if lengths is None:
-                return derived
-            # As ``pack_padded_sequence`` sorts: the longest first, those alike as they came.
-            order = sources(np.argsort(-np.array(lengths), kind="stable"))
+            order = sources(np.array(longest_first(backward.call), dtype=np.intp))
             gradients = {
                 name: array[:, order] if name in names else array
                 for name, array in derived.gradients.items()
@@ -304,7 +298,7 @@ def _rows(*, by_samples: bool) -> type[Adjoint]:
             derived, call = super().derivative(backward, answer), backward.call
             if call.lengths is None:
                 return derived
-            order = np.argsort(-np.array(call.lengths), kind="stable")
+            order = np.array(longest_first(call), dtype=np.intp)
             steps, ranks = np.nonzero(call.steps[:, order])
             by_time = steps, order[ranks]
             ranks, steps = np.nonzero(call.steps[:, order].T)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnn_conformance.deviations.deviation import GRUS, LSTMS, Chapter
+from rnn_conformance.deviations.gates import transposed
 from rnn_conformance.reference.derivatives import Adjoint, Backtrace, Slopes, projected
 from rnn_conformance.reference.oracle import Trace, Weights
 from rnn_conformance.spec.arrays import Array
@@ -126,13 +127,6 @@ for recurring, words in ((True, "is emitted"), (False, "recurs")):
     )(_of_projection(recurring=recurring))
 
 
-def _transposed(weights: Array, size: int) -> Array:
-    """Each gate's block, where these are square."""
-    if weights.shape[1] != size:
-        return weights
-    return weights.reshape(-1, size, size).swapaxes(1, 2).reshape(-1, size)
-
-
 @GRADIENT_PARTS.add(
     "the gradient of h passed back through weight_hh transposed",
     fix="The gradient of h is dz @ weight_hh, where the forward pass has h @ weight_hh.T: one "
@@ -143,5 +137,5 @@ class _BackThroughTransposed(Adjoint):
         self, config: Config, weights: Weights, by: Slopes, t: int, h: Array, c: Array
     ) -> tuple[Array, Array, Array, Array]:
         upstream, zh, past, before = super().step(config, weights, by, t, h, c)
-        other = _transposed(weights.w_hh, config.hidden_size)
+        other = transposed(weights.w_hh, config.hidden_size)
         return upstream, zh, past + zh @ (other - weights.w_hh), before

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from rnn_conformance.deviations.changes import with_cell, with_states
 from rnn_conformance.deviations.defect import COMMON
 from rnn_conformance.deviations.deviation import Deviant, Deviation
-from rnn_conformance.deviations.new_states import with_cell, with_states
 from rnn_conformance.deviations.specials import with_input
 from rnn_conformance.reference.oracle import Weights
 from rnn_conformance.spec.arrays import Array

@@ -13,8 +13,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from rnn_conformance.deviations.changes import (
+    with_cell,
+    with_input_side,
+    with_layer_input,
+    with_outputs,
+    with_state_side,
+    with_states,
+)
 from rnn_conformance.deviations.deviation import EQUATIONS, GRUS, LSTMS, RNNS, Chapter, Deviant
-from rnn_conformance.deviations.new_states import with_cell, with_states
 from rnn_conformance.reference.oracle import Trace, Weights, sigmoid
 from rnn_conformance.spec.arrays import Array
 from rnn_conformance.spec.calls import Call
@@ -46,24 +53,8 @@ def _in_blocks(norm: Norm, array: Array, count: int) -> Array:
     return np.concatenate([norm(block) for block in np.split(array, count, axis=-1)], axis=-1)
 
 
-def _of_input_side(norm: Norm) -> type[Deviant]:
-    class OfInputSide(Deviant):
-        def input_side(self, weights: Weights, x: Array) -> Array:
-            return norm(super().input_side(weights, x))
-
-    return OfInputSide
-
-
-def _of_state_side(norm: Norm) -> type[Deviant]:
-    class OfStateSide(Deviant):
-        def state_side(self, weights: Weights, h: Array) -> Array:
-            return norm(super().state_side(weights, h))
-
-    return OfStateSide
-
-
 def _of_both_sides(norm: Norm) -> type[Deviant]:
-    return type("OfBothSides", (_of_input_side(norm), _of_state_side(norm)), {})
+    return type("OfBothSides", (with_input_side(norm), with_state_side(norm)), {})
 
 
 def _of_sum(norm: Norm) -> type[Deviant]:
@@ -91,14 +82,6 @@ def _of_each_gate(norm: Norm) -> type[Deviant]:
             return np.concatenate([r, z, n], axis=-1)
 
     return OfEachGate
-
-
-def _of_input(norm: Norm) -> type[Deviant]:
-    class OfInput(Deviant):
-        def input_side(self, weights: Weights, x: Array) -> Array:
-            return super().input_side(weights, norm(x))
-
-    return OfInput
 
 
 def _of_state_read(norm: Norm) -> type[Deviant]:
@@ -131,21 +114,13 @@ def _between_layers(norm: Norm) -> type[Deviant]:
     return BetweenLayers
 
 
-def _of_outputs(norm: Norm) -> type[Deviant]:
-    class OfOutputs(Deviant):
-        def aligned(self, trace: Trace, direction: int) -> Array:
-            return norm(super().aligned(trace, direction))
-
-    return OfOutputs
-
-
 GATED = LSTMS | GRUS
 HIDDEN = "h' is what recurs and what is emitted, as it is"
 
 for by, norm in (("layer", _by_variance), ("RMS", _by_mean_square)):
     for what, kinds, needs, due, normed in (
-        ("W_ih x + b_ih", RNNS | GATED, (), "W_ih x + b_ih is added as it is", _of_input_side),
-        ("W_hh h + b_hh", RNNS | GATED, (), "W_hh h + b_hh is added as it is", _of_state_side),
+        ("W_ih x + b_ih", RNNS | GATED, (), "W_ih x + b_ih is added as it is", with_input_side),
+        ("W_hh h + b_hh", RNNS | GATED, (), "W_hh h + b_hh is added as it is", with_state_side),
         (
             "W_ih x + b_ih, and of W_hh h + b_hh",
             RNNS | GATED,
@@ -167,7 +142,7 @@ for by, norm in (("layer", _by_variance), ("RMS", _by_mean_square)):
             "each gate's pre-activation goes into its activation as it is",
             _of_each_gate,
         ),
-        ("the input", RNNS | GATED, (), "W_ih multiplies x as it is", _of_input),
+        ("the input", RNNS | GATED, (), "W_ih multiplies x as it is", with_layer_input),
         ("the state that is read", RNNS | GATED, (), "W_hh multiplies h as it is", _of_state_read),
         ("the new h", RNNS | GATED, (), HIDDEN, partial(with_states, "h")),
         ("c' inside its tanh", LSTMS, (), "h' = o * tanh(c')", _of_cell_in_tanh),
@@ -179,7 +154,7 @@ for by, norm in (("layer", _by_variance), ("RMS", _by_mean_square)):
             "a layer reads the output of the one below as it is",
             _between_layers,
         ),
-        ("the outputs", LAYERS, (), HIDDEN, _of_outputs),
+        ("the outputs", LAYERS, (), HIDDEN, with_outputs),
     ):
         NORMS.add(
             f"{by} normalisation of {what}",

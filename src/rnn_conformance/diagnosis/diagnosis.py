@@ -459,8 +459,8 @@ class Diagnostician:
             suspect = covering.best.suspect
             right = (piece for piece in evidence if not piece.wrong)
             if all(piece.fits(suspect.variant) for piece in (*right, *answers)):
-                fitting = [piece for piece in left_over if piece.fits(suspect.variant)]
-                return self._told_apart([suspect], fitting)
+                pieces = [piece for piece in left_over if piece.fits(suspect.variant)]
+                return self._told_apart([suspect], pieces)
         return []
 
     def _concluded(

@@ -155,7 +155,7 @@ def singly(evidence: Sequence[Evidence], candidates: Sequence[Deviation[Any]]) -
     wrong = by_size(piece for piece in evidence if piece.telling)
     passing = by_size(piece for piece in evidence if not piece.wrong)
     every = [Suspect((candidate,)) for candidate in candidates] if wrong else []
-    return [suspect for suspect in every if _fits(suspect, wrong) and _fits(suspect, passing)]
+    return [*_fitting(every, wrong, passing)]
 
 
 def mostly(
@@ -343,23 +343,13 @@ def _pairs(
         rest = [piece for n, piece in enumerate(small) if n not in explained[lead]] or wrong
         both = [pair for other in others for pair in _both(lead, other)][:left]
         left -= len(both) // 2
-        fitting = [
-            pair
-            for pair in both
-            if _fits(pair, rest) and _fits(pair, wrong) and _fits(pair, passing)
-        ]
-        if fitting:
+        if fitting := [*_fitting(both, rest, wrong, passing)]:
             return fitting
     # Of a large fault and a small one, the large one alone comes near everywhere.
     near = (one for one in single if all(piece.nearer(one.variant) for piece in small))
     for lead in islice(near, NEAR):
         beside = (pair for other in single for pair in _both(lead, other))
-        fitting = [
-            pair
-            for pair in beside
-            if _fits(pair, small) and _fits(pair, wrong) and _fits(pair, passing)
-        ]
-        if fitting:
+        if fitting := [*_fitting(beside, small, wrong, passing)]:
             return fitting
     alone = set[int]().union(*explained.values())
     for number, piece in enumerate(small):
@@ -368,13 +358,13 @@ def _pairs(
             showing = _distinct(single, piece)
             every = islice(permutations(showing, 2), PAIRS)
             pairs = (Suspect((*one.deviations, *other.deviations)) for one, other in every)
-            fit = (
-                pair
-                for pair in pairs
-                if _fits(pair, [piece]) and _fits(pair, wrong) and _fits(pair, passing)
-            )
-            return list(islice(fit, 1))
+            return list(islice(_fitting(pairs, [piece], wrong, passing), 1))
     return []
+
+
+def _fitting(tried: Iterable[Suspect], *evidence: Sequence[Evidence]) -> Iterator[Suspect]:
+    """Those that fit all of it, what rules out most first."""
+    return (one for one in tried if all(_fits(one, some) for some in evidence))
 
 
 def _both(first: Suspect, second: Suspect) -> tuple[Suspect, ...]:
